@@ -1,0 +1,62 @@
+"""Cluster: quorum as Proxmox sees it, and whether the node is member, standalone, or something between."""
+
+from __future__ import annotations
+
+from pve_runbook.facts.state import NodeState
+from pve_runbook.work.refusal import refusal
+
+BETWEEN = (
+    NodeState.HALF_DISMANTLED,
+    NodeState.LOCAL_MODE,
+    NodeState.UNMOUNTED,
+    NodeState.STANDALONE_COROSYNC_RUNNING,
+    NodeState.STANDALONE_LEFTOVERS,
+)
+DISMANTLE = "If the network under the cluster is wrong, dismantle it: pytest runbook/ --hosts=..."
+
+
+def test_state_is_known(host):
+    """The node is in a state that this tool knows."""
+    assert host.pve.state is not NodeState.UNKNOWN, refusal(
+        host.pve.node,
+        seen=f"its state is {NodeState.UNKNOWN.meaning}",
+        why="nothing can be said of a node whose own words contradict each other",
+        do="Compare `pvecm status`, `findmnt /etc/pve`, `pgrep -ax pmxcfs` and `stat -c %a /etc/pve/local` there",
+    )
+
+
+def test_node_is_not_half_way(host):
+    """The node is a member or standalone, not something between."""
+    assert host.pve.state not in BETWEEN, refusal(
+        host.pve.node,
+        seen=f"the node is {host.pve.state.meaning}",
+        why="it goes read-only at the next restart of pve-cluster, or comes back as a member",
+        do="Finish the dismantling: pytest runbook/ --hosts=... goes on from this state",
+    )
+
+
+def test_member_is_quorate(host, member):
+    """The member has quorum, by pvecm's text and by the mode of /etc/pve."""
+    facts = host.pve
+    votes = f"{facts.quorum.total} of {facts.quorum.expected} votes" if facts.quorum else "corosync does not answer"
+    assert facts.is_quorate, refusal(
+        facts.node,
+        seen=f"no quorum ({votes}); /etc/pve is {'writable' if facts.is_writable else 'read-only'}",
+        why="running guests run on, but a guest that stops cannot be started again",
+        do=DISMANTLE,
+    )
+
+
+def test_members_agree(cluster):
+    """All members have the same corosync.conf in their databases."""
+    versions = {}
+    for node in cluster.nodes:
+        conf = node.facts.corosync_conf
+        if conf is not None:
+            versions.setdefault((conf.config_version, conf.sha256), []).append(node.name)
+    assert len(versions) <= 1, refusal(
+        "cluster",
+        seen="; ".join(f"version {v} on {', '.join(names)}" for (v, _), names in versions.items()),
+        why="nodes with different configurations do not find each other",
+        do="Look at `grep config_version /etc/pve/corosync.conf` on each",
+    )

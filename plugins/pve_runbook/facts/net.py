@@ -1,0 +1,154 @@
+"""Addresses, routes, links, names and sockets of one node."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pve_runbook.facts.answers import lines_of, stdout_of, unread
+from pve_runbook.facts.jsontext import parse_objects
+from pve_runbook.facts.output import Output, ParseError
+
+_SOCKET = re.compile(r"\S+\s+\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+(\s+users:\((?P<users>.*)\))?(\s+.*)?")
+_SOCKET_USER = re.compile(r'\("(?P<process>[^"]*)",')
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of a device; `family` is "inet" or "inet6", `scope` "global", "link" or "host"."""
+
+    dev: str
+    address: str
+    prefix: int
+    family: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route, or one next hop of a route that has several; `dst` is "default", a network or an address."""
+
+    dst: str
+    gateway: str | None
+    dev: str | None
+    metric: int | None
+    prefsrc: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One network device. `master` is the bridge or bond it belongs to, `link` the device a VLAN stands on,
+    `kind` ("bridge", "bond", "vlan", "tun", "veth", ...) is None for a plain network card, `mtu` is in
+    bytes."""
+
+    name: str
+    mtu: int
+    master: str | None
+    link: str | None
+    kind: str | None
+    vlan_id: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One UDP socket that waits for packets; `process` is "" where the kernel itself holds it."""
+
+    process: str
+    address: str
+    port: int
+
+
+def parse_ip_addr(output: Output) -> tuple[Address, ...]:
+    """Read `ip -j addr`."""
+    addresses: list[Address] = []
+    for device in parse_objects(stdout_of(output, "ip addr"), "ip addr"):
+        addresses += (
+            Address(
+                dev=device.text("ifname"),
+                address=info.text("local"),
+                prefix=info.number("prefixlen"),
+                family=info.text("family"),
+                scope=info.text("scope"),
+            )
+            for info in device.objects("addr_info")
+        )
+    return tuple(addresses)
+
+
+def parse_ip_route(output: Output) -> tuple[Route, ...]:
+    """Read `ip -j route` or `ip -j route get ADDRESS`; () if the kernel knows no route to the address."""
+    if output.exit_status == 2 and "Network is unreachable" in output.stderr:
+        return ()
+    routes: list[Route] = []
+    for entry in parse_objects(stdout_of(output, "ip route"), "ip route"):
+        hops = entry.objects("nexthops") if "nexthops" in entry else (entry,)
+        routes += (
+            Route(
+                dst=entry.text("dst"),
+                gateway=hop.text_or_none("gateway"),
+                dev=hop.text_or_none("dev"),
+                metric=entry.number("metric") if "metric" in entry else None,
+                prefsrc=entry.text_or_none("prefsrc"),
+            )
+            for hop in hops
+        )
+    return tuple(routes)
+
+
+def default_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The routes that lead everywhere; more than one is a usual cause of a flapping cluster network."""
+    return tuple(route for route in routes if route.dst == "default")
+
+
+def parse_ip_link(output: Output) -> tuple[Link, ...]:
+    """Read `ip -j -d link`."""
+    links: list[Link] = []
+    for device in parse_objects(stdout_of(output, "ip link"), "ip link"):
+        info = device.object("linkinfo") if "linkinfo" in device else None
+        kind = info.text_or_none("info_kind") if info is not None else None
+        links.append(
+            Link(
+                name=device.text("ifname"),
+                mtu=device.number("mtu"),
+                master=device.text_or_none("master"),
+                link=device.text_or_none("link"),
+                kind=kind,
+                vlan_id=info.object("info_data").number("id") if info is not None and kind == "vlan" else None,
+                state=device.text("operstate"),
+            )
+        )
+    return tuple(links)
+
+
+def parse_getent_ahosts(output: Output) -> tuple[str, ...]:
+    """Read `getent ahosts NAME`: every address once, in the order of the resolver; () if the name is unknown
+    (exit status 2, getent(1))."""
+    if output.exit_status == 2 and not output.stdout.strip() and not output.stderr.strip():
+        return ()
+    addresses: dict[str, None] = {}
+    for line in lines_of(stdout_of(output, "getent ahosts")):
+        address = line.split()[0] if line.strip() else ""
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise unread("getent ahosts", line) from None
+        addresses[address] = None
+    if not addresses:
+        raise ParseError("getent ahosts ended with exit status 0 but shows no address.")
+    return tuple(addresses)
+
+
+def parse_ss_udp(output: Output) -> tuple[Listener, ...]:
+    """Read `ss -H -ulnp`: one entry for each process of each socket; the address stands without brackets."""
+    listeners: list[Listener] = []
+    for line in lines_of(stdout_of(output, "ss")):
+        match = _SOCKET.fullmatch(line.strip())
+        if match is None:
+            raise unread("ss", line)
+        processes = dict.fromkeys(_SOCKET_USER.findall(match["users"] or "")) or {"": None}
+        address = match["address"].replace("[", "").replace("]", "")
+        listeners += (Listener(process, address, int(match["port"])) for process in processes)
+    return tuple(listeners)

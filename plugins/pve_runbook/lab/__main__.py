@@ -1,0 +1,82 @@
+"""python -m pve_runbook.lab: start a lab and keep it up."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from pve_runbook.lab.scenarios import SCENARIOS
+from pve_runbook.lab.server import LabServer
+
+MOST_NODES = 32
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pve_runbook.lab", description="Simulated Proxmox VE nodes behind a real SSH server.")
+    parser.add_argument("--nodes", type=int, default=3, help=f"how many nodes, 1 to {MOST_NODES} (default 3)")
+    parser.add_argument("--scenario", default="broken", metavar="NAME|list", help="the starting state (default broken)")
+    parser.add_argument("--dir", type=Path, help="where keys, ssh_config and logs go (default: a fresh directory, removed at the end)")
+    parser.add_argument("--until-eof", action="store_true", help="print one JSON line, end when standard input closes")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the lab; the exit status is 0, or 2 for a mistake in the arguments."""
+    parser = _arguments()
+    given = parser.parse_args(argv)
+    if given.scenario == "list":
+        width = max(len(name) for name in SCENARIOS)
+        print("".join(f"{name:<{width}}  {scenario.line}\n" for name, scenario in SCENARIOS.items()), end="")
+        return 0
+    if given.scenario not in SCENARIOS:
+        parser.error(f"there is no scenario {given.scenario!r}; there are: {', '.join(SCENARIOS)}")
+    if not 1 <= given.nodes <= MOST_NODES:
+        parser.error(f"--nodes must be 1 to {MOST_NODES}, not {given.nodes}")
+    if given.dir is not None and given.dir.exists() and any(given.dir.iterdir()):
+        parser.error(f"{given.dir} is not empty: name a directory that is new or empty")
+    directory = Path(given.dir or tempfile.mkdtemp(prefix="pve-runbook-lab-")).absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        asyncio.run(_serve(given.nodes, given.scenario, directory, until_eof=given.until_eof))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if given.dir is None:
+            shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+async def _serve(nodes: int, scenario: str, directory: Path, *, until_eof: bool) -> None:
+    lab = LabServer(nodes, SCENARIOS[scenario], directory)
+    await lab.start()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lab.stop)
+    hosts = list(lab.ports)
+    if until_eof:
+        ready = {"hosts": hosts, "ssh_config": str(lab.ssh_config), "dir": str(directory), "control": str(lab.control)}
+        print(json.dumps(ready), flush=True)
+        loop.add_reader(sys.stdin, lambda: None if sys.stdin.buffer.read1() else lab.stop())  # type: ignore[attr-defined]
+    else:
+        options = f"--hosts={','.join(hosts)} --ssh-config={lab.ssh_config}"
+        print(
+            f"The lab is up: {len(hosts)} nodes, scenario {scenario}. In another terminal:\n\n"
+            f"  pytest checks/ {options}\n  pytest runbook/ {options}\n  ssh -F {lab.ssh_config} {hosts[0]} pvecm status\n\n"
+            f"Logs of the nodes: {directory}/nodes/*.jsonl\nCtrl-C ends it.",
+            flush=True,
+        )
+    await lab.wait()
+    if until_eof:
+        loop.remove_reader(sys.stdin)
+    await lab.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

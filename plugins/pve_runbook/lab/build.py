@@ -1,0 +1,204 @@
+"""Building the default cluster: files, database, interfaces, guests of every node."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from pve_runbook.lab.inventory import STORAGE_CFG, config_text, plans_of
+from pve_runbook.lab.model.cluster import Cluster
+from pve_runbook.lab.model.corosync_conf import Member, render
+from pve_runbook.lab.model.database import Database
+from pve_runbook.lab.model.network import Interface, Route
+from pve_runbook.lab.model.node import Node
+from pve_runbook.lab.model.storage import Mount
+from pve_runbook.lab.model.version import PVE8, Version
+
+CLUSTER_NAME = "labcluster"
+AUTHKEY = hashlib.sha256(b"lab corosync authkey").digest() * 4
+JOBS_CFG = (
+    "vzdump: backup-07cdf241-8b56\n\tschedule 2:00\n\tall 1\n\tcompress zstd\n\tenabled 1\n\tmode snapshot\n"
+    "\tprune-backups keep-last=3\n\tstorage nas\n\n"
+    "vzdump: backup-5f2f0c11-22aa\n\tschedule sun 01:00\n\tcompress zstd\n\tenabled 1\n\tmode snapshot\n"
+    "\tnode pve1\n\tstorage local\n\tvmid 101,102\n\n"
+)
+
+
+def _secret(name: str) -> str:
+    return f"LAB-SECRET-{name}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
+
+
+def _configuration(cluster: Cluster, public_key: str, created: int) -> dict[str, bytes]:
+    """All files of /etc/pve."""
+    nodes = list(cluster.nodes.values())
+    members = [Member(n.name, i + 1, 1, n.address) for i, n in enumerate(nodes)]
+    files: dict[str, str] = {
+        "corosync.conf": render(CLUSTER_NAME, len(nodes), members),
+        "storage.cfg": STORAGE_CFG,
+        "datacenter.cfg": "keyboard: en-us\nmigration: secure,network=10.55.0.0/24\n",
+        "user.cfg": "user:root@pam:1:0:::root@lab.local:::\ntoken:root@pam!ci:0:0::\nacl:1:/:root@pam!ci:PVEAuditor:\n",
+        "replication.cfg": "local: 102-0\n\ttarget pve2\n\tschedule */15\n\n" if len(nodes) > 1 else "",
+        "authkey.pub": "-----BEGIN PUBLIC KEY-----\nlab\n-----END PUBLIC KEY-----\n",
+        "pve-root-ca.pem": "-----BEGIN CERTIFICATE-----\nlab ca\n-----END CERTIFICATE-----\n",
+        "pve-www.key": f"-----BEGIN PRIVATE KEY-----\n{_secret('www')}\n-----END PRIVATE KEY-----\n",
+        "priv/authkey.key": f"-----BEGIN RSA PRIVATE KEY-----\n{_secret('ticket')}\n-----END RSA PRIVATE KEY-----\n",
+        "priv/pve-root-ca.key": f"-----BEGIN PRIVATE KEY-----\n{_secret('ca')}\n-----END PRIVATE KEY-----\n",
+        "priv/shadow.cfg": f"admin:$5${_secret('shadow')}:\n",
+        "priv/token.cfg": f"root@pam!ci {_secret('token')}\n",
+        "priv/authorized_keys": public_key + "\n",
+        "priv/known_hosts": "",
+        "firewall/cluster.fw": "[OPTIONS]\n\nenable: 0\n",
+    }
+    if cluster.version.scheduler:
+        files["jobs.cfg"] = JOBS_CFG
+    files["vzdump.cron"] = (
+        "# cluster wide vzdump cron schedule\n# Automatically generated file - do not edit\n\n"
+        'PATH="/usr/sbin:/usr/bin:/sbin:/bin"\n\n'
+        + ("" if cluster.version.scheduler else "0 2 * * *           root vzdump --all 1 --storage nas --quiet 1\n")
+    )
+    for number, node in enumerate(nodes):
+        files[f"nodes/{node.name}/pve-ssl.pem"] = f"-----BEGIN CERTIFICATE-----\n{node.name}\n-----END CERTIFICATE-----\n"
+        files[f"nodes/{node.name}/pve-ssl.key"] = f"-----BEGIN PRIVATE KEY-----\n{_secret(node.name)}\n-----END PRIVATE KEY-----\n"
+        files[f"nodes/{node.name}/lrm_status"] = json.dumps(
+            {"mode": "active", "results": {}, "state": "wait_for_agent_lock", "timestamp": int(cluster.clock.wall)},
+            separators=(",", ":"),
+        )
+        for vmid, plan in plans_of(number):
+            directory = "qemu-server" if plan.kind == "qemu" else "lxc"
+            files[f"nodes/{node.name}/{directory}/{vmid}.conf"] = config_text(vmid, plan, created)
+    return {path: text.encode() for path, text in files.items()}
+
+
+def _database(file: Path, files: dict[str, bytes], names: list[str], mtime: int) -> None:
+    database = Database(file)
+    database.open()
+    directories = ["priv", "priv/lock", "priv/acme", "nodes", "firewall", "ha", "mapping", "sdn", "virtual-guest"]
+    for name in names:
+        directories += [f"nodes/{name}", *(f"nodes/{name}/{d}" for d in ("lxc", "qemu-server", "openvz", "priv"))]
+    for number, directory in enumerate(directories):
+        database.mkdir(directory, writer=0, mtime=mtime + number)
+    for number, (path, data) in enumerate(files.items()):
+        database.write(path, data, writer=1, mtime=mtime + 60 + number)
+    database.close()
+
+
+def _system_files(node: Node, cluster: Cluster, login_key: str) -> None:
+    files = node.files
+    for directory in (
+        "/dev", "/tmp", "/root/.ssh", "/run/qemu-server", "/run/systemd/system", "/etc/corosync/uidgid.d",
+        "/var/lib/corosync", "/var/lib/vz/images", "/var/lib/vz/private", "/var/lib/vz/dump", "/var/lib/vz/template/iso", "/var/log/pve/tasks",
+        "/etc/cron.d", "/etc/systemd/system/multi-user.target.wants", "/etc/network/interfaces.d", "/mnt/pve/nas/images",
+        "/mnt/pve/nas/template/iso", "/tank/guests", "/proc", "/sys", "/var/lib/pve-manager",
+    ):
+        files.make_directories(directory)
+    files.put("/etc/hostname", f"{node.name}\n")
+    hosts = "127.0.0.1 localhost.localdomain localhost\n"
+    for other in cluster.nodes.values():
+        address = other.address
+        if node.name == "pve3" and other.name == "pve1":
+            address = "10.66.0.11"
+        hosts += f"{address} {other.name}.lab.local {other.name}\n"
+    files.put("/etc/hosts", hosts)
+    files.put("/etc/resolv.conf", "search lab.local\nnameserver 10.55.0.1\n")
+    files.put(
+        "/etc/os-release",
+        f'PRETTY_NAME="Debian GNU/Linux {cluster.version.debian} ({cluster.version.codename})"\nNAME="Debian GNU/Linux"\n'
+        f'VERSION_ID="{cluster.version.debian}"\nVERSION="{cluster.version.debian} ({cluster.version.codename})"\n'
+        f"VERSION_CODENAME={cluster.version.codename}\nID=debian\nHOME_URL=\"https://www.debian.org/\"\n"
+        'SUPPORT_URL="https://www.debian.org/support"\nBUG_REPORT_URL="https://bugs.debian.org/"\n',
+    )
+    second = "\nauto eno2\niface eno2 inet static\n\taddress 192.168.7.12/24\n\tgateway 192.168.7.1\n" if node.name == "pve2" else ""
+    files.put(
+        "/etc/network/interfaces",
+        "auto lo\niface lo inet loopback\n\niface eno1 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n"
+        f"\taddress {node.address}/24\n\tgateway 10.55.0.1\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n{second}",
+    )
+    files.put_link("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
+    files.put("/root/.ssh/id_rsa.pub", f"ssh-rsa {login_key.split()[1][:20]} root@{node.name}\n")
+    files.put("/etc/corosync/authkey", AUTHKEY, 0o400)
+    files.put("/etc/cron.d/zfsutils-linux", "PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")
+    if not cluster.version.scheduler:
+        files.put_link("/etc/pve/vzdump.cron", "/etc/cron.d/vzdump")
+    files.put("/run/qemu-server/host-hw-capabilities.json", '{"amd-sev":{"cbitpos":0}}\n')
+
+
+def _network(node: Node, number: int) -> None:
+    mac = f"36:15:be:d7:10:{number + 16:02x}"
+    node.interfaces = [
+        Interface(2, "eno1", mac, master="vmbr0"),
+        Interface(3, "vmbr0", mac, kind="bridge", address=node.address),
+    ]
+    node.default_routes = [Route("10.55.0.1", "vmbr0")]
+    if node.name == "pve2":
+        node.interfaces.append(Interface(4, "eno2", "36:15:be:d7:20:12", address="192.168.7.12"))
+        node.default_routes.append(Route("192.168.7.1", "eno2"))
+
+
+def _mounts(node: Node) -> None:
+    node.storages.mounts = [
+        Mount("/", "/dev/mapper/pve-root", "ext4", "rw,relatime,errors=remount-ro", 98497780, 16893060),
+        Mount("/proc", "proc", "proc", "rw,nosuid,nodev,noexec,relatime"),
+        Mount("/sys", "sysfs", "sysfs", "rw,nosuid,nodev,noexec,relatime"),
+        Mount("/dev", "udev", "devtmpfs", "rw,nosuid,relatime,size=8128436k,mode=755", 8128436, 0),
+        Mount("/run", "tmpfs", "tmpfs", "rw,nosuid,nodev,noexec,relatime,size=1632744k,mode=755", 1632744, 1204),
+        Mount("/tank", "tank", "zfs", "rw,xattr,noacl,casesensitive", 940572672, 128),
+        Mount("/tank/guests", "tank/guests", "zfs", "rw,xattr,noacl,casesensitive", 940572672, 96),
+        Mount(
+            "/mnt/pve/nas", "10.55.0.9:/export/pve", "nfs4",
+            "rw,relatime,vers=4.2,rsize=1048576,wsize=1048576,namlen=255,hard,proto=tcp,timeo=600,retrans=2,sec=sys,"
+            f"clientaddr={node.address},local_lock=none,addr=10.55.0.9",
+            4198400000, 1876500480,
+        ),
+    ]
+
+
+def build(number: int, directory: Path, epoch: float, public_key: str, version: Version = PVE8) -> Cluster:
+    """A healthy, quorate cluster of `number` nodes; scenarios shape it from there."""
+    cluster = Cluster([f"pve{i + 1}" for i in range(number)], directory, epoch, version)
+    created = int(epoch) - 86400 * 200
+    files = _configuration(cluster, public_key, created)
+    template = directory / "config.db"
+    _database(template, files, list(cluster.nodes), int(epoch) - 3600)
+    for index, node in enumerate(cluster.nodes.values()):
+        _system_files(node, cluster, public_key)
+        _network(node, index)
+        _mounts(node)
+        shutil.copyfile(template, node.files.database_directory / "config.db")
+        node.files.put("/etc/corosync/corosync.conf", files["corosync.conf"])
+        node.files.read_only = node.storages.read_only
+        node.processes.spawn("systemd", ("/sbin/init",), pid=1, age=5245)
+    template.unlink()
+    for node in cluster.nodes.values():
+        for unit in node.units.table.values():
+            if unit.name not in ("pvesr.service", "pve-guests.service"):
+                node.units._start_one(unit)
+    for index, node in enumerate(cluster.nodes.values()):
+        _guests(node, index)
+    cluster.clock.advance(20.0)
+    for node in cluster.nodes.values():
+        node.pmxcfs.busy_until = 0.0
+    return cluster
+
+
+def _guests(node: Node, index: int) -> None:
+    base = "data"
+    node.storages.logical_volumes.extend((f"pve/{base}", "pve/root", "pve/swap"))
+    node.storages.datasets.extend(("tank", "tank/guests"))
+    for vmid, plan in plans_of(index):
+        config = node.guests.config(vmid)
+        if config is None:
+            raise KeyError(vmid)
+        for volume in dict.fromkeys(config.volumes):
+            if volume.startswith("nas:"):
+                for other in node.cluster.nodes.values():
+                    other.storages.add_volume(volume)
+            else:
+                node.storages.add_volume(volume)
+        if plan.running:
+            node.guests.spawn(config, age=5100 - vmid % 100)
+            node.tasks.record("qmstart" if plan.kind == "qemu" else "vzstart", str(vmid))
+    guests = node.units.get("pve-guests")
+    guests.active, guests.sub, guests.condition_result = "active", "exited", True
+    node.tasks.record("startall", "")

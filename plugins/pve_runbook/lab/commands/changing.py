@@ -1,0 +1,315 @@
+"""Changing files: rm, rmdir, cp, mv, touch, mkdir, install, tee, ln, chmod, tar (GNU coreutils)."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import tarfile
+
+from pve_runbook.lab.commands.base import Call, Result, Table, changes_node, options
+from pve_runbook.lab.model.files import NodeFiles
+
+
+def _place(files: NodeFiles, path: str) -> str:
+    """Where a change of the path lands, for the question whether it counts."""
+    try:
+        return files.resolve(path, follow=False)
+    except OSError:
+        return path
+
+
+def _counts(call: Call, names: list[str]) -> bool:
+    return any(changes_node(_place(call.node.files, call.path(n))) for n in names)
+
+
+def _remove_tree(files: NodeFiles, path: str) -> None:
+    if files.lstat(path).kind == "directory":
+        for name in files.names(path):
+            _remove_tree(files, f"{path}/{name}")
+    files.remove(path)
+
+
+def rm(call: Call) -> Result:
+    """rm [-f] [-r] FILE..."""
+    given, names = options(call.argv)
+    files = call.node.files
+    errors = ""
+    for name in names:
+        path = call.path(name)
+        try:
+            kind = files.lstat(path).kind
+            if kind == "directory" and not given.keys() & {"r", "R", "recursive"}:
+                errors += f"rm: cannot remove '{name}': Is a directory\n"
+                continue
+            _remove_tree(files, path)
+        except FileNotFoundError as error:
+            if "f" not in given:
+                errors += f"rm: cannot remove '{name}': {error.strerror}\n"
+        except OSError as error:
+            errors += f"rm: cannot remove '{name}': {error.strerror}\n"
+    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, names))
+
+
+def rmdir(call: Call) -> Result:
+    """rmdir DIRECTORY..."""
+    _, names = options(call.argv)
+    errors = ""
+    for name in names:
+        path = call.path(name)
+        try:
+            if call.node.files.lstat(path).kind != "directory":
+                errors += f"rmdir: failed to remove '{name}': Not a directory\n"
+                continue
+            call.node.files.remove(path)
+        except OSError as error:
+            errors += f"rmdir: failed to remove '{name}': {error.strerror}\n"
+    return Result("", errors, 1 if errors else 0, 0.005, _counts(call, names))
+
+
+def _copy_tree(files: NodeFiles, source: str, target: str) -> None:
+    stat = files.lstat(source)
+    if stat.kind == "directory":
+        if not files.is_directory(target):
+            files.mkdir(target, stat.mode)
+        for name in files.names(source):
+            _copy_tree(files, f"{source}/{name}", f"{target}/{name}")
+    elif stat.kind == "symlink":
+        if files.lexists(target):
+            files.remove(target)
+        files.symlink(stat.target, target)
+    else:
+        files.write(target, files.read(source), stat.mode)
+
+
+def cp(call: Call) -> Result:
+    """cp [-a] [-p] [-r] [-T] SOURCE... TARGET."""
+    given, names = options(call.argv, "t")
+    files = call.node.files
+    *sources, target = names
+    into = files.is_directory(call.path(target)) and "T" not in given
+    deep = bool(given.keys() & {"a", "r", "R", "archive", "recursive"})
+    errors = ""
+    for source in sources:
+        path = call.path(source)
+        place = call.path(target)
+        if into:
+            place = f"{place.rstrip('/')}/{posixpath.basename(source.rstrip('/'))}"
+        try:
+            kind = (files.lstat(path) if deep else files.stat(path)).kind
+        except OSError as error:
+            errors += f"cp: cannot stat '{source}': {error.strerror}\n"
+            continue
+        if kind == "directory" and not deep:
+            errors += f"cp: -r not specified; omitting directory '{source}'\n"
+            continue
+        try:
+            if deep:
+                _copy_tree(files, path, place)
+            else:
+                files.write(place, files.read(path), files.stat(path).mode)
+        except OSError as error:
+            errors += f"cp: cannot create regular file '{place}': {error.strerror}\n"
+    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, [target]))
+
+
+def mv(call: Call) -> Result:
+    """mv [-f] [-T] SOURCE... TARGET."""
+    given, names = options(call.argv, "t")
+    files = call.node.files
+    *sources, target = names
+    into = files.is_directory(call.path(target)) and "T" not in given
+    errors = ""
+    for source in sources:
+        place = call.path(target)
+        if into:
+            place = f"{place.rstrip('/')}/{posixpath.basename(source.rstrip('/'))}"
+        try:
+            files.lstat(call.path(source))
+        except OSError as error:
+            errors += f"mv: cannot stat '{source}': {error.strerror}\n"
+            continue
+        try:
+            files.rename(call.path(source), place)
+        except OSError as error:
+            errors += f"mv: cannot move '{source}' to '{target}': {error.strerror}\n"
+    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, names))
+
+
+def touch(call: Call) -> Result:
+    """touch FILE..."""
+    _, names = options(call.argv, "dtr")
+    errors = ""
+    for name in names:
+        try:
+            call.node.files.touch(call.path(name))
+        except OSError as error:
+            errors += f"touch: cannot touch '{name}': {error.strerror}\n"
+    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, names))
+
+
+def mkdir(call: Call) -> Result:
+    """mkdir [-p] [-m MODE] DIRECTORY..."""
+    given, names = options(call.argv, "m", ("mode",))
+    mode = int(given.get("m", given.get("mode", "755")), 8)
+    errors = ""
+    for name in names:
+        try:
+            _make(call.node.files, call.path(name), mode, parents="p" in given or "parents" in given)
+        except OSError as error:
+            errors += f"mkdir: cannot create directory '{name}': {error.strerror}\n"
+    return Result("", errors, 1 if errors else 0, 0.005, _counts(call, names))
+
+
+def _make(files: NodeFiles, path: str, mode: int, *, parents: bool) -> None:
+    if parents:
+        if files.is_directory(path):
+            return
+        _make(files, posixpath.dirname(path), 0o755, parents=True)
+    files.mkdir(path, mode)
+
+
+async def install(call: Call) -> Result:
+    """install -d [-m MODE] DIRECTORY... | install [-m MODE] SOURCE TARGET."""
+    given, names = options(call.argv, "mog", ("mode", "owner", "group"))
+    mode = int(given.get("m", given.get("mode", "755")), 8)
+    files = call.node.files
+    mutating = _counts(call, names[-1:])
+    if "d" in given:
+        for name in names:
+            path = call.path(name)
+            try:
+                _make(files, path, mode, parents=True)
+                files.chmod(path, mode)
+            except OSError as error:
+                return Result("", f"install: cannot create directory '{name}': {error.strerror}\n", 1, 0.01, mutating)
+        return Result(seconds=0.01, mutating=mutating)
+    source, target = names[0], names[-1]
+    place = call.path(target)
+    if files.is_directory(place):
+        place = f"{place}/{posixpath.basename(source)}"
+    try:
+        data = await call.input() if source in ("/dev/stdin", "-") else files.read(call.path(source))
+    except OSError as error:
+        return Result("", f"install: cannot stat '{source}': {error.strerror}\n", 1, 0.01, mutating)
+    try:
+        files.write(place, data, mode)
+    except OSError as error:
+        return Result("", f"install: cannot create regular file '{target}': {error.strerror}\n", 1, 0.01, mutating)
+    return Result(seconds=0.01, mutating=mutating)
+
+
+async def tee(call: Call) -> Result:
+    """tee [-a] FILE..."""
+    given, names = options(call.argv)
+    data = await call.input()
+    files = call.node.files
+    errors = ""
+    for name in names:
+        path = call.path(name)
+        try:
+            before = files.read(path) if "a" in given and files.exists(path) else b""
+            files.write(path, before + data)
+        except OSError as error:
+            errors += f"tee: {name}: {error.strerror}\n"
+    return Result(data.decode(errors="replace"), errors, 1 if errors else 0, 0.005, _counts(call, names))
+
+
+def ln(call: Call) -> Result:
+    """ln -s [-f] TARGET LINK."""
+    given, names = options(call.argv)
+    files = call.node.files
+    target, link = names[0], names[-1]
+    path = call.path(link)
+    if files.is_directory(path) and "n" not in given and "T" not in given:
+        path = f"{path}/{posixpath.basename(target)}"
+    try:
+        if "f" in given and files.lexists(path):
+            files.remove(path)
+        files.symlink(target, path)
+    except OSError as error:
+        return Result("", f"ln: failed to create symbolic link '{link}': {error.strerror}\n", 1, 0.005, _counts(call, [link]))
+    return Result(mutating=_counts(call, [link]))
+
+
+def chmod(call: Call) -> Result:
+    """chmod MODE FILE... with an octal mode."""
+    mode, *names = call.argv
+    errors = ""
+    for name in names:
+        try:
+            call.node.files.chmod(call.path(name), int(mode, 8))
+        except OSError as error:
+            errors += f"chmod: cannot access '{name}': {error.strerror}\n"
+    return Result("", errors, 1 if errors else 0, 0.005, _counts(call, names))
+
+
+def tar(call: Call) -> Result:
+    """tar -C DIR -czf FILE MEMBER... | -tzf FILE | -C DIR -xzf FILE."""
+    given, names = options(call.argv, "Cf", ("directory", "file"))
+    files = call.node.files
+    base = given.get("C", "/")
+    archive = call.path(given.get("f", ""))
+    if "t" in given or "x" in given:
+        return _unpack(call, given, archive, base)
+    buffer = io.BytesIO()
+    errors = ""
+    with tarfile.open(fileobj=buffer, mode="w:gz" if "z" in given else "w") as out:
+        for name in names:
+            path = posixpath.join(base, name)
+            if not files.lexists(path):
+                errors += f"tar: {name}: Cannot stat: No such file or directory\n"
+                continue
+            for member, entry in _members(files, path, name):
+                out.addfile(entry, io.BytesIO(files.read(member)) if entry.isfile() else None)
+    status = 2 if errors and "ignore-failed-read" not in given else 0
+    if errors and status:
+        errors += "tar: Exiting with failure status due to previous errors\n"
+    try:
+        files.write(archive, buffer.getvalue(), 0o600)
+    except OSError as error:
+        return Result("", f"tar: {archive}: Cannot open: {error.strerror}\n", 2, 0.05, _counts(call, [archive]))
+    return Result("", errors, status, 0.1, _counts(call, [archive]))
+
+
+def _members(files: NodeFiles, path: str, name: str) -> list[tuple[str, tarfile.TarInfo]]:
+    stat = files.lstat(path)
+    entry = tarfile.TarInfo(name)
+    entry.mode, entry.mtime = stat.mode, int(stat.mtime)
+    found = [(path, entry)]
+    if stat.kind == "directory":
+        entry.type = tarfile.DIRTYPE
+        for child in files.names(path):
+            found.extend(_members(files, f"{path}/{child}", f"{name}/{child}"))
+    elif stat.kind == "symlink":
+        entry.type, entry.linkname = tarfile.SYMTYPE, stat.target
+    elif stat.kind == "socket":
+        return []
+    else:
+        entry.size = stat.size
+    return found
+
+
+def _unpack(call: Call, given: dict[str, str], archive: str, base: str) -> Result:
+    files = call.node.files
+    try:
+        data = files.read(archive)
+        with tarfile.open(fileobj=io.BytesIO(data)) as source:
+            members = source.getmembers()
+            if "t" in given:
+                return Result("".join(m.name + ("/" if m.isdir() else "") + "\n" for m in members))
+            for member in members:
+                path = posixpath.join(base, member.name)
+                content = source.extractfile(member) if member.isfile() else None
+                if member.isdir() and not files.is_directory(path):
+                    files.mkdir(path, member.mode)
+                elif content is not None:
+                    files.write(path, content.read(), member.mode)
+    except (OSError, tarfile.TarError) as error:
+        return Result("", f"tar: {archive}: {error}\ntar: Error is not recoverable: exiting now\n", 2)
+    return Result(seconds=0.1, mutating=_counts(call, [base]))
+
+
+TABLE: Table = {
+    "rm": rm, "rmdir": rmdir, "cp": cp, "mv": mv, "touch": touch, "mkdir": mkdir, "install": install, "tee": tee,
+    "ln": ln, "chmod": chmod, "tar": tar,
+}

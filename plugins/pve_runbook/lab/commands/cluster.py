@@ -1,0 +1,307 @@
+"""pvecm, pmxcfs, corosync-quorumtool, corosync-cfgtool, corosync-cmapctl, pveversion, ha-manager (recorded on PVE 8.3)."""
+
+from __future__ import annotations
+
+import time
+
+from pve_runbook.lab.commands.base import Call, Result, Table
+from pve_runbook.lab.model.corosync import Runtime
+from pve_runbook.lab.model.ha import DEAD_AFTER
+from pve_runbook.lab.model.node import Node
+
+REFUSED = (
+    "ipcc_send_rec[1] failed: Connection refused\nipcc_send_rec[2] failed: Connection refused\n"
+    "ipcc_send_rec[3] failed: Connection refused\nUnable to load access control list: Connection refused\n"
+)
+NO_CMAP = "Cannot initialize CMAP service\n"
+
+
+def refused(node: Node) -> Result | None:
+    """What every PVE tool says while pmxcfs does not run (exit status 111)."""
+    return None if node.pmxcfs.mounted else Result("", REFUSED, 111, 0.3)
+
+
+def stamp(seconds: float) -> str:
+    """A time as Perl's localtime prints it."""
+    moment = time.gmtime(seconds)
+    return f"{time.strftime('%a %b', moment)} {moment.tm_mday:>2} {time.strftime('%H:%M:%S %Y', moment)}"
+
+
+# -- quorum -------------------------------------------------------------------------------------
+
+
+def _names(node: Node, runtime: Runtime) -> dict[int, str]:
+    return {m.nodeid: m.name for m in runtime.conf.members}
+
+
+def _members(node: Node, runtime: Runtime, *, addresses: bool, hexadecimal: bool) -> str:
+    rows = ""
+    for member in runtime.conf.members:
+        if member.nodeid in runtime.members:
+            ident = f"0x{member.nodeid:08x}" if hexadecimal else f"{member.nodeid:>10}"
+            local = " (local)" if member.nodeid == runtime.nodeid else ""
+            rows += f"{ident} {member.votes:>10} {member.ring0_addr if addresses else member.name}{local}\n"
+    return f"\nMembership information\n----------------------\n    Nodeid      Votes Name\n{rows}"
+
+
+def _quorum(node: Node, runtime: Runtime, *, addresses: bool, hexadecimal: bool) -> str:
+    ident = f"0x{runtime.nodeid:08x}" if hexadecimal else str(runtime.nodeid)
+    blocked = " " if runtime.quorate else "Activity blocked"
+    return (
+        "Quorum information\n------------------\n"
+        f"Date:             {stamp(node.clock.wall)}\nQuorum provider:  corosync_votequorum\n"
+        f"Nodes:            {len(runtime.members)}\nNode ID:          {ident}\n"
+        f"Ring ID:          {runtime.ring[0]:x}.{runtime.ring[1]:x}\nQuorate:          {'Yes' if runtime.quorate else 'No'}\n\n"
+        "Votequorum information\n----------------------\n"
+        f"Expected votes:   {runtime.expected_votes}\nHighest expected: {runtime.expected_votes}\n"
+        f"Total votes:      {runtime.total_votes}\nQuorum:           {runtime.quorum} {blocked}\n"
+        f"Flags:            {'Quorate ' if runtime.quorate else ''}\n"
+    ) + _members(node, runtime, addresses=addresses, hexadecimal=hexadecimal)
+
+
+def quorumtool(call: Call) -> Result:
+    """corosync-quorumtool -s [-i] [-H] | -l | -e VOTES."""
+    runtime = call.node.corosync.runtime
+    if runtime is None:
+        return Result("", NO_CMAP, 1, 0.02)
+    letters = "".join(a[1:] for a in call.argv if a.startswith("-"))
+    if "e" in letters:
+        return _expected(call.node, call.argv[-1])
+    if "l" in letters:
+        return Result(_members(call.node, runtime, addresses="i" in letters, hexadecimal="H" in letters), seconds=0.02)
+    text = _quorum(call.node, runtime, addresses="i" in letters, hexadecimal="H" in letters)
+    return Result(text, exit_status=0 if runtime.quorate else 2, seconds=0.03)
+
+
+def _expected(node: Node, votes: str) -> Result:
+    if node.corosync.runtime is None:
+        return Result("", NO_CMAP, 1, 0.3, True)
+    if not votes.isdigit() or int(votes) < 1 or not node.corosync.force_expected(int(votes)):
+        return Result("", "Unable to set expected votes: CS_ERR_INVALID_PARAM\n", 1, 0.3, True)
+    return Result(seconds=0.3, mutating=True)
+
+
+def pvecm(call: Call) -> Result:
+    """pvecm status | nodes | expected VOTES."""
+    node, verb = call.node, call.argv[0] if call.argv else "help"
+    if verb not in ("status", "nodes", "expected"):
+        return Result("", f"ERROR: unknown command 'pvecm {verb}'\n", 255, 0.3)
+    down = refused(node)
+    if down is not None:
+        return down
+    if verb == "expected" and (len(call.argv) < 2 or not call.argv[1].isdigit()):
+        return Result("", "400 not enough arguments\npvecm expected <expected>\n", 255, 0.3)
+    conf = node.pmxcfs.conf()
+    if conf is None:
+        text = "Error: Corosync config '/etc/pve/corosync.conf' does not exist - is this node part of a cluster?\n"
+        return Result("", text, 2, 0.26, verb == "expected")
+    if verb == "expected":
+        return _expected(node, call.argv[1])
+    runtime = node.corosync.runtime
+    if verb == "nodes":
+        if runtime is None:
+            return Result("", NO_CMAP, 1, 0.27)
+        return Result(_members(node, runtime, addresses=False, hexadecimal=False), seconds=0.27)
+    head = (
+        "Cluster information\n-------------------\n"
+        f"Name:             {conf.cluster_name}\nConfig Version:   {conf.config_version}\n"
+        "Transport:        knet\nSecure auth:      on\n\n"
+    )
+    if runtime is None:
+        return Result(head, NO_CMAP, 1, 0.3)
+    text = head + _quorum(node, runtime, addresses=True, hexadecimal=True)
+    return Result(text, exit_status=0 if runtime.quorate else 2, seconds=0.3)
+
+
+def cfgtool(call: Call) -> Result:
+    """corosync-cfgtool -s | -n."""
+    node = call.node
+    runtime = node.corosync.runtime
+    if runtime is None:
+        return Result("", "Could not initialize corosync configuration API error 2\n", 1, 0.02)
+    text = f"Local node ID {runtime.nodeid}, transport knet\n"
+    if "-n" in call.argv:
+        for member in runtime.conf.members:
+            if member.nodeid in runtime.members and member.nodeid != runtime.nodeid:
+                text += (
+                    f"nodeid: {member.nodeid} reachable\n   LINK: 0 udp ({node.address}->{member.ring0_addr})"
+                    " enabled connected mtu: 1397\n\n"
+                )
+        return Result(text, seconds=0.02)
+    text += f"LINK ID 0 udp\n\taddr\t= {node.address}\n\tstatus:\n"
+    for member in runtime.conf.members:
+        state = "connected" if member.nodeid in runtime.members else "disconnected"
+        state = "localhost" if member.nodeid == runtime.nodeid else state
+        text += f"\t\tnodeid: {member.nodeid:>10}:\t{state}\n"
+    return Result(text, seconds=0.02)
+
+
+def cmapctl(call: Call) -> Result:
+    """corosync-cmapctl [-b PREFIX] | -m stats."""
+    runtime = call.node.corosync.runtime
+    if runtime is None:
+        return Result("", "Failed to initialize the cmap API. Error CS_ERR_LIBRARY\n", 1, 0.02)
+    values = _statistics(call.node, runtime) if "-m" in call.argv else _map(runtime)
+    prefix = call.argv[-1] if call.argv and call.argv[-1] not in ("-b", "stats") else ""
+    rows = [f"{key} ({kind}) = {value}\n" for key, kind, value in sorted(values) if key.startswith(prefix)]
+    return Result("".join(rows), seconds=0.03)
+
+
+def _map(runtime: Runtime) -> list[tuple[str, str, str]]:
+    members = runtime.conf.members
+    position = next((i for i, m in enumerate(members) if m.nodeid == runtime.nodeid), 0)
+    values = [("nodelist.local_node_pos", "u32", str(position))]
+    for index, member in enumerate(members):
+        key = f"nodelist.node.{index}"
+        values += [
+            (f"{key}.name", "str", member.name), (f"{key}.nodeid", "u32", str(member.nodeid)),
+            (f"{key}.quorum_votes", "u32", str(member.votes)), (f"{key}.ring0_addr", "str", member.ring0_addr),
+        ]
+    token = 3000 + max(len(members) - 2, 0) * 650
+    totem = {
+        "block_unlisted_ips": 1, "cancel_token_hold_on_retransmit": 0, "consensus": token * 12 // 10, "downcheck": 1000,
+        "fail_recv_const": 2500, "heartbeat_failures_allowed": 0, "hold": token * 75 // 400,
+        "interface.0.knet_ping_interval": token // 4, "interface.0.knet_ping_timeout": token // 2, "join": 50,
+        "knet_compression_threshold": 0, "knet_mtu": 0, "knet_pmtud_interval": 30, "max_messages": 17,
+        "max_network_delay": 50, "merge": 200, "miss_count_const": 5, "send_join": 0, "seqno_unchanged_const": 30,
+        "token": token, "token_retransmit": token * 10 // 42, "token_retransmits_before_loss_const": 4,
+        "token_warning": 75, "window_size": 50,
+    }
+    values += [(f"runtime.config.totem.{k}", "u32", str(v)) for k, v in totem.items()]
+    values.append(("runtime.config.totem.knet_compression_level", "i32", "0"))
+    values.append(("runtime.config.totem.knet_compression_model", "str", "none"))
+    return values
+
+
+def _statistics(node: Node, runtime: Runtime) -> list[tuple[str, str, str]]:
+    values = [("stats.ipcs.global.active", "u64", "5"), ("stats.ipcs.global.closed", "u64", "46")]
+    for member in runtime.conf.members:
+        link = runtime.links[member.nodeid]
+        key = f"stats.knet.node{member.nodeid}.link0"
+        numbers: dict[str, tuple[str, int]] = {
+            "connected": ("u8", int(link.connected)), "down_count": ("u32", link.down_count), "enabled": ("u8", 1),
+            "latency_ave": ("u32", 154), "latency_max": ("u32", 293), "latency_min": ("u32", 147),
+            "latency_samples": ("u32", 47), "mtu": ("u32", 65535 if member.nodeid == runtime.nodeid else 1397),
+            "up_count": ("u32", link.up_count), "rx_total_packets": ("u64", 496), "rx_total_retries": ("u64", 1),
+            "tx_total_errors": ("u64", 0), "tx_total_packets": ("u64", 5151),
+        }
+        values += [(f"{key}.{name}", kind, str(number)) for name, (kind, number) in numbers.items()]
+    for name, number in (("commit_entered", 4), ("consensus_timeouts", 1), ("gather_entered", 5), ("mcast_retx", 0)):
+        values.append((f"stats.srp.{name}", "u64", str(number)))
+    values.append(("stats.srp.firewall_enabled_or_nic_failure", "u8", "0"))
+    values.append(("stats.srp.continuous_gather", "u32", "0"))
+    return values
+
+
+# -- pmxcfs, versions ---------------------------------------------------------------------------
+
+
+def pmxcfs(call: Call) -> Result:
+    """pmxcfs [-l]: starts a daemon and returns."""
+    status, text, seconds = call.node.pmxcfs.start((call.name, *call.argv))
+    return Result("", text, status, seconds, True)
+
+
+def pveversion(call: Call) -> Result:
+    """pveversion."""
+    return Result(call.node.version.pveversion, seconds=0.4)
+
+
+# -- HA -----------------------------------------------------------------------------------------
+
+
+def ha_manager(call: Call) -> Result:
+    """ha-manager status | config | remove SID | set SID --state STATE | crm-command disarm-ha MODE."""
+    node = call.node
+    down = refused(node)
+    if down is not None:
+        return down
+    verb = call.argv[0] if call.argv else "help"
+    if verb == "status":
+        return Result(_ha_status(node), seconds=0.65)
+    if verb == "config":
+        rows = ""
+        for sid, settings in node.ha.resources().items():
+            rows += f"{sid}\n" + "".join(f"\t{k} {v}\n" for k, v in sorted(settings.items())) + "\n"
+        return Result(rows, seconds=0.65)
+    if verb == "remove":
+        return _ha_remove(node, call.argv[1])
+    if verb == "crm-command" and call.argv[1] in ("disarm-ha", "arm-ha") and node.version.fencing_line:
+        return _ha_disarm(node, disarm=call.argv[1] == "disarm-ha", mode=(call.argv[2:] or ["freeze"])[0])
+    return Result("", f"ERROR: unknown command 'ha-manager {' '.join(call.argv)}'\n", 255, 0.65, True)
+
+
+def _ha_remove(node: Node, sid: str) -> Result:
+    if not node.pmxcfs.quorate:
+        return Result("", "cluster not ready - no quorum?\n", 2, 0.65, True)
+    resources = node.ha.resources()
+    if sid not in resources:
+        return Result("", f"cannot delete service '{sid}', not HA managed!\n", 255, 0.65, True)
+    del resources[sid]
+    text = "".join(
+        f"{s.replace(':', ': ')}\n" + "".join(f"\t{k} {v}\n" for k, v in d.items()) + "\n" for s, d in resources.items()
+    )
+    node.pmxcfs.write("ha/resources.cfg", text.encode())
+    return Result(seconds=0.65, mutating=True)
+
+
+def _ha_disarm(node: Node, *, disarm: bool, mode: str) -> Result:
+    if not node.pmxcfs.quorate:
+        return Result("", "cluster not ready - no quorum?\n", 2, 0.65, True)
+    for other in node.cluster.nodes.values():
+        if other.pmxcfs.quorate and other.ha.resources():
+            other.ha.armed = not disarm
+            other.ha.disarmed = mode if disarm else ""
+            other.ha.update_marker()
+    return Result(seconds=0.65, mutating=True)
+
+
+def _ha_status(node: Node) -> str:
+    ha, now = node.ha, node.clock.wall
+    if not node.pmxcfs.quorate:
+        return f"quorum No quorum on node '{node.name}'!\n"
+    text = "quorum OK\n"
+    status = ha.manager_status()
+    fencing = node.version.fencing_line
+    if not status:
+        return text + ("fencing standby (CRM watchdog standby)\n" if fencing else "")
+    master = str(status["master_node"])
+    live = node.cluster.nodes.get(master)
+    fresh = live is not None and live.ha.is_master and live.units.get("pve-ha-crm").is_active
+    moment = now - now % 10 if fresh else float(status["timestamp"])
+    state = "active" if now - moment <= DEAD_AFTER else "old timestamp - dead?"
+    text += f"master {master} ({state}, {stamp(moment)})\n"
+    if fencing:
+        armed = "fencing armed (CRM watchdog active)" if fresh else "fencing standby (CRM watchdog standby)"
+        text += f"fencing disarmed, resource mode: {ha.disarmed} (CRM watchdog released)\n" if ha.disarmed else armed + "\n"
+    for name in sorted(status.get("node_status", {})):
+        text += _lrm_line(node, name)
+    for sid, service in sorted(status.get("service_status", {}).items()):
+        text += f"service {sid} ({service['node']}, {service['state']})\n"
+    return text
+
+
+def _lrm_line(node: Node, name: str) -> str:
+    now = node.clock.wall
+    saved = node.ha.lrm_status(name)
+    live = node.cluster.nodes.get(name)
+    running = live is not None and live.units.get("pve-ha-lrm").is_active and live.pmxcfs.quorate
+    running = running and live is not None and (live is node or (live.pmxcfs.in_cluster and node.pmxcfs.in_cluster))
+    moment = now - now % 5 if running else float(saved.get("timestamp", 0))
+    state = "active" if saved.get("state") == "active" else "idle"
+    if saved.get("mode") == "restart" and not running:
+        state = "restart mode"
+    watchdog = ""
+    if node.version.fencing_line:
+        watchdog = ", watchdog active" if live is not None and live.ha.armed else ", watchdog standby"
+        if node.ha.disarmed:
+            state, watchdog = "disarm mode", ", watchdog released"
+    if now - moment > DEAD_AFTER:
+        state, watchdog = "old timestamp - dead?", ""
+    return f"lrm {name} ({state}{watchdog}, {stamp(moment)})\n"
+
+
+TABLE: Table = {
+    "pvecm": pvecm, "pmxcfs": pmxcfs, "corosync-quorumtool": quorumtool, "corosync-cfgtool": cfgtool,
+    "corosync-cmapctl": cmapctl, "pveversion": pveversion, "ha-manager": ha_manager,
+}

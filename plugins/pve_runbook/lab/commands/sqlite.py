@@ -1,0 +1,109 @@
+"""sqlite3: real SQL on real databases (the shell's list mode and a few of its dot commands)."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+from pve_runbook.lab.commands.base import Call, Result, Table, changes_node
+from pve_runbook.lab.model.files import DATABASE_MOUNT
+
+_DOT = re.compile(r"\.(\w+)(?:\s+(.*))?")
+
+
+def sqlite(call: Call) -> Result:
+    """sqlite3 [-readonly] [-batch] DATABASE SQL..."""
+    read_only = "-readonly" in call.argv
+    operands = [a for a in call.argv if not a.startswith("-")]
+    if not operands:
+        return Result("", "Error: no database given\n", 1)
+    name, *statements = operands
+    bare = name.removeprefix("file:").partition("?")[0]
+    path = call.path(bare)
+    try:
+        connection, memory = _open(call, name, path, read_only)
+    except (OSError, sqlite3.Error):
+        return Result("", f'Error: unable to open database "{name}": unable to open database file\n', 1, 0.01)
+    output, error, status = "", "", 0
+    try:
+        before = connection.total_changes
+        for statement in statements:
+            output += _execute(call, connection, statement)
+        changed = connection.total_changes != before
+        if memory and changed:
+            call.node.files.write(path, connection.serialize(), 0o644)
+    except sqlite3.Error as problem:
+        status = (problem.sqlite_errorcode & 255) if hasattr(problem, "sqlite_errorcode") else 1
+        error = f"Error: in prepare, {problem} ({status})\n"
+    finally:
+        connection.close()
+    writes = not read_only and any(re.match(r"\s*(insert|update|delete|replace|drop|create)", s, re.I) for s in statements)
+    return Result(output, error, status, 0.02, writes and changes_node(path))
+
+
+def _open(call: Call, name: str, path: str, read_only: bool) -> tuple[sqlite3.Connection, bool]:
+    files = call.node.files
+    real = files.resolve(path)
+    if real.startswith(DATABASE_MOUNT + "/"):
+        file = files.database_directory / real[len(DATABASE_MOUNT) + 1 :]
+        mode = "ro" if read_only else "rwc"
+        immutable = "&immutable=1" if "immutable=1" in name else ""
+        uri = f"file:{file}?mode={mode}{immutable}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        if not read_only:
+            connection.execute("PRAGMA synchronous=OFF")
+        return connection, False
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    if files.exists(real):
+        data = bytearray(files.read(real))
+        if len(data) > 20:
+            data[18:20] = b"\x01\x01"
+            connection.deserialize(bytes(data))
+    elif read_only:
+        connection.close()
+        raise FileNotFoundError(path)
+    return connection, True
+
+
+def _execute(call: Call, connection: sqlite3.Connection, statement: str) -> str:
+    dot = _DOT.fullmatch(statement.strip())
+    if dot is None:
+        return _query(connection, statement)
+    verb, argument = dot[1], (dot[2] or "").strip().strip("'\"")
+    if verb == "backup":
+        with sqlite3.connect(":memory:") as copy:
+            connection.backup(copy)
+            call.node.files.write(call.path(argument), copy.serialize(), 0o644)
+        copy.close()
+        return ""
+    if verb == "schema":
+        return "".join(f"{row[0]};\n" for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL"))
+    if verb == "tables":
+        return "".join(f"{row[0]}\n" for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'"))
+    if verb == "dump":
+        return "PRAGMA foreign_keys=OFF;\n" + "".join(f"{line}\n" for line in connection.iterdump())
+    return f'Error: unknown command or invalid arguments:  "{verb}". Enter ".help" for help\n'
+
+
+def _query(connection: sqlite3.Connection, text: str) -> str:
+    rows = ""
+    statement = ""
+    for part in re.split(r"(?<=;)", text):
+        statement += part
+        if statement.strip() and (sqlite3.complete_statement(statement) or part is text):
+            rows += _rows(connection, statement)
+            statement = ""
+    return rows + (_rows(connection, statement) if statement.strip() else "")
+
+
+def _rows(connection: sqlite3.Connection, statement: str) -> str:
+    return "".join("|".join(_value(v) for v in row) + "\n" for row in connection.execute(statement))
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return ""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+TABLE: Table = {"sqlite3": sqlite}

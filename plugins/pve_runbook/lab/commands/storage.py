@@ -1,0 +1,158 @@
+"""pvesm, lvs, vgs, zfs, zpool, mount, umount."""
+
+from __future__ import annotations
+
+import json
+
+from pve_runbook.lab.commands.base import Call, Result, Table, options
+from pve_runbook.lab.commands.cluster import refused
+from pve_runbook.lab.model.node import Node
+from pve_runbook.lab.model.storage import Storage
+
+_SIZES = {"lvmthin": (354275328, 44815828), "zfspool": (940572672, 312475648)}
+
+
+def _usage(node: Node, storage: Storage) -> tuple[int, int]:
+    if storage.kind in _SIZES:
+        return _SIZES[storage.kind]
+    mount = node.storages.mount_of(storage.path)
+    return mount.total, mount.used
+
+
+def pvesm(call: Call) -> Result:
+    """pvesm status | list STORAGE [--vmid ID] | path VOLUME."""
+    down = refused(call.node)
+    if down is not None:
+        return down
+    given, operands = options(call.argv, "", ("vmid", "storage"))
+    verb = operands[0] if operands else "help"
+    if verb == "status":
+        return _status(call.node)
+    if verb == "path":
+        path = call.node.storages.path_of(operands[1])
+        if path is None:
+            return Result("", f"storage '{operands[1].partition(':')[0]}' does not exist\n", 255, 0.5)
+        return Result(path + "\n", seconds=0.5)
+    if verb == "list":
+        return _list(call.node, operands[1], given.get("vmid"))
+    return Result("", f"ERROR: unknown command 'pvesm {verb}'\n", 255, 0.5, True)
+
+
+def _status(node: Node) -> Result:
+    storages = sorted(node.storages.all(), key=lambda s: s.ident)
+    width = max(len(s.ident) for s in storages) + 1
+    if node.version.kib_header:
+        head = f"{'Name':<{width}} {'Type':>10} {'Status':>10} {'Total (KiB)':>15} {'Used (KiB)':>15} {'Available (KiB)':>15} {'%':>8}\n"
+    else:
+        head = f"{'Name':<{width}} {'Type':>10} {'Status':>10} {'Total':>15} {'Used':>15} {'Available':>15} {'%':>8}\n"
+    text, errors, seconds = head, "", 0.5
+    for storage in storages:
+        state, percent = "active", "0.00%"
+        total = used = 0
+        if not node.storages.enabled(storage):
+            state, percent = "disabled", "N/A"
+        elif not node.storages.active(storage):
+            state = "inactive"
+            errors += f"storage '{storage.ident}' is not online\n" if storage.kind == "nfs" else ""
+            seconds += 2.0
+        else:
+            total, used = _usage(node, storage)
+            percent = f"{used * 100 / total:.2f}%" if total else percent
+        text += f"{storage.ident:<{width}} {storage.kind:>10} {state:>10} {total:>15} {used:>15} {max(total - used, 0):>15} {percent:>8}\n"
+    return Result(text, errors, seconds=seconds)
+
+
+def _list(node: Node, ident: str, vmid: str | None) -> Result:
+    storage = node.storages.find(ident)
+    if storage is None:
+        return Result("", f"storage '{ident}' does not exist\n", 255, 0.5)
+    rows: list[tuple[str, str, str, str, str]] = []
+    for config in node.guests.configs():
+        for volume in dict.fromkeys(config.volumes):
+            if volume.startswith(f"{ident}:") and node.storages.volume_exists(volume) and vmid in (None, str(config.vmid)):
+                form = volume.rpartition(".")[2] if "." in volume else "raw"
+                kind = "images" if config.kind == "qemu" else "rootdir"
+                rows.append((volume, form, kind, "16777216", str(config.vmid)))
+    width = max([len("Volid"), *(len(r[0]) for r in rows)])
+    text = f"{'Volid':<{width}} Format  Type     {'Size':>9} VMID\n"
+    text += "".join(f"{v:<{width}} {f:<7} {k:<8} {s:>9} {i}\n" for v, f, k, s, i in rows)
+    return Result(text, seconds=0.5)
+
+
+def lvs(call: Call) -> Result:
+    """lvs --reportformat json -o vg_name,lv_name,lv_attr,data_percent,metadata_percent; vgs alike."""
+    given, _ = options(call.argv, "o", ("reportformat", "options", "noheadings"))
+    columns = (given.get("o") or given.get("options") or "vg_name,lv_name,lv_attr").split(",")
+    if call.name == "vgs":
+        values = [{"vg_name": "pve", "vg_attr": "wz--n-", "vg_size": "475.90g", "vg_free": "16.00g"}]
+    else:
+        values = [_volume(name) for name in call.node.storages.logical_volumes]
+    rows = [{c: v.get(c, "") for c in columns} for v in values]
+    key = "vg" if call.name == "vgs" else "lv"
+    if given.get("reportformat") == "json":
+        return Result(json.dumps({"report": [{key: rows}]}, indent=4) + "\n", seconds=0.05)
+    return Result("".join("  " + " ".join(r.values()) + "\n" for r in rows), seconds=0.05)
+
+
+def _volume(name: str) -> dict[str, str]:
+    group, _, volume = name.partition("/")
+    attributes, data, metadata = "Vwi-a-tz--", "31.20", ""
+    if volume == "data":
+        attributes, data, metadata = "twi-aotz--", "12.65", "1.10"
+    elif volume in ("root", "swap"):
+        attributes, data = "-wi-ao----", ""
+    elif volume.startswith("base-"):
+        attributes = "Vri---tz-k"
+    return {
+        "vg_name": group, "lv_name": volume, "lv_attr": attributes, "data_percent": data, "metadata_percent": metadata,
+        "pool_lv": "" if volume in ("data", "root", "swap") else "data", "lv_size": "32.00g",
+    }
+
+
+def zfs(call: Call) -> Result:
+    """zfs list -H -o name [DATASET] | zfs get -H -o value PROPERTY DATASET."""
+    given, operands = options(call.argv, "otd")
+    datasets = call.node.storages.datasets
+    if operands[:1] == ["get"]:
+        read_only = call.node.storages.read_only(f"/{operands[2]}")
+        values = {"readonly": "on" if read_only else "off", "mounted": "yes", "health": "ONLINE"}
+        return Result("".join(values.get(p, "-") + "\n" for p in operands[1].split(",")), seconds=0.03)
+    wanted = operands[1:]
+    missing = "".join(f"cannot open '{w}': dataset does not exist\n" for w in wanted if w not in datasets)
+    return Result("".join(f"{d}\n" for d in sorted(datasets) if not wanted or d in wanted), missing, 1 if missing else 0, 0.03)
+
+
+def zpool(call: Call) -> Result:
+    """zpool list -H -o name,health."""
+    given, _ = options(call.argv, "o")
+    values = {"name": "tank", "health": "ONLINE", "readonly": "off", "size": "896G"}
+    columns = (given.get("o") or "name,size,health").split(",")
+    return Result("\t".join(values.get(c, "-") for c in columns) + "\n", seconds=0.03)
+
+
+def mount(call: Call) -> Result:
+    """mount without operands: the table of mounts."""
+    if call.argv:
+        return Result("", "mount: only the list of mounts is simulated.\n", 32, 0.01, True)
+    rows = "".join(f"{m.source} on {m.target} type {m.fstype} ({m.options})\n" for m in call.node.storages.all_mounts())
+    return Result(rows)
+
+
+def umount(call: Call) -> Result:
+    """umount [-l] TARGET; /etc/pve is busy as long as pmxcfs serves it."""
+    given, operands = options(call.argv)
+    node = call.node
+    target = operands[0]
+    if target == "/etc/pve" and node.pmxcfs.mounted:
+        node.pmxcfs.end()
+        return Result(seconds=0.02, mutating=True)
+    found = next((m for m in node.storages.mounts if m.target == target), None)
+    if found is None:
+        return Result("", f"umount: {target}: not mounted.\n", 32, 0.01, True)
+    node.storages.mounts.remove(found)
+    return Result(seconds=0.02, mutating=True)
+
+
+TABLE: Table = {
+    "pvesm": pvesm, "lvs": lvs, "vgs": lvs, "zfs": zfs, "zpool": zpool, "mount": mount, "umount": umount,
+}

@@ -1,0 +1,78 @@
+"""corosync.conf as Proxmox VE writes it: reading what membership needs of it, and writing one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry of the nodelist."""
+
+    name: str
+    nodeid: int
+    votes: int
+    ring0_addr: str
+
+
+@dataclass(frozen=True)
+class CorosyncConf:
+    """The parts of corosync.conf that matter for membership."""
+
+    cluster_name: str
+    config_version: int
+    members: tuple[Member, ...]
+
+    def member(self, name: str) -> Member | None:
+        """The nodelist's entry of that name."""
+        return next((m for m in self.members if m.name == name), None)
+
+
+def parse(text: str) -> CorosyncConf:
+    """Read a corosync.conf; what is missing is empty or 0."""
+    cluster_name, version = "", 0
+    members: list[Member] = []
+    stack: list[str] = []
+    node: dict[str, str] = {}
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.endswith("{"):
+            stack.append(line[:-1].strip())
+            node = {}
+        elif line == "}":
+            if stack and stack.pop() == "node":
+                members.append(
+                    Member(
+                        node.get("name", ""),
+                        int(node.get("nodeid", "0")),
+                        int(node.get("quorum_votes", "1")),
+                        node.get("ring0_addr", ""),
+                    )
+                )
+        elif ":" in line:
+            key, _, value = (part.strip() for part in line.partition(":"))
+            if stack[-1:] == ["node"]:
+                node[key] = value
+            elif stack == ["totem"] and key == "cluster_name":
+                cluster_name = value
+            elif stack == ["totem"] and key == "config_version":
+                version = int(value)
+    return CorosyncConf(cluster_name, version, tuple(members))
+
+
+def render(cluster_name: str, config_version: int, members: Sequence[Member]) -> str:
+    """The text that pvecm writes (recorded on PVE 8.3, with its empty last line)."""
+    nodes = "".join(
+        f"  node {{\n    name: {m.name}\n    nodeid: {m.nodeid}\n    quorum_votes: {m.votes}\n"
+        f"    ring0_addr: {m.ring0_addr}\n  }}\n"
+        for m in members
+    )
+    return (
+        "logging {\n  debug: off\n  to_syslog: yes\n}\n\n"
+        f"nodelist {{\n{nodes}}}\n\n"
+        "quorum {\n  provider: corosync_votequorum\n}\n\n"
+        f"totem {{\n  cluster_name: {cluster_name}\n  config_version: {config_version}\n"
+        "  interface {\n    linknumber: 0\n  }\n  ip_version: ipv4-6\n  link_mode: passive\n"
+        "  secauth: on\n  version: 2\n}\n\n"
+    )

@@ -1,0 +1,198 @@
+"""Guests of one node: their configs stand in the database, the running ones are processes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pve_runbook.lab.model.processes import Process
+
+if TYPE_CHECKING:
+    from pve_runbook.lab.model.node import Node
+
+NO_QUORUM = "cluster not ready - no quorum?\n"
+_VOLUME_KEY = re.compile(r"(?:ide|sata|scsi|virtio|efidisk|tpmstate|mp|unused)\d+|rootfs|vmstate")
+_SIZE = re.compile(r"size=(\d+)([KMGT]?)")
+
+
+@dataclass(frozen=True)
+class GuestConfig:
+    """The current section of a guest's config and what of it matters here."""
+
+    vmid: int
+    kind: str
+    owner: str
+    text: str
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Keys of the current section (before the first snapshot)."""
+        found = {}
+        for line in self.text.splitlines():
+            if line.startswith("["):
+                break
+            key, colon, value = line.partition(":")
+            if colon and not line.startswith("#"):
+                found[key] = value.strip()
+        return found
+
+    @property
+    def name(self) -> str:
+        """Its name, as lists show it."""
+        default = f"VM {self.vmid}" if self.kind == "qemu" else f"CT{self.vmid}"
+        return self.values.get("hostname" if self.kind == "lxc" else "name", default)
+
+    @property
+    def memory(self) -> int:
+        """Memory in MiB."""
+        return int(self.values.get("memory", "512"))
+
+    @property
+    def volumes(self) -> list[str]:
+        """All volumes named in any section."""
+        found = []
+        for line in self.text.splitlines():
+            key, colon, value = line.partition(":")
+            if colon and _VOLUME_KEY.fullmatch(key):
+                volume = value.strip().split(",")[0]
+                if ":" in volume and not volume.startswith("/"):
+                    found.append(volume)
+        return found
+
+    @property
+    def boot_disk_bytes(self) -> int:
+        """Size of the first disk in bytes."""
+        values = self.values
+        boot = re.search(r"order=([a-z]+\d+)", values.get("boot", ""))
+        key = "rootfs" if self.kind == "lxc" else boot[1] if boot else "scsi0"
+        match = _SIZE.search(values.get(key, ""))
+        if match is None:
+            return 0
+        return int(match[1]) * 1024 ** " KMGT".index(match[2] or " ")
+
+    @property
+    def lock(self) -> str:
+        """The lock, empty when there is none."""
+        return self.values.get("lock", "")
+
+    @property
+    def path(self) -> str:
+        """Where the config stands in /etc/pve."""
+        directory = "qemu-server" if self.kind == "qemu" else "lxc"
+        return f"nodes/{self.owner}/{directory}/{self.vmid}.conf"
+
+
+class Guests:
+    """The guests of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.running: dict[int, Process] = {}
+        self.qmp_status: dict[int, str] = {}
+
+    # -- configs -----------------------------------------------------------------------------
+
+    def config(self, vmid: int) -> GuestConfig | None:
+        """The config of a guest of any node, as this node's database has it."""
+        return next((c for c in self.configs() if c.vmid == vmid), None)
+
+    def configs(self) -> list[GuestConfig]:
+        """All guests of the database, by vmid."""
+        database = self.node.pmxcfs.database
+        found = []
+        for vmid, owner, kind, _version in self.node.pmxcfs.guests():
+            directory = "qemu-server" if kind == "qemu" else "lxc"
+            found.append(GuestConfig(vmid, kind, owner, database.text(f"nodes/{owner}/{directory}/{vmid}.conf")))
+        return found
+
+    def own(self, kind: str | None = None) -> list[GuestConfig]:
+        """The guests whose config this node owns."""
+        return [c for c in self.configs() if c.owner == self.node.name and kind in (None, c.kind)]
+
+    def set_lock(self, vmid: int, lock: str) -> None:
+        """Write or remove `lock:` in a guest's config, as workers do; needs quorum."""
+        config = self.config(vmid)
+        if config is None:
+            return
+        text = re.sub(r"(?m)^lock: .*\n", "", config.text)
+        if lock:
+            head, bracket, tail = text.partition("\n[")
+            text = f"{head.rstrip()}\nlock: {lock}\n{bracket}{tail}"
+        self.node.pmxcfs.write(config.path, text.encode())
+
+    # -- life --------------------------------------------------------------------------------
+
+    def spawn(self, config: GuestConfig, *, age: float = 0.0, incoming: bool = False) -> Process:
+        """Start the guest's process."""
+        node = self.node
+        vmid = config.vmid
+        if config.kind == "lxc":
+            argv: tuple[str, ...] = ("/usr/bin/lxc-start", "-F", "-n", str(vmid))
+            process = node.processes.spawn("lxc-start", argv, vmid=vmid, age=age)
+        else:
+            argv = (
+                *f"/usr/bin/kvm -id {vmid} -name {config.name},debug-threads=on -no-shutdown".split(),
+                *f"-chardev socket,id=qmp,path=/var/run/qemu-server/{vmid}.qmp,server=on,wait=off".split(),
+                *f"-mon chardev=qmp,mode=control -pidfile /var/run/qemu-server/{vmid}.pid -daemonize".split(),
+                *f"-smp 2,sockets=1,cores=2,maxcpus=2 -nodefaults -m {config.memory}".split(),
+                *f"-netdev type=tap,id=net0,ifname=tap{vmid}i0,script=/var/lib/qemu-server/pve-bridge".split(),
+            )
+            if incoming:
+                argv = (*argv, "-incoming", "tcp:10.55.0.12:60000", "-S")
+            process = node.processes.spawn("kvm", argv, vmid=vmid, age=age)
+            node.files.put(f"/run/qemu-server/{vmid}.pid", f"{process.pid}\n", 0o600)
+            for end in ("qmp", "vnc"):
+                node.files.put(f"/run/qemu-server/{vmid}.{end}", b"", 0o750)
+                node.files.sockets.add(f"/run/qemu-server/{vmid}.{end}")
+        self.running[vmid] = process
+        return process
+
+    def end(self, vmid: int) -> None:
+        """End the guest's process."""
+        process = self.running.pop(vmid, None)
+        self.qmp_status.pop(vmid, None)
+        if process is not None:
+            self.node.processes.end(process.pid)
+        for end in ("pid", "qmp", "vnc"):
+            self.node.files.discard(f"/run/qemu-server/{vmid}.{end}")
+
+    def start(self, vmid: int) -> tuple[int, str]:
+        """`qm start` and `pct start`: exit status and stderr (recorded on PVE 8.3)."""
+        config = self.config(vmid)
+        if config is None or config.owner != self.node.name:
+            return self.missing(vmid)
+        word = "VM" if config.kind == "qemu" else "CT"
+        if vmid in self.running:
+            return 255, f"{word} {vmid} already running\n"
+        if not self.node.pmxcfs.quorate:
+            return 2, NO_QUORUM
+        if config.lock:
+            return 255, f"{word} is locked ({config.lock})\n"
+        for volume in config.volumes:
+            if not self.node.storages.volume_exists(volume) and "unused" not in volume:
+                return 255, f"volume '{volume}' does not exist\n"
+        self.spawn(config)
+        self.node.tasks.record("qmstart" if config.kind == "qemu" else "vzstart", str(vmid))
+        return 0, ""
+
+    def stop(self, vmid: int, verb: str = "stop") -> tuple[int, str]:
+        """`qm stop` and `qm shutdown`: work without quorum (recorded on PVE 8.3)."""
+        config = self.config(vmid)
+        if config is None or config.owner != self.node.name:
+            return self.missing(vmid)
+        if vmid in self.running:
+            self.end(vmid)
+        self.node.tasks.record(f"{'qm' if config.kind == 'qemu' else 'vz'}{verb}", str(vmid))
+        return 0, ""
+
+    def missing(self, vmid: int, kind: str = "qemu") -> tuple[int, str]:
+        """What the tools say about a guest that this node does not own."""
+        directory = "qemu-server" if kind == "qemu" else "lxc"
+        return 2, f"Configuration file 'nodes/{self.node.name}/{directory}/{vmid}.conf' does not exist\n"
+
+    def start_all(self) -> None:
+        """Start what is marked onboot, as startall does once it has quorum."""
+        for config in self.own():
+            if config.values.get("onboot") == "1" and config.vmid not in self.running:
+                self.start(config.vmid)

@@ -1,0 +1,213 @@
+"""High availability on one node: LRM, CRM, the watchdog, and what they do when quorum goes.
+
+Times from pve-ha-manager (watchdog-mux.c, LRM.pm, Manager.pm) and as recorded on PVE 8.3.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from pve_runbook.lab.model.clock import Event
+
+if TYPE_CHECKING:
+    from pve_runbook.lab.model.node import Node
+
+FENCE_AFTER = 60.0
+"""Seconds without quorum after which an active node is reset."""
+TAKE_OVER_AFTER = 244.0
+"""Seconds after which a separated node that kept HA's files takes over the others' guests."""
+DEAD_AFTER = 30
+"""Seconds after which a status counts as `old timestamp - dead?`."""
+MARKER = "/run/watchdog-mux.active"
+
+
+class Ha:
+    """LRM and CRM of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.armed = False
+        self.disarmed = ""
+        self.is_master = False
+        self.fence_at: float | None = None
+        self._fence: Event | None = None
+        self._takeover: Event | None = None
+
+    # -- configuration -----------------------------------------------------------------------
+
+    def resources(self) -> dict[str, dict[str, str]]:
+        """The services of ha/resources.cfg: `vm:101` to its settings."""
+        found: dict[str, dict[str, str]] = {}
+        current = ""
+        for line in self.node.pmxcfs.database.text("ha/resources.cfg").splitlines():
+            match = re.fullmatch(r"(vm|ct):\s*(\d+)", line.strip())
+            if match:
+                current = f"{match[1]}:{match[2]}"
+                found[current] = {}
+            elif current and line[:1] in ("\t", " "):
+                key, _, value = line.strip().partition(" ")
+                found[current][key] = value
+        return found
+
+    def manager_status(self) -> dict[str, Any]:
+        """ha/manager_status, empty when HA was never used."""
+        text = self.node.pmxcfs.database.text("ha/manager_status")
+        loaded = json.loads(text) if text else {}
+        return loaded if isinstance(loaded, dict) else {}
+
+    def lrm_status(self, name: str) -> dict[str, Any]:
+        """nodes/NAME/lrm_status, empty without one."""
+        text = self.node.pmxcfs.database.text(f"nodes/{name}/lrm_status")
+        loaded = json.loads(text) if text else {}
+        return loaded if isinstance(loaded, dict) else {}
+
+    def _put(self, path: str, value: dict[str, Any]) -> None:
+        if self.node.pmxcfs.quorate:
+            self.node.pmxcfs.busy_until = min(self.node.pmxcfs.busy_until, self.node.clock.now)
+            self.node.pmxcfs.write(path, json.dumps(value, separators=(",", ":"), sort_keys=True).encode())
+
+    @property
+    def _lrm_runs(self) -> bool:
+        return self.node.units.get("pve-ha-lrm").is_active
+
+    @property
+    def _crm_runs(self) -> bool:
+        return self.node.units.get("pve-ha-crm").is_active
+
+    # -- the watchdog ------------------------------------------------------------------------
+
+    @property
+    def watchdog_clients(self) -> list[str]:
+        """Daemons that hold the watchdog: an active LRM, the master CRM."""
+        clients = []
+        if self.armed and self._lrm_runs:
+            clients.append("pve-ha-lrm")
+        if self.is_master and self._crm_runs:
+            clients.append("pve-ha-crm")
+        return clients
+
+    def update_marker(self) -> None:
+        """watchdog-mux keeps a directory as long as it has clients."""
+        files = self.node.files
+        if self.watchdog_clients:
+            files.make_directories(MARKER, 0o600)
+            files.modes[MARKER] = 0o600
+        else:
+            files.discard(MARKER)
+
+    def arm(self, *, master: bool) -> None:
+        """The LRM holds its agent lock and feeds the watchdog; one node's CRM is the master."""
+        self.armed, self.is_master = True, master
+        self.update_marker()
+
+    # -- quorum ------------------------------------------------------------------------------
+
+    def quorum_lost(self, *, age: float = 0.0) -> None:
+        """An active node is reset 60 s after it lost quorum, unless the cluster's quorum returns."""
+        if not self.watchdog_clients or self._fence is not None:
+            return
+        self.fence_at = self.node.clock.now + FENCE_AFTER - age
+        self._fence = self.node.clock.after(FENCE_AFTER - age, self._reset)
+        self.node.journal.add(
+            "pve-ha-lrm.service", "pve-ha-lrm", self.node.units.get("pve-ha-lrm").main_pid,
+            f"lost lock 'ha_agent_{self.node.name}_lock - cfs lock update failed - Permission denied", 3,
+        )
+
+    def quorum_returned(self) -> None:
+        """The locks can be renewed again, the watchdog is fed."""
+        if self._fence is not None:
+            self._fence.cancel()
+        self._fence = self.fence_at = None
+
+    def _reset(self) -> None:
+        self._fence = self.fence_at = None
+        if self.node.units.get("watchdog-mux").is_active:
+            self.node.power_cycle()
+
+    # -- the services ------------------------------------------------------------------------
+
+    def lrm_stop_seconds(self) -> float:
+        """How long `systemctl stop pve-ha-lrm` takes; without quorum it outlasts the node."""
+        if not self.armed:
+            return 1.7
+        if self.fence_at is not None:
+            return self.fence_at - self.node.clock.now + 1.0
+        return 13.7 if self.is_master else 9.8
+
+    def lrm_stopped(self) -> None:
+        """With quorum: services frozen, watchdog closed, guests keep running."""
+        journal, pid = self.node.journal, self.node.units.get("pve-ha-lrm").main_pid
+        journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "received signal TERM")
+        if self.armed:
+            journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "restart LRM, freeze all services")
+            status = self.manager_status()
+            for service in status.get("service_status", {}).values():
+                if service.get("node") == self.node.name:
+                    service["state"] = "freeze"
+            if status:
+                self._put("ha/manager_status", status)
+            self._put(
+                f"nodes/{self.node.name}/lrm_status",
+                {"mode": "restart", "results": {}, "state": "active", "timestamp": int(self.node.clock.wall)},
+            )
+            journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "watchdog closed (disabled)")
+        journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "server stopped")
+        self.armed = False
+
+    def crm_stopped(self) -> None:
+        """The master's role goes to another node whose CRM runs; its lock is released."""
+        journal, pid = self.node.journal, self.node.units.get("pve-ha-crm").main_pid
+        journal.add("pve-ha-crm.service", "pve-ha-crm", pid, "server stopped")
+        if not self.is_master:
+            return
+        self.is_master = False
+        status = self.manager_status()
+        for node in self.node.cluster.nodes.values():
+            if node is self.node or not node.units.get("pve-ha-crm").is_active or not node.pmxcfs.quorate:
+                continue
+            if node.pmxcfs.in_cluster:
+                node.ha.is_master = True
+                node.ha.update_marker()
+                status["master_node"] = node.name
+                break
+        status["timestamp"] = int(self.node.clock.wall)
+        self._put("ha/manager_status", status)
+
+    # -- a separated node that kept the files --------------------------------------------------
+
+    def configuration_changed(self) -> None:
+        """Watch for the trap: quorate alone, HA's files kept, HA's daemons running."""
+        trapped = self._trapped()
+        if trapped and self._takeover is None:
+            self._takeover = self.node.clock.after(TAKE_OVER_AFTER, self._take_over)
+        if not trapped and self._takeover is not None:
+            self._takeover.cancel()
+            self._takeover = None
+
+    def _trapped(self) -> bool:
+        pmxcfs = self.node.pmxcfs
+        if not pmxcfs.mounted or pmxcfs.clustered or not (self._lrm_runs and self._crm_runs):
+            return False
+        return bool(self.resources()) and bool(self.manager_status())
+
+    def _take_over(self) -> None:
+        self._takeover = None
+        node = self.node
+        status = self.manager_status()
+        status["master_node"] = node.name
+        for sid in self.resources():
+            config = node.guests.config(int(sid.partition(":")[2]))
+            if config is None or config.owner == node.name:
+                continue
+            moved = config.path.replace(f"nodes/{config.owner}/", f"nodes/{node.name}/")
+            node.pmxcfs.rename(config.path, moved)
+            node.journal.add(
+                "pve-ha-crm.service", "pve-ha-crm", node.units.get("pve-ha-crm").main_pid,
+                f"recover service '{sid}' from fenced node '{config.owner}' to node '{node.name}'", 5,
+            )
+            status.setdefault("service_status", {}).setdefault(sid, {}).update(node=node.name, state="started")
+            node.guests.start(config.vmid)
+        self._put("ha/manager_status", status)
+        self.arm(master=True)

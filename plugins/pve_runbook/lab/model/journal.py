@@ -1,0 +1,35 @@
+"""The system journal of one node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pve_runbook.lab.model.clock import Clock
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal; `time` is Unix time in seconds, `priority` as in syslog."""
+
+    time: float
+    unit: str
+    identifier: str
+    pid: int
+    priority: int
+    message: str
+
+
+class Journal:
+    """What the services of a node have logged, oldest first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.entries: list[Entry] = []
+
+    def add(self, unit: str, identifier: str, pid: int, message: str, priority: int = 6) -> None:
+        """Log one message at the present model time."""
+        self.entries.append(Entry(self._clock.wall, unit, identifier, pid, priority, message))
+
+    def systemd(self, unit: str, message: str, priority: int = 6) -> None:
+        """Log one message of systemd about a unit."""
+        self.add(unit, "systemd", 1, message, priority)

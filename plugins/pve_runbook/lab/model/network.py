@@ -1,0 +1,55 @@
+"""The network between nodes, and the interfaces of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class Network:
+    """Which nodes' corosync can reach each other: nodes of the same island can."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
+        self.islands: list[set[str]] = [set(self.names)]
+
+    def connected(self, one: str, other: str) -> bool:
+        """Whether two nodes are on one island."""
+        return one == other or any(one in island and other in island for island in self.islands)
+
+    def isolate(self) -> None:
+        """Every node alone."""
+        self.islands = [{name} for name in self.names]
+
+    def heal(self) -> None:
+        """Every node reaches every other."""
+        self.islands = [set(self.names)]
+
+    def partition(self, islands: Iterable[Iterable[str]]) -> None:
+        """The islands given; who is in none is alone."""
+        self.islands = [set(island) for island in islands]
+
+
+@dataclass
+class Interface:
+    """One network interface; `master` is the bridge it is a port of."""
+
+    index: int
+    name: str
+    mac: str
+    mtu: int = 1500
+    kind: str = ""
+    master: str = ""
+    address: str = ""
+    prefix: int = 24
+    link: str = ""
+    vlan: int = 0
+
+
+@dataclass
+class Route:
+    """One default route."""
+
+    gateway: str
+    device: str
+    metric: int | None = None

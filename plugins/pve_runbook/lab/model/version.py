@@ -1,0 +1,41 @@
+"""What differs between releases of Proxmox VE (changelogs of pve-manager, pve-cluster, pve-ha-manager)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Version:
+    """One release: its versions and the behaviour that follows from them."""
+
+    manager: str
+    repoid: str
+    kernel: str
+    corosync: str
+    debian: str
+    codename: str
+    scheduler: bool = True
+    resolved_line: bool = True
+    fencing_line: bool = False
+    kib_header: bool = False
+    rules: bool = False
+
+    @property
+    def pveversion(self) -> str:
+        """The line that pveversion prints."""
+        return f"pve-manager/{self.manager}/{self.repoid} (running kernel: {self.kernel})\n"
+
+    @property
+    def major(self) -> int:
+        """The number before the first dot."""
+        return int(self.manager.split(".")[0])
+
+
+PVE7 = Version(
+    "7.0-11", "63d82f4e", "5.11.22-4-pve", "3.1.2", "11", "bullseye", scheduler=False, resolved_line=False
+)
+PVE8 = Version("8.3.0", "c1689ccb84065c2b", "6.8.12-4-pve", "3.1.7", "12", "bookworm")
+PVE9 = Version(
+    "9.1.6", "71482d1833ded40a", "6.17.4-1-pve", "3.1.10", "13", "trixie", fencing_line=True, kib_header=True, rules=True
+)

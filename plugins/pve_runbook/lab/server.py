@@ -1,0 +1,202 @@
+"""The lab as a process: one SSH server a node on loopback, and the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from pathlib import Path
+
+import asyncssh
+
+from pve_runbook.lab.build import build
+from pve_runbook.lab.model.cluster import Cluster
+from pve_runbook.lab.model.errors import Hung
+from pve_runbook.lab.model.node import Node
+from pve_runbook.lab.scenarios import Scenario
+from pve_runbook.lab.shell import Channel, Machine
+from pve_runbook.lab.verbs import VERBS
+
+Process = asyncssh.SSHServerProcess[bytes]
+
+
+class _NodeServer(asyncssh.SSHServer):
+    """The sshd of one node: root by key, as /root/.ssh says at that moment."""
+
+    def __init__(self, node: Node, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._node = node
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Keep the connection, so that it can be cut."""
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._connection is not None:
+            self._connections.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        """Everybody has to show a key."""
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """Keys are the only way in."""
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 (recorded: sshd -T)."""
+        if username != "root":
+            return False
+        wanted = key.export_public_key("openssh").split()[1].decode()
+        for name in ("authorized_keys", "authorized_keys2"):
+            try:
+                text = self._node.files.text(f"/root/.ssh/{name}")
+            except OSError:
+                continue
+            if any(wanted in line.split() for line in text.splitlines() if not line.startswith("#")):
+                return True
+        return False
+
+
+class LabServer:
+    """All nodes of one lab, their servers and their control socket."""
+
+    def __init__(self, number: int, scenario: Scenario, directory: Path) -> None:
+        self.directory = directory
+        self._client_key = asyncssh.generate_private_key("ssh-ed25519", comment="pve-runbook-lab")
+        public = self._client_key.export_public_key("openssh").decode().strip()
+        self.cluster: Cluster = build(number, directory, time.time(), public, scenario.version)
+        scenario.shape(self.cluster)
+        self.ports: dict[str, int] = {}
+        self.machines: dict[str, Machine] = {}
+        self._connections: dict[str, set[asyncssh.SSHServerConnection]] = {}
+        self._running: dict[str, set[asyncio.Task[object]]] = {}
+        self._servers: list[asyncio.AbstractServer | asyncssh.SSHAcceptor] = []
+        self._stopped = asyncio.Event()
+
+    @property
+    def ssh_config(self) -> Path:
+        """The ssh_config that reaches the nodes."""
+        return self.directory / "ssh_config"
+
+    @property
+    def control(self) -> Path:
+        """The control socket."""
+        return self.directory / "control"
+
+    async def start(self) -> None:
+        """Open the ports and write ssh_config, known_hosts and the client's key."""
+        identity = self.directory / "id_ed25519"
+        identity.touch(0o600)
+        self._client_key.write_private_key(str(identity))
+        self._client_key.write_public_key(str(identity) + ".pub")
+        known_hosts = ""
+        for name, node in self.cluster.nodes.items():
+            host_key = asyncssh.generate_private_key("ssh-ed25519")
+            self._connections[name] = set()
+            self._running[name] = set()
+            log = self.directory / "nodes" / f"{name}.jsonl"
+            machine = self.machines[name] = Machine(node, log, self.directory / "unsimulated.log")
+            acceptor = await asyncssh.listen(
+                "127.0.0.1", 0, server_host_keys=[host_key], encoding=None, reuse_address=True,
+                server_factory=lambda node=node: _NodeServer(node, self._connections[node.name]),  # type: ignore[misc]
+                process_factory=lambda process, machine=machine: self._handle(machine, process),  # type: ignore[misc]
+                allow_scp=False, sftp_factory=None, compression_algs=None, login_timeout=30,
+            )
+            self._servers.append(acceptor)
+            self.ports[name] = acceptor.get_port()
+            key = host_key.export_public_key("openssh").decode().split()
+            known_hosts += f"[127.0.0.1]:{self.ports[name]} {key[0]} {key[1]}\n"
+            node.on_power_cycle.append(lambda name=name: self._reset(name))  # type: ignore[misc]
+        (self.directory / "known_hosts").write_text(known_hosts, encoding="utf-8")
+        self.ssh_config.write_text("".join(self._host(name) for name in self.ports), encoding="utf-8")
+        self._servers.append(await asyncio.start_unix_server(self._answer, str(self.control)))
+
+    def _host(self, name: str) -> str:
+        return (
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {self.ports[name]}\n  User root\n"
+            f"  IdentityFile {self.directory}/id_ed25519\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {self.directory}/known_hosts\n  StrictHostKeyChecking yes\n\n"
+        )
+
+    async def wait(self) -> None:
+        """Run until the lab is told to stop."""
+        await self._stopped.wait()
+
+    async def close(self) -> None:
+        """Drop everything."""
+        for name in self.machines:
+            self.cut(name)
+        for server in self._servers:
+            server.close()
+        for machine in self.machines.values():
+            machine.close()
+        for node in self.cluster.nodes.values():
+            node.pmxcfs.database.close()
+
+    # -- exec requests -----------------------------------------------------------------------
+
+    async def _handle(self, machine: Machine, process: Process) -> None:
+        name = machine.node.name
+        task = asyncio.current_task()
+        if task is None or process.command is None:
+            process.stderr.write(b"The lab's nodes take commands, not shells.\n")
+            process.exit(1)
+            return
+        self._running[name].add(task)
+        task.add_done_callback(self._running[name].discard)
+        channel = Channel(machine, process.stdin.read)
+        try:
+            stdout, stderr, status = await channel.execute(process.command)
+        except (asyncio.CancelledError, Hung):
+            process.close()
+            raise
+        with contextlib.suppress(OSError, asyncssh.Error):
+            process.stdout.write(stdout.encode(errors="surrogateescape"))
+            process.stderr.write(stderr.encode(errors="surrogateescape"))
+            process.exit(status)
+
+    # -- what a verb of the control socket may do ------------------------------------------------
+
+    def cut(self, node: str) -> None:
+        """Drop all connections of a node."""
+        for connection in list(self._connections[node]):
+            connection.abort()
+
+    def _reset(self, node: str) -> None:
+        """A node was reset: its connections, commands and transient units are gone."""
+        machine = self.machines[node]
+        self.cut(node)
+        current = asyncio.current_task()
+        for task in [*self._running[node], *machine.detached.values()]:
+            if task is not current:
+                task.cancel()
+
+    def freeze(self, node: str, *, frozen: bool) -> None:
+        """Let a node's commands wait, or go on."""
+        machine = self.machines[node]
+        if frozen:
+            machine.frozen = machine.frozen or asyncio.Event()
+        elif machine.frozen is not None:
+            machine.frozen.set()
+            machine.frozen = None
+
+    def stop(self) -> None:
+        """End the lab."""
+        self._stopped.set()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reply: dict[str, object]
+        try:
+            request = json.loads(await reader.readline())
+            reply = {"result": VERBS[request["verb"]](self, request)}
+        except (KeyError, ValueError, TypeError, OSError) as problem:
+            reply = {"error": f"{type(problem).__name__}: {problem}"}
+        writer.write(json.dumps(reply).encode() + b"\n")
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()

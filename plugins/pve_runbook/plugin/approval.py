@@ -1,0 +1,75 @@
+"""Questions to the operator: what cannot be taken back is approved by typing a name in full."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from pve_runbook.plugin.options import PHASES_THAT_ASK
+from pve_runbook.plugin.run import Run
+
+NO_TERMINAL = (
+    "not approved: phase {phase} ({name}) asks before it goes on, and there is no terminal to ask on.\n"
+    "{text}\n"
+    "Give --approve={phase}, or --approve=all, once you have read what it will do."
+)
+REFUSED = (
+    "not approved: {by} typed {typed!r} where {word!r} was asked for.\n"
+    "Nothing after this step is done; what was done so far stays as the record says.\n"
+    "Run the same command line again when you are ready: it goes on from what it finds."
+)
+
+
+class NotApproved(Exception):
+    """The operator said no, or could not be asked."""
+
+
+def approve(run: Run, phase: int, word: str, text: str) -> None:
+    """Ask for ``word`` to be typed before going on. Raises NotApproved.
+
+    ``text`` says what will happen, to which node, what is at stake and how it is undone; it stands in the record.
+    """
+    by = getpass.getuser()
+    if phase in run.options.approve:
+        _record(run, phase, word, text, "approved", "--approve", by)
+        return
+    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stdout__ and sys.__stdout__.isatty()):
+        _record(run, phase, word, text, "refused", "no terminal", by)
+        raise NotApproved(NO_TERMINAL.format(phase=phase, name=PHASES_THAT_ASK[phase], text=text))
+    typed = _ask(run.config, f"\n{text}\nType {word} to go on, anything else to stop: ")
+    run.cluster.forget()
+    if typed != word:
+        _record(run, phase, word, text, "refused", "typed", by)
+        raise NotApproved(REFUSED.format(by=by, typed=typed, word=word))
+    _record(run, phase, word, text, "approved", "typed", by)
+
+
+def _ask(config: pytest.Config, prompt: str) -> str:
+    """Read one line from the terminal, past pytest's capture; the end of the input is an empty line."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend(in_=True)
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        return ""
+    finally:
+        if capture is not None:
+            capture.resume()
+
+
+def _record(run: Run, phase: int, word: str, text: str, answer: str, how: str, by: str) -> None:
+    run.journal.write(
+        "approval",
+        sync=True,
+        phase=phase,
+        subject=word,
+        text=text,
+        answer=answer,
+        how=how,
+        by=by,
+        at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    )

@@ -1,0 +1,239 @@
+"""Command-line options, and the combinations that would go around a gate."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pve_runbook.wire.targets import Target, TargetError, parse_hosts
+
+Mode = Literal["runbook", "checks"]
+MODES: tuple[Mode, ...] = ("runbook", "checks")
+
+PHASES_THAT_ASK = {0: "freeze", 2: "force quorum", 4: "every window", 7: "thaw"}
+
+NO_HOSTS = (
+    "no --hosts: name every node of the cluster, e.g. `pytest {mode}/ --hosts=pve1,pve2,pve3`, or --hosts=lab to try it"
+)
+MIXED = "{mode}/ runs alone: `pytest {mode}/ --hosts=...`; checks, runbook and tests are never mixed in one run"
+FOREIGN_CONNECTION = (
+    "{option} would go around this tool's own connection, its host key check and its journal; leave it out"
+)
+NO_DEPENDENCY = (
+    "pytest-dependency is not loaded: nothing would hold back a step whose gate failed; remove -p no:dependency"
+)
+NO_HTML = "pytest-html is not loaded: there would be no change record; remove -p no:html"
+XDIST = "xdist runs steps side by side and out of order; leave out -n"
+IGNORE_UNKNOWN = "--ignore-unknown-dependency lets a phase run without its gates; leave it out"
+HALF_RUN = "{option} runs fixtures or tests by halves: actions without gates, or gates that never ran; leave it out"
+NO_ASSERT = "python -O or --assert=plain: assertions are the gates; run without it"
+BAD_TICKET = "--ticket={ticket!r}: letters, digits, dot, dash and underscore only, at most 64; it names a folder"
+BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, e.g. --approve=0,2"
+BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 999999999"
+BAD_AUTHORITY = "--authority={name}: not among --hosts ({hosts})"
+BAD_LAB_NODES = "--lab-nodes={value}: from 1 to 32"
+LAB_ALONE = "--hosts=lab stands alone: the lab names its own nodes"
+LAB_OPTION = "{option} is for --hosts=lab only"
+RECORDS = "--records={path}: cannot be written ({why}); no run without a record"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register our options; --hosts, --ssh-config, --ssh-identity-file and --sudo are testinfra's."""
+    group = parser.getgroup("pve-runbook", "Proxmox VE runbook (with testinfra's --hosts, --ssh-config, --sudo)")
+    group.addoption(
+        "--approve",
+        metavar="PHASES|all",
+        help="approve without a prompt: phases out of 0 (freeze), 2 (force quorum), 4 (every window), 7 (thaw)",
+    )
+    group.addoption(
+        "--authority",
+        metavar="NODE",
+        help="the node that gets quorum first and leaves last; NODE@VERSION accepts an older database",
+    )
+    group.addoption("--ticket", metavar="ID", help="the ticket this change belongs to")
+    group.addoption(
+        "--records",
+        metavar="DIR",
+        default="records",
+        help="where change records are kept (default: records/)",
+    )
+    group.addoption(
+        "--canary",
+        metavar="off|VMID",
+        help="the throw-away guest of phase 6: not at all, or with this id (default: a free one)",
+    )
+    group.addoption(
+        "--accept-new-host-keys",
+        action="store_true",
+        help="first contact: add unknown SSH host keys to known_hosts",
+    )
+    group.addoption("--ask-password", action="store_true", help="type the SSH password once; it is kept in memory only")
+    group.addoption(
+        "--lab-scenario",
+        metavar="NAME",
+        help="the lab's starting state (default: broken; `list` prints them)",
+    )
+    group.addoption("--lab-nodes", metavar="N", type=int, help="how many nodes the lab has (default: 3)")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The command line of a run, checked."""
+
+    mode: Mode
+    targets: tuple[Target, ...]
+    lab: bool
+    lab_scenario: str
+    approve: frozenset[int]
+    authority: str | None
+    authority_version: int | None
+    ticket: str | None
+    records: Path
+    canary: int | Literal["off"] | None
+    accept_new_host_keys: bool
+    ask_password: bool
+
+
+def mode_of(config: pytest.Config) -> Mode | None:
+    """Which of our two folders the command line names; None when it names neither.
+
+    Raises UsageError when it mixes them with anything else.
+    """
+    base = config.invocation_params.dir
+    root = config.rootpath
+    found: set[Mode | None] = set()
+    for arg in config.args:
+        path = (base / arg.partition("::")[0]).resolve()
+        for mode in MODES:
+            folder = root / mode
+            if path == folder or folder in path.parents:
+                found.add(mode)
+                break
+            if path in folder.parents and folder.is_dir():
+                raise pytest.UsageError(MIXED.format(mode="runbook"))
+        else:
+            found.add(None)
+    if len(found) > 1:
+        raise pytest.UsageError(MIXED.format(mode=sorted(m for m in found if m)[0]))
+    return found.pop() if found else None
+
+
+def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
+    """Check the command line. Raises UsageError with one line; nothing was touched then."""
+    option = config.option
+    _refuse_ways_around(config)
+    if not option.hosts:
+        raise pytest.UsageError(NO_HOSTS.format(mode=mode))
+    lab, targets = _targets(config)
+    authority, version = _authority(option.authority, targets)
+    if option.ticket is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", option.ticket):
+        raise pytest.UsageError(BAD_TICKET.format(ticket=option.ticket))
+    return RunOptions(
+        mode=mode,
+        targets=targets,
+        lab=lab,
+        lab_scenario=option.lab_scenario or "broken",
+        approve=_approve(option.approve),
+        authority=authority,
+        authority_version=version,
+        ticket=option.ticket,
+        records=_records(config),
+        canary=_canary(option.canary),
+        accept_new_host_keys=option.accept_new_host_keys,
+        ask_password=option.ask_password,
+    )
+
+
+def _refuse_ways_around(config: pytest.Config) -> None:
+    option = config.option
+    for name, given in (
+        (f"--connection={option.connection}", option.connection not in (None, "pve")),
+        ("--ansible-inventory", bool(option.ansible_inventory)),
+        ("--force-ansible", bool(option.force_ansible)),
+        ("--nagios", bool(option.nagios)),
+        ("--sudo-user", bool(option.sudo_user)),
+        ("--ssh-extra-args", bool(option.ssh_extra_args)),
+    ):
+        if given:
+            raise pytest.UsageError(FOREIGN_CONNECTION.format(option=name))
+    plugins = config.pluginmanager
+    if not plugins.hasplugin("dependency"):
+        raise pytest.UsageError(NO_DEPENDENCY)
+    if not (plugins.hasplugin("html") or plugins.hasplugin("pytest_html")):
+        raise pytest.UsageError(NO_HTML)
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None) or config.getoption("tx", None):
+        raise pytest.UsageError(XDIST)
+    if option.ignore_unknown_dependency:
+        raise pytest.UsageError(IGNORE_UNKNOWN)
+    for name in ("setupplan", "setuponly", "noconftest"):
+        if getattr(option, name, False):
+            raise pytest.UsageError(HALF_RUN.format(option="--" + name.replace("setup", "setup-")))
+    if sys.flags.optimize or option.assertmode == "plain":
+        raise pytest.UsageError(NO_ASSERT)
+
+
+def _targets(config: pytest.Config) -> tuple[bool, tuple[Target, ...]]:
+    option = config.option
+    spec: str = option.hosts
+    if "lab" in spec.split(","):
+        if spec != "lab":
+            raise pytest.UsageError(LAB_ALONE)
+        count = 3 if option.lab_nodes is None else option.lab_nodes
+        if not 1 <= count <= 32:
+            raise pytest.UsageError(BAD_LAB_NODES.format(value=count))
+        return True, parse_hosts([f"pve{i}" for i in range(1, count + 1)])
+    for name, given in (("--lab-scenario", option.lab_scenario), ("--lab-nodes", option.lab_nodes)):
+        if given is not None:
+            raise pytest.UsageError(LAB_OPTION.format(option=name))
+    try:
+        return False, parse_hosts(spec)
+    except TargetError as error:
+        raise pytest.UsageError(f"--hosts={spec}: {error}") from None
+
+
+def _authority(value: str | None, targets: tuple[Target, ...]) -> tuple[str | None, int | None]:
+    if value is None:
+        return None, None
+    names = [t.name for t in targets]
+    name, _, version = value.partition("@")
+    if name not in names or (version and not version.isdecimal()):
+        raise pytest.UsageError(BAD_AUTHORITY.format(name=value, hosts=", ".join(names)))
+    return name, int(version) if version else None
+
+
+def _approve(value: str | None) -> frozenset[int]:
+    if value is None:
+        return frozenset()
+    if value == "all":
+        return frozenset(PHASES_THAT_ASK)
+    parts = value.split(",")
+    if not all(p.isdecimal() and int(p) in PHASES_THAT_ASK for p in parts):
+        raise pytest.UsageError(BAD_APPROVE.format(value=value))
+    return frozenset(int(p) for p in parts)
+
+
+def _canary(value: str | None) -> int | Literal["off"] | None:
+    if value is None or value == "off":
+        return "off" if value else None
+    if not value.isdecimal() or not 100 <= int(value) <= 999_999_999:
+        raise pytest.UsageError(BAD_CANARY.format(value=value))
+    return int(value)
+
+
+def _records(config: pytest.Config) -> Path:
+    path: Path = config.invocation_params.dir / config.option.records
+    if config.option.collectonly:
+        return path
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise pytest.UsageError(RECORDS.format(path=config.option.records, why=error.strerror)) from None
+    return path

@@ -1,0 +1,111 @@
+"""The order of the runbook: lock-step over the nodes, and every step behind all the steps before it.
+
+pytest-dependency holds a step back; the markers are written here, for every item, so that no author can forget
+one. A step depends on every earlier step on every node: its own phase's too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+PHASE_FILE = re.compile(r"test_phase(\d+)_\w+\.py\Z")
+OWN_MARKER = "{item}: a step in runbook/ has no dependency marker of its own; the plugin writes it for every step"
+NOT_A_PHASE = "{path}: a module in runbook/ is named test_phaseN_name.py, N being its place in the order"
+UNGATED = "{item}: is not behind the steps before it (a hook was not called); nothing was run"
+LEFT_OUT = "the selection leaves out earlier steps ({example} …); type `{command}` to run the whole runbook"
+
+
+def phase_of(path: Path) -> int | None:
+    """The number in a phase module's name."""
+    match = PHASE_FILE.match(path.name)
+    return int(match[1]) if match else None
+
+
+def leave_slots(item: pytest.Item) -> int:
+    """Which node in the order of leaving an item is for (from 0); -1 for the others of its module."""
+    callspec = getattr(item, "callspec", None)
+    return int(callspec.params.get("_leaver", -1)) if callspec is not None else -1
+
+
+def host_name(item: pytest.Item) -> str | None:
+    """The --hosts name that an item is parametrized with."""
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("_testinfra_host") if callspec is not None else None
+    return None if host is None else str(host.backend.get_pytest_id())
+
+
+def sort_key(item: pytest.Item, hosts: Sequence[str]) -> tuple[int, int, int, int]:
+    """(phase, order of leaving, line, index in --hosts): a step on all nodes, then the next step; where the
+    nodes leave one by one, a node with all its steps, then the next node."""
+    name = host_name(item)
+    line = item.reportinfo()[1]
+    phase = phase_of(item.path)
+    return (
+        -1 if phase is None else phase,
+        leave_slots(item),
+        -1 if line is None else line,
+        hosts.index(name) if name in hosts else -1,
+    )
+
+
+def gate(items: list[pytest.Item], hosts: Sequence[str]) -> None:
+    """Write every item's dependency marker. Raises UsageError."""
+    for item in items:
+        if phase_of(item.path) is None:
+            raise pytest.UsageError(NOT_A_PHASE.format(path=item.path.name))
+        if item.get_closest_marker("dependency") is not None:
+            raise pytest.UsageError(OWN_MARKER.format(item=item.nodeid))
+    before: list[str] = []
+    for item in sorted(items, key=lambda i: sort_key(i, hosts)):
+        item.add_marker(pytest.mark.dependency(depends=list(before), scope="session"))
+        before.append(item.nodeid)
+
+
+def prove_gated(items: Sequence[pytest.Item], hosts: Sequence[str]) -> None:
+    """Every item stands behind all the items before it, in order. Raises UsageError."""
+    before: list[str] = []
+    for item in items:
+        marker = item.get_closest_marker("dependency")
+        if marker is None or marker.kwargs.get("scope") != "session" or marker.kwargs["depends"] != before:
+            raise pytest.UsageError(UNGATED.format(item=item.nodeid))
+        before.append(item.nodeid)
+    if list(items) != sorted(items, key=lambda i: sort_key(i, hosts)):
+        raise pytest.UsageError(UNGATED.format(item="the list of steps"))
+
+
+def steps_on_disk(folder: Path) -> list[tuple[int, str, str]]:
+    """(phase, file name, function name) of every step in the modules of ``folder``, in their order."""
+    found = []
+    for path in folder.glob("test_phase*.py"):
+        phase = phase_of(path)
+        if phase is None:
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found.append((phase, path.name, node.name))
+    return sorted(found, key=lambda s: s[0])
+
+
+def check_selection(items: Sequence[pytest.Item], folder: Path, deselected: Sequence[str], command: str) -> bool:
+    """Whether the selection is the whole runbook.
+
+    Raises UsageError when it leaves out a step before one that it keeps.
+    """
+    steps = steps_on_disk(folder)
+    selected = {(item.path.name, item.name.partition("[")[0]) for item in items}
+    kept = [(file, name) in selected for _, file, name in steps]
+    last = max((i for i, k in enumerate(kept) if k), default=-1)
+    missing = [f"{file}::{name}" for (_, file, name), k in zip(steps[:last], kept[:last], strict=True) if not k]
+    order = {(file, name): i for i, (_, file, name) in enumerate(steps)}
+    for nodeid in deselected:
+        file, name = Path(nodeid.partition("::")[0]).name, nodeid.partition("::")[2].partition("[")[0]
+        if order.get((file, name), last + 1) <= last:
+            missing.append(nodeid.rpartition("/")[2])
+    if missing:
+        raise pytest.UsageError(LEFT_OUT.format(example=missing[0], command=command))
+    return all(kept) and not deselected

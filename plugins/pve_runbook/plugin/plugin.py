@@ -1,0 +1,308 @@
+"""The pytest plugin: hooks in the order in which pytest calls them.
+
+Inert unless the command line names runbook/ or checks/. A run that executes or verifies owns its nodes through
+:class:`pve_runbook.plugin.run.Run`, kept in the config's stash.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import testinfra.backend
+from pytest_html.basereport import BaseReport
+
+from pve_runbook.plugin import labs, order, steps, terminal
+from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
+from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_options
+from pve_runbook.plugin.run import RUN, Run
+from pve_runbook.plugin.verdict import Verdict, judge_run
+from pve_runbook.record.html_hooks import STYLE, ChangeRecord
+from pve_runbook.record.writer import write_record
+from pve_runbook.wire.backend import PveBackend
+from pve_runbook.wire.connection import ConnectOptions
+from pve_runbook.work.cluster import Cluster
+
+STEP = pytest.StashKey[steps.Step]()
+HTML = pytest.StashKey[Path]()
+VERDICT = pytest.StashKey[Verdict]()
+
+NEED_PASSWORD = "--ask-password: there is no terminal to type it on"
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register our options."""
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the command line before anything else is set up."""
+    if config.option.lab_scenario == "list":
+        pytest.exit(labs.scenario_list(), returncode=0)
+    mode = mode_of(config)
+    if mode is None:
+        return
+    if mode == "runbook" and config.option.hosts is None and config.option.collectonly:
+        config.option.hosts = "lab"
+    options = read_options(config, mode)
+    testinfra.backend.BACKENDS["pve"] = "pve_runbook.wire.backend.PveBackend"
+    config.option.connection = "pve"
+    config.option.hosts = ",".join(t.name for t in options.targets)
+    if config.option.collectonly:
+        config.stash[RUN] = Run(config, options)
+        return
+    _set_up_report(config, options)
+
+
+def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
+    """Have pytest-html write to a place of our own; its page moves to the record when that has its name."""
+    folder = Path(tempfile.mkdtemp(prefix="pve-runbook-"))
+    run = Run(config, options)
+    config.stash[RUN] = run
+    config.stash[HTML] = folder / "report.html"
+    option = config.option
+    option.htmlpath = str(config.stash[HTML])
+    option.self_contained_html = True
+    option.css = [*option.css, str(STYLE)]
+    option.tbstyle = "short"
+    option.reportchars = ""
+    title = "Change record" if options.mode == "runbook" else "Verification record"
+    config.pluginmanager.register(ChangeRecord(run.record, title), "pve_change_record")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say at once what this run may do."""
+    run = config.stash.get(RUN, None)
+    if run is None:
+        return []
+    terminal.take_over(config)
+    return [terminal.header(run)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One turn for every node that leaves; which node it is, is decided in phase 1."""
+    run = metafunc.config.stash.get(RUN, None)
+    if run is not None and "_leaver" in metafunc.fixturenames:
+        count = len(run.options.targets)
+        metafunc.parametrize("_leaver", range(count), ids=[f"{i + 1}of{count}" for i in range(count)], indirect=True)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Gate every step first, before -k and -m take any away; sort last, after everyone else."""
+    run = config.stash.get(RUN, None)
+    if run is None:
+        yield
+        return
+    hosts = [t.name for t in run.options.targets]
+    if run.options.mode == "runbook":
+        run.refused = True
+        order.gate(items, hosts)
+        run.refused = False
+    yield
+    items.sort(
+        key=lambda i: (
+            (str(i.path), *order.sort_key(i, hosts))
+            if run.options.mode == "checks"
+            else ("", *order.sort_key(i, hosts))
+        )
+    )
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Remember what a selection took away."""
+    for item in items:
+        run = item.config.stash.get(RUN, None)
+        if run is not None:
+            run.deselected.append(item.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Prove that every step is gated, then connect. Raises UsageError: nothing was touched then."""
+    config = session.config
+    run = config.stash.get(RUN, None)
+    if run is None or run.refused:
+        return
+    if run.options.mode == "runbook" and session.items:
+        whole = terminal.whole_command(run)
+        run.complete = order.check_selection(session.items, config.rootpath / "runbook", run.deselected, whole)
+        order.prove_gated(session.items, [t.name for t in run.options.targets])
+    if not config.option.collectonly and session.items and not session.testsfailed:
+        _open(config, run)
+
+
+def _open(config: pytest.Config, run: Run) -> None:
+    option = config.option
+    ssh_config = option.ssh_config
+    if run.options.lab:
+        lab = labs.start(run.options.lab_scenario, len(run.options.targets))
+        config.add_cleanup(lab.stop)
+        ssh_config = lab.ssh_config
+    connect = ConnectOptions(
+        ssh_config=ssh_config,
+        identity_file=option.ssh_identity_file,
+        password=_password(config) if run.options.ask_password else None,
+        accept_new_host_keys=run.options.accept_new_host_keys,
+        sudo=bool(option.sudo),
+    )
+    config.add_cleanup(run.close)
+    run.open(connect)
+    PveBackend.door = _Door(run.cluster)
+    config.add_cleanup(_close_door)
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
+
+
+def _close_door() -> None:
+    PveBackend.door = None
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Make SIGTERM and SIGHUP what Ctrl-C is: the record is written and says where it stopped."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _password(config: pytest.Config) -> str:
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend(in_=True)
+    try:
+        if not os.isatty(0):
+            raise pytest.UsageError(NEED_PASSWORD)
+        return getpass.getpass("SSH password: ")
+    finally:
+        if capture is not None:
+            capture.resume()
+
+
+class _Door:
+    """testinfra's way to the nodes of the run."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def facts(self, node: str) -> object:
+        return self._cluster.node(node).facts
+
+    def run(self, node: str, command: str) -> tuple[int, bytes, bytes]:
+        return self._cluster.node(node).gate_command(command)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """File everything that happens under its step."""
+    run = item.config.stash.get(RUN, None)
+    if run is None or not run.is_open:
+        return (yield)
+    terminal.announce(item, run)
+    step = steps.begin(item, run)
+    item.stash[STEP] = step
+    try:
+        return (yield)
+    finally:
+        steps.end(step, run)
+        run.count(step)
+        terminal.step_line(step, run)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the gate's own words in place of tracebacks, and the step's facts onto the report."""
+    report = yield
+    run = item.config.stash.get(RUN, None)
+    step = item.stash.get(STEP, None)
+    if run is None or step is None:
+        return report
+    outcome, message = steps.judge(call, report, run.options.mode)
+    step.outcome = steps.worse(step.outcome, outcome)
+    step.message = "\n".join(m for m in (step.message, message) if m)
+    step.seconds += report.duration
+    if report.outcome == "failed" and steps.speaks_for_itself(call):
+        report.longrepr = message
+    row: dict[str, Any] = {
+        "phase": step.phase,
+        "title": step.title,
+        "node": steps.node_of(item, run),
+        "outcome": step.outcome,
+        "started": step.started,
+        "message": message,
+    }
+    report.pve_step = row  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """Take pytest's letters away: every step has a line of its own."""
+    row = getattr(report, "pve_step", None)
+    if row is None or config.stash.get(RUN, None) is None:
+        return None
+    if report.when in ("setup", "teardown") and report.outcome == "passed":
+        return "", "", ""
+    return row["outcome"], "", ""
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Judge the run, write the record, and move pytest-html's page into it."""
+    config = session.config
+    run = config.stash.get(RUN, None)
+    if run is None or config.option.collectonly:
+        yield
+        return
+    verdict = judge_run(run, int(session.exitstatus))
+    config.stash[VERDICT] = verdict
+    session.exitstatus = verdict.exit_status
+    if run.folder is not None:
+        run.journal.step = None
+        run.journal.write(
+            "end",
+            sync=True,
+            exit_status=verdict.exit_status,
+            verdict=verdict.sentence,
+            next=verdict.next,
+            signal=verdict.signal,
+        )
+    yield
+    session.exitstatus = verdict.exit_status
+    page = config.stash.get(HTML, None)
+    if page is None:
+        return
+    if run.folder is not None:
+        if page.exists():
+            shutil.move(page, run.folder / "report.html")
+        write_record(run.folder, run.record(), run.journal.head)
+    shutil.rmtree(page.parent, ignore_errors=True)
+    _silence_html(config)
+
+
+def _silence_html(config: pytest.Config) -> None:
+    """Its last line would name the place that the page has left."""
+    for plugin in config.pluginmanager.get_plugins():
+        if isinstance(plugin, BaseReport):
+            config.pluginmanager.unregister(plugin)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Generator[None]:
+    """End with the verdict, what is left, the record's path and what to type next."""
+    yield
+    run = config.stash.get(RUN, None)
+    verdict = config.stash.get(VERDICT, None)
+    if run is not None and run.is_open and verdict is not None:
+        terminal.closing(terminalreporter, run, verdict)

@@ -1,0 +1,104 @@
+"""What the operator is asked before anything that cannot simply be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pve_runbook.work.cluster import Node
+from pve_runbook.work.probes import BACKUP_ROOT
+
+
+def freeze(cluster: str, nodes: Sequence[Node], running: int, folder: str) -> str:
+    """Before the first change."""
+    names = ", ".join(n.name for n in nodes)
+    return (
+        f"FREEZE the cluster {cluster}: {names}.\n"
+        f"First every node's configuration is backed up into {BACKUP_ROOT} there and into {folder} here, and checked;\n"
+        "then scheduler and HA are stopped and disabled on all of them, and stay off after a reboot (HA).\n"
+        f"At stake: {running} running guests; they are not touched. Undo: systemctl unmask --runtime pvescheduler,\n"
+        "systemctl enable --now pve-ha-lrm pve-ha-crm, start pvescheduler.\n"
+        "By approving you also say that you can reach the console of every node (IPMI, screen) if SSH is lost.\n"
+        + waiting(nodes)
+    )
+
+
+def quorum(authority: Node, peers: Sequence[Node], nodes: Sequence[Node]) -> str:
+    """Before quorum is forced."""
+    names = ", ".join(n.name for n in peers) or "none"
+    return (
+        f"FORCE QUORUM on {authority.name} alone.\n"
+        f"Corosync is stopped and masked (until a reboot) on its peers: {names}; then `pvecm expected 1` there.\n"
+        f"At stake: /etc/pve becomes writable on {authority.name}, read-only on the others; guests run on.\n"
+        "Undo: systemctl unmask --runtime corosync; systemctl start corosync (on the peers); the force ends then.\n"
+        + waiting(nodes)
+    )
+
+
+def window(leaver: Node, run: str, is_last: bool) -> str:
+    """Before a node leaves."""
+    return (
+        f"{leaver.name} LEAVES THE CLUSTER{' (the authority, the last one)' if is_last else ''}.\n"
+        "For about 10 s /etc/pve is not mounted there and logins by key fail; guests run on.\n"
+        "Until pve-cluster is started standalone a step that fails puts the node back by itself; after that the way\n"
+        f"back is the backup in {BACKUP_ROOT}/{run} (see the README). HA's files are parked there too.\n"
+        + waiting([leaver])
+    )
+
+
+def thaw(jobs: Mapping[str, Sequence[str]]) -> str:
+    """Before the schedulers run again."""
+    lines = [f"THAW: the schedulers run again on {', '.join(jobs)}."]
+    for node, found in jobs.items():
+        lines += [f"  {node}: {line}" for line in found] or [f"  {node}: no job that deserves a look"]
+    lines.append("Undo: systemctl stop pvescheduler. If you say no they stay off; type later, on each node:")
+    lines.append("systemctl unmask --runtime pvescheduler; systemctl start pvescheduler")
+    return "\n".join(lines)
+
+
+def waiting(nodes: Sequence[Node]) -> str:
+    """Guests that would start the moment their node is granted quorum."""
+    found = [f"{n.name}: {', '.join(map(str, n.facts.waiting_guests))}" for n in nodes if n.facts.waiting_guests]
+    if not found:
+        return ""
+    return "These guests wait for quorum and will START the moment it is granted: " + "; ".join(found) + "\n"
+
+
+def what_is_left(nodes: Sequence[Node]) -> list[tuple[str | None, str]]:
+    """(node or None for all, text) of what the operator has to do after the run. Raises UnknownFact."""
+    left: list[tuple[str | None, str]] = [
+        (
+            None,
+            "HA stays off; on the rebuilt cluster: systemctl enable --now pve-ha-lrm pve-ha-crm, then its resources",
+        ),
+        (None, "the nodes still trust each other's root SSH keys: remove them from /etc/pve/priv/authorized_keys"),
+    ]
+    used: dict[str, list[str]] = {}
+    with_guests = []
+    for node in nodes:
+        facts = node.facts
+        for storage_id, store in facts.storages.items():
+            if store.is_shared:
+                used.setdefault(storage_id, []).append(node.name)
+        foreign = sorted({g.node for g in facts.all_guests.values() if g.node != facts.hostname})
+        if foreign:
+            left.append((node.name, f"configs of guests of {', '.join(foreign)} are still in its /etc/pve/nodes"))
+        if facts.guests:
+            with_guests.append(node.name)
+    for storage_id, names in sorted(used.items()):
+        if len(names) > 1:
+            left.append(
+                (
+                    None,
+                    f"storage {storage_id} is in reach of {', '.join(names)}: no lock crosses them any more; limit it "
+                    f"(pvesm set {storage_id} --nodes NODE) or use distinct VMIDs",
+                )
+            )
+    left.append(
+        (
+            None,
+            "rebuild: only one node may keep its guests and `pvecm create`"
+            + (f" (guests are on {', '.join(with_guests)})" if len(with_guests) > 1 else "")
+            + "; the others join empty, and without leftover configs of foreign guests",
+        )
+    )
+    return left

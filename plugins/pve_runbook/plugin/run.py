@@ -1,0 +1,275 @@
+"""The state of one run: its nodes, its record's folder, its baseline and its decisions."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import re
+import secrets
+import shlex
+import socket
+import subprocess
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin import questions
+from pve_runbook.plugin.options import RunOptions
+from pve_runbook.record.model import Record, build
+from pve_runbook.wire.connection import ConnectOptions
+from pve_runbook.wire.journal import Journal
+from pve_runbook.work.cluster import Cluster, Node
+from pve_runbook.work.continuity import Comparison, Snapshot, compare, snapshot
+from pve_runbook.work.nodefacts import UnknownFact, known
+from pve_runbook.work.obstacles import window_obstacle
+from pve_runbook.work.probes import Group
+from pve_runbook.work.refusal import refusal
+
+if TYPE_CHECKING:
+    from pve_runbook.plugin.steps import Step
+
+UNREACHED = "not every node was reached; nothing was changed on any.\n{lines}"
+
+
+class Run:
+    """One run over a set of nodes. Created at collection, opened before the first step."""
+
+    def __init__(self, config: pytest.Config, options: RunOptions) -> None:
+        self.config = config
+        self.options = options
+        now = datetime.now(UTC)
+        self.started = now
+        self.id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        self.journal = Journal()
+        self.cluster_name = "standalone"
+        self.folder: Path | None = None
+        self.baseline: Snapshot | None = None
+        self.last_comparison: Comparison | None = None
+        self.authority: Node | None = None
+        self.network: dict[str, dict[str, str]] = {}
+        """Node name → file → SHA-256, as at the baseline."""
+        self.member_names: tuple[str, ...] = ()
+        """The members by corosync.conf, or by themselves once there is none."""
+        self.standalone_at_start: frozenset[str] = frozenset()
+        self.complete = True
+        """Whether the selection is the whole runbook."""
+        self.refused = False
+        """Whether the collection was refused already: what is wrong was said then."""
+        self.deselected: list[str] = []
+        self.counts: Counter[str] = Counter()
+        """How many steps ended how."""
+        self.stopped_at: str | None = None
+        """The first step that did not pass, in words."""
+        self.left: list[str] = []
+        """What is still frozen, or left for the operator."""
+        self.shown_module: str | None = None
+        self.blocked_shown = False
+        self._cluster: Cluster | None = None
+
+    def leave(self, text: str, node: str | None = None) -> None:
+        """Note something that the operator has to do afterwards; it closes the terminal's output too."""
+        self.left.append(f"{node}: {text}" if node else text)
+        self.journal.write("note", topic="left", text=text, node=node)
+
+    def note(self, topic: str, text: str, node: str | None = None) -> None:
+        """Put a decision or a finding into the record."""
+        self.journal.write("note", topic=topic, text=text, node=node)
+
+    def count(self, step: Step) -> None:
+        """Count one step that ended."""
+        self.counts[step.outcome] += 1
+        if step.outcome in ("failed", "unknown") and self.stopped_at is None:
+            self.stopped_at = step.title
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the nodes are connected."""
+        return self._cluster is not None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The nodes. Only after :meth:`open`."""
+        assert self._cluster is not None, "the run is not open yet"
+        return self._cluster
+
+    @property
+    def peers(self) -> list[Node]:
+        """Every node but the authority."""
+        return [n for n in self.cluster.nodes if n is not self.authority]
+
+    @property
+    def leaving(self) -> list[Node]:
+        """The nodes in the order in which they leave: the authority last."""
+        return self.peers + ([self.authority] if self.authority is not None else [])
+
+    def open(self, connect: ConnectOptions) -> None:
+        """Connect to all nodes, read them once, and create the record's folder.
+
+        Raises UsageError when a node is not reached or the folder cannot be made: nothing was changed then.
+        """
+        cluster = Cluster(self.options.targets, connect, self.journal, read_only=self.options.mode == "checks")
+        failed = cluster.open()
+        if failed:
+            cluster.close()
+            lines = "\n".join(f"  {error}" for error in failed.values())
+            raise pytest.UsageError(UNREACHED.format(lines=lines))
+        self._cluster = cluster
+        self._learn_the_cluster()
+        self.folder = self._make_folder()
+        self.journal.attach(self.folder / "journal.jsonl")
+        self.journal.write(
+            "run",
+            run=self.id,
+            mode=self.options.mode,
+            cluster=self.cluster_name,
+            hosts=[n.name for n in cluster.nodes],
+            operator=f"{getpass.getuser()}@{socket.gethostname()}",
+            ticket=self.options.ticket,
+            code=code_revision(self.config.rootpath),
+            command=self.command_line(),
+            version=_version(),
+        )
+
+    def _learn_the_cluster(self) -> None:
+        """Name and members of the cluster, from every node that still knows them."""
+        self.cluster.read(Group.CORE)
+        members: dict[str, None] = {}
+        standalone = set()
+        for node in self.cluster.nodes:
+            conf = known(lambda f=node.facts: f.corosync_conf)  # type: ignore[misc]
+            if conf is not None:
+                self.cluster_name = conf.cluster_name
+                members.update({n.name: None for n in conf.nodes})
+            if known(lambda f=node.facts: f.state) is NodeState.STANDALONE:  # type: ignore[misc]
+                standalone.add(node.name)
+        self.standalone_at_start = frozenset(standalone)
+        self.member_names = tuple(members)
+
+    def _make_folder(self) -> Path:
+        safe = re.sub(r"[^A-Za-z0-9._-]", "_", self.cluster_name)[:64]
+        name = f"{self.started:%Y-%m-%dT%H%M%SZ}-{safe}"
+        if self.options.ticket:
+            name += f"-{self.options.ticket}"
+        folder = self.options.records / name
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            folder = self.options.records / f"{name}-{self.id[-4:]}"
+            folder.mkdir(mode=0o700)
+        return folder
+
+    def close(self) -> None:
+        """Close the connections and the journal."""
+        if self._cluster is not None:
+            self._cluster.close()
+        self.journal.close()
+
+    def command_line(self) -> str:
+        """What to type to run this again."""
+        return shlex.join(["pytest", *(str(a) for a in self.config.invocation_params.args)])
+
+    def compare(self) -> Comparison:
+        """Hold every guest and node as they are now against the baseline. Raises UnknownFact."""
+        assert self.baseline is not None
+        self.last_comparison = compare(self.baseline, snapshot(n.facts for n in self.cluster.nodes))
+        return self.last_comparison
+
+    def take_baseline(self) -> None:
+        """Write every guest and node down as they are; what was taken first is what counts."""
+        if self.baseline is None:
+            self.baseline = snapshot(n.facts for n in self.cluster.nodes)
+            self.network = {n.name: dict(n.facts.network_files) for n in self.cluster.nodes}
+
+    def losses(self, phase: int) -> str:
+        """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact."""
+        found = self.compare()
+        self.journal.write(
+            "continuity",
+            phase=phase,
+            label=f"at the end of phase {phase}",
+            rows=found.rows_for_journal(),
+            nodes=found.nodes_for_journal(),
+        )
+        self.journal.write("phase-line", phase=phase, text=found.line)
+        if not found.problems:
+            return ""
+        return refusal(
+            "cluster",
+            seen="; ".join(found.problems),
+            why="every guest must keep its process, config, owner and volumes through the whole run",
+            do="Stop here. Look at the guest first; backups and the way back are in the record's folder",
+        )
+
+    def settle(self, node: Node) -> None:
+        """Give a node a few seconds to be in one state: mode and text differ for a moment when quorum changes."""
+        with contextlib.suppress(UnknownFact):
+            self.cluster.wait_until(
+                node, lambda f: f.state is not NodeState.UNKNOWN, "whether its state settles", seconds=10
+            )
+
+    def obstacle(self, leaver: Node) -> str:
+        """What forbids the window of ``leaver`` now, in words, or "". Raises UnknownFact."""
+        return window_obstacle(leaver, self.cluster.nodes, self.authority, self.network.get(leaver.name, {}))
+
+    def freeze_text(self) -> str:
+        """The question before the first change."""
+        running = sum(g.pid is not None for g in self.baseline.guests.values()) if self.baseline else 0
+        return questions.freeze(self.cluster_name, self.cluster.nodes, running, f"{self.folder}/backups")
+
+    def quorum_text(self) -> str:
+        """The question before quorum is forced."""
+        assert self.authority is not None
+        return questions.quorum(self.authority, self.peers, self.cluster.nodes)
+
+    def window_text(self, leaver: Node) -> str:
+        """The question before a node leaves."""
+        return questions.window(leaver, self.id, leaver is self.authority)
+
+    def thaw_text(self, jobs: dict[str, list[str]]) -> str:
+        """The question before the schedulers run again."""
+        return questions.thaw(jobs)
+
+    def list_what_is_left(self) -> list[str]:
+        """Note what the operator has to do afterwards, and return it. Raises UnknownFact."""
+        for node, text in questions.what_is_left(self.cluster.nodes):
+            self.leave(text, node)
+        return self.left
+
+    def record(self) -> Record:
+        """The change record as far as it goes."""
+        return build(self.journal.events)
+
+
+def _version() -> str:
+    return version("pytest-pve-runbook")
+
+
+def code_revision(root: Path) -> str:
+    """``git REVISION`` of the runbook that runs, ``-dirty`` when it was changed; without git a hash of it."""
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+        return f"git {said.stdout.strip()}"
+    except (OSError, subprocess.SubprocessError):
+        digest = hashlib.sha256()
+        for folder in ("runbook", "checks"):
+            for path in sorted((root / folder).glob("*.py")):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return f"tree sha256 {digest.hexdigest()[:16]}"
+
+
+RUN = pytest.StashKey[Run]()
+"""Where the config keeps the run."""

@@ -1,0 +1,153 @@
+"""Steps as people see them: what each was for, how it ended, in words."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from pve_runbook.plugin.approval import NotApproved
+from pve_runbook.plugin.order import host_name, leave_slots, phase_of
+from pve_runbook.plugin.run import Run
+from pve_runbook.wire.channel import WireError
+from pve_runbook.wire.journal import utc_now
+from pve_runbook.work.backup import BackupFailed
+from pve_runbook.work.cluster import ActionFailed, NotAllowed, OutcomeUnknown
+from pve_runbook.work.nodefacts import UnknownFact
+from pve_runbook.work.window import WindowFailed
+
+Outcome = Literal["passed", "failed", "unknown", "blocked", "not evaluated"]
+
+UNKNOWN = (UnknownFact, OutcomeUnknown, WireError)
+SPEAKING = (ActionFailed, NotApproved, NotAllowed, BackupFailed, WindowFailed)
+"""Errors whose text is written for the operator: no traceback beside it."""
+
+UNKNOWN_ADVICE = (
+    "Unknown is not yes: nothing further is done on it.\n"
+    "See that the node answers (ssh, console), then run the same command line again"
+)
+BLOCKED = "not run: an earlier step did not pass"
+
+
+@dataclass
+class Step:
+    """One test item under way."""
+
+    item: pytest.Item
+    started: str
+    outcome: Outcome = "passed"
+    message: str = ""
+    seconds: float = 0.0
+    reports: list[pytest.TestReport] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """The first line of the docstring; without one, the function's name in words."""
+        doc = inspect.getdoc(getattr(self.item, "obj", None)) or ""
+        name = self.item.name.partition("[")[0].removeprefix("test_").replace("_", " ")
+        return doc.partition("\n")[0].strip() or name
+
+    @property
+    def phase(self) -> int | None:
+        """The phase's number; None in checks/."""
+        return phase_of(self.item.path)
+
+    @property
+    def phase_title(self) -> str:
+        """The first line of the module's docstring, without its ``Phase N:``."""
+        module = self.item.getparent(pytest.Module)
+        doc = inspect.getdoc(module.obj) if module is not None else None
+        first = (doc or self.item.path.stem).partition("\n")[0].strip().rstrip(".")
+        head, colon, rest = first.partition(": ")
+        return rest if colon and head.startswith("Phase") else first
+
+
+def node_of(item: pytest.Item, run: Run) -> str | None:
+    """Which node a step is about; None for all of them."""
+    name = host_name(item)
+    if name is not None:
+        return name
+    slot = leave_slots(item)
+    if slot >= 0 and run.authority is not None:
+        return run.leaving[slot].name
+    return None
+
+
+def judge(call: pytest.CallInfo[None], report: pytest.TestReport, mode: str) -> tuple[Outcome, str]:
+    """What one phase of an item's run means, and why, in the words of the gate itself."""
+    if report.outcome == "passed":
+        return "passed", ""
+    if report.outcome == "skipped":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if mode == "checks":
+            return "not evaluated", reason
+        return "blocked", f"{BLOCKED} ({reason.rpartition(' depends on ')[2] or reason})"
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, UNKNOWN):
+        return "unknown", f"{error}\n{UNKNOWN_ADVICE}" if not isinstance(error, OutcomeUnknown) else str(error)
+    if isinstance(error, SPEAKING):
+        return "failed", str(error)
+    if isinstance(error, AssertionError):
+        return "failed", _gate_words(str(error))
+    if isinstance(error, pytest.fail.Exception):
+        return "failed", str(error)
+    return (
+        "failed",
+        f"{type(error).__name__}: {error} (an error of the tool itself; its traceback is shown below)",
+    )
+
+
+def speaks_for_itself(call: pytest.CallInfo[None]) -> bool:
+    """Whether the error's own text is all that the operator needs."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    return isinstance(error, (*UNKNOWN, *SPEAKING)) or (
+        isinstance(error, AssertionError) and "\nassert " in f"\n{error}" and not str(error).startswith("assert ")
+    )
+
+
+def _gate_words(text: str) -> str:
+    """A failed assertion's own sentence, without the expression that pytest shows beneath it."""
+    head, found, _ = text.partition("\nassert ")
+    return head if found else text
+
+
+_RANK: dict[Outcome, int] = {"passed": 0, "not evaluated": 1, "blocked": 2, "unknown": 3, "failed": 4}
+
+
+def worse(one: Outcome, other: Outcome) -> Outcome:
+    """The outcome that counts of two."""
+    return one if _RANK[one] >= _RANK[other] else other
+
+
+def begin(item: pytest.Item, run: Run) -> Step:
+    """Journal that a step begins; every event until its end is filed under it."""
+    step = Step(item, utc_now())
+    run.journal.step = item.nodeid
+    run.journal.write(
+        "step-start",
+        nodeid=item.nodeid,
+        phase=step.phase,
+        phase_title=step.phase_title,
+        title=step.title,
+        node=node_of(item, run),
+    )
+    return step
+
+
+def end(step: Step, run: Run) -> None:
+    """Journal how a step ended."""
+    run.journal.write(
+        "step",
+        nodeid=step.item.nodeid,
+        phase=step.phase,
+        phase_title=step.phase_title,
+        title=step.title,
+        node=node_of(step.item, run),
+        outcome=step.outcome,
+        seconds=round(step.seconds, 3),
+        message=step.message,
+    )
+    run.journal.step = None

@@ -1,0 +1,114 @@
+"""What the operator sees while a run goes on: a banner a phase, a line a step, the verdict last."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from pve_runbook.plugin.order import phase_of
+from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.steps import Step, node_of
+from pve_runbook.plugin.verdict import Verdict
+
+MARKS = {
+    "passed": "ok",
+    "failed": "FAILED",
+    "unknown": "UNKNOWN",
+    "blocked": "blocked",
+    "not evaluated": "n/a",
+}
+COLOURS = {
+    "passed": "green",
+    "failed": "red",
+    "unknown": "red",
+    "blocked": "yellow",
+    "not evaluated": "yellow",
+}
+
+
+def header(run: Run) -> str:
+    """One line under pytest's own header."""
+    names = ", ".join(t.name for t in run.options.targets)
+    what = "executes the runbook on" if run.options.mode == "runbook" else "reads, and never changes,"
+    return f"pve-runbook: {what} {names}"
+
+
+def whole_command(run: Run) -> str:
+    """The command line for the whole runbook, with the options that were given."""
+    kept = []
+    skip = False
+    for arg in map(str, run.config.invocation_params.args):
+        if skip:
+            skip = False
+        elif arg in ("-k", "-m", "--deselect"):
+            skip = True
+        elif arg.startswith("--") and not arg.startswith("--deselect"):
+            kept.append(arg)
+    return shlex.join(["pytest", "runbook/", *kept])
+
+
+def take_over(config: pytest.Config) -> None:
+    """Have pytest keep its file names to itself: every step has a line in words."""
+    reporter = _writer(config)
+    if reporter is not None:
+        reporter.showfspath = False
+
+
+def _writer(config: pytest.Config) -> pytest.TerminalReporter | None:
+    return config.pluginmanager.getplugin("terminalreporter")  # type: ignore[no-any-return]
+
+
+def announce(item: pytest.Item, run: Run) -> None:
+    """A banner where a new module begins."""
+    reporter = _writer(item.config)
+    if reporter is None or run.shown_module == item.path.name:
+        return
+    run.shown_module = item.path.name
+    run.blocked_shown = False
+    step = Step(item, "")
+    phase = phase_of(item.path)
+    name = f"PHASE {phase}  {step.phase_title}" if phase is not None else step.phase_title
+    reporter.ensure_newline()
+    reporter.write_line("")
+    reporter.write_line(name, bold=True)
+
+
+def step_line(step: Step, run: Run) -> None:
+    """One line for a step that ended; of the steps that an earlier failure blocks, only the first a phase."""
+    reporter = _writer(step.item.config)
+    if reporter is None:
+        return
+    if step.outcome == "blocked":
+        if run.blocked_shown:
+            return
+        run.blocked_shown = True
+        reporter.ensure_newline()
+        reporter.write_line("  blocked: an earlier step did not pass", yellow=True)
+        return
+    node = node_of(step.item, run) or "all"
+    reporter.ensure_newline()
+    reporter.write(f"  {MARKS[step.outcome]:<8}", **{COLOURS[step.outcome]: True})
+    reporter.write_line(f"{node:<8} {step.title}")
+    if step.outcome in ("failed", "unknown"):
+        for line in step.message.splitlines():
+            reporter.write_line(f"           {line}")
+
+
+def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> None:
+    """The last lines: verdict, what is left, record, journal head, what to type next."""
+    counts = ", ".join(f"{n} {name}" for name, n in run.counts.items())
+    reporter.ensure_newline()
+    reporter.write_sep("=", "change record" if run.options.mode == "runbook" else "verification")
+    reporter.write_line(
+        f"verdict   {verdict.sentence}", bold=True, **{"green" if verdict.exit_status == 0 else "red": True}
+    )
+    reporter.write_line(f"steps     {counts or 'none ran'}")
+    if run.last_comparison is not None:
+        reporter.write_line(f"guests    {run.last_comparison.line}")
+    for left in run.left:
+        reporter.write_line(f"left      {left}")
+    reporter.write_line(f"next      {verdict.next}")
+    if run.folder is not None:
+        reporter.write_line(f"journal   head {run.journal.head[:16]}")
+        reporter.write_line(f"record    {run.folder}/report.html")

@@ -1,0 +1,58 @@
+"""How a run as a whole ended: one sentence, an exit status, and what to type next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pve_runbook.plugin.run import Run
+
+PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
+_NOTHING_COLLECTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``signal`` names what interrupted the run, None otherwise."""
+
+    exit_status: int
+    sentence: str
+    next: str
+    signal: str | None = None
+
+
+def judge_run(run: Run, pytest_status: int) -> Verdict:
+    """Map what happened to the exit status that was promised: 0 only when all of it ran and passed."""
+    again = run.command_line()
+    if pytest_status in (_NOTHING_COLLECTED, USAGE):
+        return Verdict(USAGE, "Nothing was run.", again)
+    if pytest_status == INTERRUPTED:
+        where = f" at: {run.stopped_at}" if run.stopped_at else ""
+        return Verdict(INTERRUPTED, f"Interrupted{where}; nothing is sent any more.", again, "interrupt")
+    if pytest_status not in (PASSED, FAILED):
+        return Verdict(INCOMPLETE, "An internal error ended the run.", again)
+    if run.options.mode == "checks":
+        return _judge_checks(run)
+    if run.counts["failed"]:
+        return Verdict(FAILED, f"Stopped: {run.stopped_at}", again)
+    if run.counts["unknown"] or run.counts["blocked"] or not run.complete or not run.counts["passed"]:
+        where = f": {run.stopped_at}" if run.stopped_at else ""
+        return Verdict(INCOMPLETE, f"Not complete: something is unknown or was not run{where}", again)
+    checks = again.replace("runbook/", "checks/", 1).replace("runbook", "checks", 1) if "runbook/" not in again else ""
+    return Verdict(
+        PASSED,
+        f"Every node of {run.cluster_name} is standalone; every guest ran on.",
+        checks or f"pytest checks/ --hosts={','.join(t.name for t in run.options.targets)}",
+    )
+
+
+def _judge_checks(run: Run) -> Verdict:
+    runbook = f"pytest runbook/ --hosts={','.join(t.name for t in run.options.targets)}"
+    if run.counts["failed"]:
+        return Verdict(FAILED, f"{run.counts['failed']} checks failed; the first: {run.stopped_at}", runbook)
+    if run.counts["unknown"]:
+        return Verdict(
+            INCOMPLETE,
+            f"{run.counts['unknown']} checks are unknown; the first: {run.stopped_at}",
+            run.command_line(),
+        )
+    return Verdict(PASSED, "Every check that applies holds.", "nothing")

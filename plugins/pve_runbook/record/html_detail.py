@@ -1,0 +1,226 @@
+"""The second part of the change record as HTML: every phase with its steps and every command, folded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pve_runbook.record import words
+from pve_runbook.record.markup import (
+    Html,
+    badge,
+    clock,
+    code,
+    count,
+    details,
+    duration,
+    join,
+    output,
+    shell,
+    tag,
+)
+from pve_runbook.record.parts import (
+    Action,
+    Answer,
+    Command,
+    Continuity,
+    GateCommand,
+    GuestRow,
+    NodeRow,
+    Phase,
+    Read,
+    Record,
+    Step,
+)
+
+# Topics that the first part shows; in the steps they would only be said twice.
+_SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup"})
+
+
+def detail_html(record: Record) -> str:
+    """Return one folded part per phase, with steps, commands, reasons, undo and output.
+
+    Static markup; phases and steps that failed or are unknown are open.
+    """
+    parts = [tag("h2", "Every step and every command")]
+    if record.outside:
+        summary = join(
+            [
+                tag("span", "Outside any step", css="pve-name"),
+                " ",
+                tag("span", count(len(record.outside), "request"), css="pve-meta"),
+            ]
+        )
+        parts.append(details(summary, _commands(record.outside), css="pve-phase"))
+    parts.extend(_phase(phase) for phase in record.phases)
+    return tag("div", join(parts), css="pve-record pve-detail")
+
+
+def _phase(phase: Phase) -> Html:
+    meta = f"{words.steps_passed(phase)} steps passed"
+    if phase.started:
+        meta += f" · {clock(phase.started)} UTC · {duration(phase.seconds)}"
+    summary = join(
+        [
+            badge(phase.outcome),
+            " ",
+            tag("span", words.phase_name(phase), css="pve-name"),
+            " ",
+            tag("span", meta, css="pve-meta"),
+        ]
+    )
+    content = [tag("p", line, css="pve-line") for line in phase.lines]
+    content.extend(_step(step) for step in phase.steps)
+    content.extend(_comparison(item) for item in phase.continuity)
+    return details(summary, join(content), css="pve-phase", is_open=phase.outcome in ("failed", "unknown"))
+
+
+def _step(step: Step) -> Html:
+    actions = sum(isinstance(command, Action) for command in step.commands)
+    meta = [clock(step.started), duration(step.seconds)] if step.started else ["not started"]
+    if actions:
+        meta.append(count(actions, "action"))
+    summary = join(
+        [
+            badge(step.outcome),
+            " ",
+            tag("span", step.node, css="pve-node") if step.node else "",
+            " ",
+            tag("span", step.title, css="pve-name"),
+            " ",
+            tag("span", " · ".join(meta), css="pve-meta"),
+        ]
+    )
+    notes = [note for note in step.notes if note.topic not in _SHOWN_ABOVE]
+    content = join(
+        [
+            tag("pre", step.message, css="pve-message") if step.message else "",
+            *(tag("p", words.said(note.node or "", note.text), css="pve-note") for note in notes),
+            _commands(step.commands),
+        ]
+    )
+    # A step that passed and changed nothing stays folded: the phase then reads as a list of what was done.
+    is_open = bool(actions) or step.outcome in ("failed", "unknown")
+    if not content:
+        return tag("p", summary, css="pve-step")
+    return details(summary, content, css="pve-step", is_open=is_open)
+
+
+def _commands(commands: Iterable[Command]) -> Html:
+    return join(_command(command) for command in commands)
+
+
+def _command(command: Command) -> Html:
+    match command:
+        case Action():
+            return _action(command)
+        case Read():
+            return _read(command)
+        case GateCommand():
+            return _gate_command(command)
+
+
+def _action(action: Action) -> Html:
+    told = [clock(action.started), f"exit status {action.exit_status}", duration(action.seconds)]
+    if action.exit_status is None:
+        told[1] = action.error or "no exit status"
+    head = [
+        badge(action.outcome),
+        " ",
+        tag("span", action.node, css="pve-node"),
+        " ",
+        tag("b", action.name),
+        " ",
+        tag("span", " · ".join(told), css="pve-meta"),
+    ]
+    reasons = [("Why", action.why), ("Undo", action.undo)]
+    if action.exit_status is not None and action.error is not None:
+        reasons.append(("Error", action.error))
+    if action.stdin_sha256 is not None:
+        reasons.append(("Input", f"SHA-256 {action.stdin_sha256}"))
+    parts = [
+        tag("p", join(head)),
+        tag("pre", shell(action.argv), css="pve-command"),
+        *(tag("p", join([tag("b", f"{name}: "), text])) for name, text in reasons if text),
+        output(action.stdout, action.stderr, action.line),
+    ]
+    return tag("div", join(parts), css="pve-action")
+
+
+def _read(read: Read) -> Html:
+    missing = read.unanswered
+    answered = "all answered" if not missing else f"{len(missing)} without an answer"
+    told = f"{count(len(read.answers), 'probe')}, {duration(read.seconds)}, {answered}"
+    summary = join(
+        [
+            tag("span", read.node, css="pve-node"),
+            " ",
+            tag("span", told, css="pve-missing" if missing else "pve-name"),
+            " ",
+            tag("span", clock(read.started), css="pve-meta"),
+        ]
+    )
+    repeated = [answer for answer in read.answers if answer.same_as is not None]
+    fresh = [answer for answer in read.answers if answer.same_as is None]
+    fresh.sort(key=lambda answer: answer.is_answered)
+    parts = [tag("ul", join(map(_answer, fresh)), css="pve-probes")] if fresh else []
+    if repeated:
+        parts.append(tag("p", _repeated(repeated), css="pve-label"))
+    return details(summary, join(parts), css="pve-read", is_open=False)
+
+
+def _repeated(answers: Sequence[Answer]) -> str:
+    names = ", ".join(f"{answer.id} (line {answer.same_as})" for answer in answers)
+    return f"{count(len(answers), 'probe')} answered as in an earlier line of journal.jsonl: {names}"
+
+
+def _answer(answer: Answer) -> Html:
+    told = []
+    if answer.exit_status is not None:
+        told = [f"exit status {answer.exit_status}", duration(answer.seconds)]
+    if not answer.is_answered:
+        told.append(answer.error or "did not end in time")
+    parts = [
+        tag("b", answer.id),
+        " ",
+        code(shell(answer.argv)),
+        " ",
+        tag("span", " · ".join(told), css="pve-meta" if answer.is_answered else "pve-missing"),
+        tag("p", answer.why, css="pve-why") if answer.why else "",
+        output(answer.stdout, answer.stderr, answer.line),
+    ]
+    return tag("li", join(parts))
+
+
+def _gate_command(command: GateCommand) -> Html:
+    summary = join(
+        [
+            tag("span", command.node, css="pve-node"),
+            " testinfra: ",
+            code(command.command),
+            " ",
+            tag("span", f"exit status {command.exit_status} · {duration(command.seconds)}", css="pve-meta"),
+        ]
+    )
+    said = output(command.stdout, command.stderr, command.line)
+    return details(summary, said or tag("p", "No output.", css="pve-label"), css="pve-read")
+
+
+def _comparison(item: Continuity) -> Html:
+    head = f"{item.label or 'Compared with the baseline'}: {words.survival(item)} ({clock(item.at)})"
+    rows: list[GuestRow | NodeRow] = [*item.guests, *item.nodes]
+    differing = (tag("p", _differs(row), css="pve-missing") for row in rows if not row.same)
+    return tag("div", join([tag("p", head), *differing]), css="pve-line")
+
+
+def _differs(row: GuestRow | NodeRow) -> str:
+    if isinstance(row, NodeRow):
+        return f"{row.node}: boot_id {row.boot_before} before, {row.boot_after} after"
+    pairs = [
+        ("pid", row.pid_before, row.pid_after),
+        ("start time", row.start_before, row.start_after),
+        ("configuration", row.config_before, row.config_after),
+        ("owner", row.owner_before, row.owner_after),
+        ("volumes", row.volumes_before, row.volumes_after),
+    ]
+    changed = "; ".join(f"{name} {was} before, {now} after" for name, was, now in pairs if was != now)
+    return f"{row.vmid} {row.name} on {row.node}: {changed or 'not the same'}"

@@ -1,0 +1,364 @@
+"""Make the change record from the events of a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pve_runbook.record import fields
+from pve_runbook.record.fields import Fields
+from pve_runbook.record.parts import (
+    CUT_SHORT,
+    OUTCOMES,
+    Action,
+    Answer,
+    Approval,
+    Command,
+    Continuity,
+    End,
+    GateCommand,
+    GuestRow,
+    Header,
+    NodeRow,
+    Note,
+    Outcome,
+    Phase,
+    Read,
+    Record,
+    Step,
+    Transfer,
+)
+
+__all__ = ["Record", "build"]
+
+NO_ANSWER = "no answer was recorded"
+
+PhaseKey = tuple[int | None, str]
+
+
+@dataclass
+class _OpenStep:
+    """A step while its events are being gathered."""
+
+    nodeid: str
+    start: Fields = field(default_factory=dict)
+    result: Fields | None = None
+    commands: list[Command] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def close(self) -> Step:
+        said = self.result if self.result is not None else self.start
+        outcome: Outcome = "unknown"
+        if self.result is not None:
+            outcome = _outcome(fields.text(self.result, "outcome"))
+        return Step(
+            nodeid=self.nodeid,
+            phase=fields.integer(said, "phase"),
+            phase_title=fields.text(said, "phase_title"),
+            title=fields.text(said, "title") or self.nodeid,
+            node=fields.text_or_none(said, "node"),
+            outcome=outcome,
+            started=fields.text(self.start, "t"),
+            seconds=fields.seconds(said),
+            message=CUT_SHORT if self.result is None else fields.text(said, "message"),
+            commands=tuple(self.commands),
+            notes=tuple(self.notes),
+        )
+
+
+@dataclass
+class _Builder:
+    header: Header = field(default_factory=Header)
+    end: End | None = None
+    steps: dict[str, _OpenStep] = field(default_factory=dict)
+    outside: list[Command] = field(default_factory=list)
+    reads: dict[str, tuple[list[Command], int]] = field(default_factory=dict)
+    """Where the read of a batch id stands: its list and its place in there."""
+    actions: dict[str, tuple[list[Command], int]] = field(default_factory=dict)
+    answers: dict[int, Answer] = field(default_factory=dict)
+    approvals: list[Approval] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    continuity: list[Continuity] = field(default_factory=list)
+    lines: dict[int | None, list[str]] = field(default_factory=dict)
+
+    def take(self, event: Fields) -> None:
+        """File one event; an unknown kind is ignored."""
+        match event.get("kind"):
+            case "run":
+                self.header = _header(event)
+            case "step-start":
+                self._step(fields.text(event, "nodeid")).start = event
+            case "step":
+                self._step(fields.text(event, "nodeid")).result = event
+            case "batch":
+                commands = self._commands(event)
+                self.reads[fields.text(event, "batch")] = (commands, len(commands))
+                commands.append(_read(event))
+            case "probe":
+                self._answer(event)
+            case "action-intent":
+                commands = self._commands(event)
+                self.actions[fields.text(event, "action_id")] = (commands, len(commands))
+                commands.append(_intent(event))
+            case "action":
+                self._outcome_of_action(event)
+            case "testinfra":
+                self._commands(event).append(_gate_command(event))
+            case "approval":
+                self.approvals.append(_approval(event))
+            case "transfer":
+                self.transfers.append(_transfer(event))
+            case "note":
+                self._note(event)
+            case "continuity":
+                self.continuity.append(_continuity(event))
+            case "phase-line":
+                self.lines.setdefault(fields.integer(event, "phase"), []).append(fields.text(event, "text"))
+            case "end":
+                self.end = _end(event)
+
+    def _step(self, nodeid: str) -> _OpenStep:
+        return self.steps.setdefault(nodeid, _OpenStep(nodeid))
+
+    def _commands(self, event: Fields) -> list[Command]:
+        nodeid = fields.text_or_none(event, "step")
+        return self.outside if nodeid is None else self._step(nodeid).commands
+
+    def _answer(self, event: Fields) -> None:
+        commands, place = self.reads.get(fields.text(event, "batch"), ([], 0))
+        if not commands:
+            return
+        read = commands[place]
+        assert isinstance(read, Read)
+        probe_id = fields.text(event, "id")
+        answers = tuple(self._answered(asked, event) if asked.id == probe_id else asked for asked in read.answers)
+        commands[place] = replace(read, answers=answers)
+
+    def _answered(self, asked: Answer, event: Fields) -> Answer:
+        line = _line(event)
+        same_as = fields.integer(event, "same_as")
+        earlier = self.answers.get(same_as) if same_as is not None else None
+        exit_status = fields.integer(event, "exit_status")
+        answer = replace(
+            asked,
+            line=line,
+            exit_status=earlier.exit_status if exit_status is None and earlier else exit_status,
+            stdout=fields.text(event, "stdout"),
+            stderr=fields.text(event, "stderr"),
+            seconds=fields.seconds(event),
+            error=fields.text_or_none(event, "error"),
+            same_as=same_as,
+        )
+        self.answers[line] = answer
+        return answer
+
+    def _outcome_of_action(self, event: Fields) -> None:
+        commands, place = self.actions.get(fields.text(event, "action_id"), ([], 0))
+        if not commands:
+            return
+        action = commands[place]
+        assert isinstance(action, Action)
+        commands[place] = replace(
+            action,
+            line=_line(event),
+            outcome=fields.text(event, "outcome") or "unknown",
+            exit_status=fields.integer(event, "exit_status"),
+            stdout=fields.text(event, "stdout"),
+            stderr=fields.text(event, "stderr"),
+            seconds=fields.seconds(event),
+            error=fields.text_or_none(event, "error"),
+        )
+
+    def _note(self, event: Fields) -> None:
+        note = Note(
+            text=fields.text(event, "text"),
+            topic=fields.text(event, "topic"),
+            node=fields.text_or_none(event, "node"),
+        )
+        self.notes.append(note)
+        nodeid = fields.text_or_none(event, "step")
+        if nodeid is not None:
+            self._step(nodeid).notes.append(note)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Group the steps: by number, or by title where a step belongs to no numbered phase."""
+        grouped: dict[PhaseKey, list[Step]] = {}
+        for open_step in self.steps.values():
+            step = open_step.close()
+            key = (step.phase, step.phase_title if step.phase is None else "")
+            grouped.setdefault(key, []).append(step)
+        return tuple(
+            Phase(
+                number=number,
+                title=next((step.phase_title for step in steps if step.phase_title), ""),
+                steps=tuple(steps),
+                lines=tuple(self.lines.get(number, ())) if number is not None else (),
+                continuity=tuple(item for item in self.continuity if number is not None and item.phase == number),
+            )
+            for (number, _), steps in grouped.items()
+        )
+
+
+def build(events: Sequence[Mapping[str, object]]) -> Record:
+    """Return the change record of a journal, whole or cut off anywhere.
+
+    A step that began and has no result is ``unknown``, as is an action that was sent and has no outcome.
+    Never raises on account of what an event holds: missing fields read as empty.
+    """
+    builder = _Builder()
+    for event in events:
+        builder.take(event)
+    return Record(
+        header=builder.header,
+        phases=builder.phases(),
+        outside=tuple(builder.outside),
+        approvals=tuple(builder.approvals),
+        transfers=tuple(builder.transfers),
+        notes=tuple(builder.notes),
+        continuity=tuple(builder.continuity),
+        end=builder.end,
+        last_event=fields.text(events[-1], "t") if events else "",
+    )
+
+
+def _line(event: Fields) -> int:
+    return fields.integer(event, "n") or 0
+
+
+def _outcome(word: str) -> Outcome:
+    return next((outcome for outcome in OUTCOMES if outcome == word), "unknown")
+
+
+def _header(event: Fields) -> Header:
+    return Header(
+        run=fields.text(event, "run"),
+        mode=fields.text(event, "mode") or "runbook",
+        cluster=fields.text(event, "cluster"),
+        hosts=fields.texts(event, "hosts"),
+        operator=fields.text(event, "operator"),
+        ticket=fields.text_or_none(event, "ticket"),
+        code=fields.text(event, "code"),
+        command=fields.text(event, "command"),
+        version=fields.text(event, "version"),
+        started=fields.text(event, "t"),
+    )
+
+
+def _read(event: Fields) -> Read:
+    return Read(
+        line=_line(event),
+        node=fields.text(event, "node"),
+        started=fields.text(event, "t"),
+        answers=tuple(_asked(probes, _line(event)) for probes in fields.rows(event, "probes")),
+    )
+
+
+def _asked(probe: Fields, line: int) -> Answer:
+    return Answer(
+        line=line,
+        id=fields.text(probe, "id"),
+        argv=fields.texts(probe, "argv"),
+        why=fields.text(probe, "why"),
+        error=NO_ANSWER,
+    )
+
+
+def _intent(event: Fields) -> Action:
+    return Action(
+        line=_line(event),
+        node=fields.text(event, "node"),
+        name=fields.text(event, "action"),
+        argv=fields.texts(event, "argv"),
+        why=fields.text(event, "why"),
+        undo=fields.text(event, "undo"),
+        started=fields.text(event, "t"),
+        stdin_sha256=fields.text_or_none(event, "stdin_sha256"),
+        error=NO_ANSWER,
+    )
+
+
+def _gate_command(event: Fields) -> GateCommand:
+    return GateCommand(
+        line=_line(event),
+        node=fields.text(event, "node"),
+        command=fields.text(event, "command"),
+        started=fields.text(event, "t"),
+        exit_status=fields.integer(event, "exit_status"),
+        stdout=fields.text(event, "stdout"),
+        stderr=fields.text(event, "stderr"),
+        seconds=fields.seconds(event),
+    )
+
+
+def _approval(event: Fields) -> Approval:
+    return Approval(
+        phase=fields.integer(event, "phase"),
+        subject=fields.text(event, "subject"),
+        text=fields.text(event, "text"),
+        answer=fields.text(event, "answer"),
+        how=fields.text(event, "how"),
+        by=fields.text(event, "by"),
+        at=fields.text(event, "at") or fields.text(event, "t"),
+    )
+
+
+def _transfer(event: Fields) -> Transfer:
+    return Transfer(
+        node=fields.text(event, "node"),
+        file=fields.text(event, "file"),
+        size=fields.integer(event, "size"),
+        sha256=fields.text(event, "sha256"),
+    )
+
+
+def _continuity(event: Fields) -> Continuity:
+    return Continuity(
+        line=_line(event),
+        at=fields.text(event, "t"),
+        phase=fields.integer(event, "phase"),
+        label=fields.text(event, "label"),
+        guests=tuple(_guests(fields.rows(event, "rows"))),
+        nodes=tuple(_nodes(fields.rows(event, "nodes"))),
+    )
+
+
+def _guests(rows: Iterable[Fields]) -> Iterable[GuestRow]:
+    for row in rows:
+        yield GuestRow(
+            vmid=fields.scalar(row, "vmid"),
+            name=fields.text(row, "name"),
+            node=fields.text(row, "node"),
+            kind=fields.text(row, "kind"),
+            pid_before=fields.scalar(row, "pid_before"),
+            pid_after=fields.scalar(row, "pid_after"),
+            start_before=fields.scalar(row, "start_before"),
+            start_after=fields.scalar(row, "start_after"),
+            config_before=fields.scalar(row, "config_before"),
+            config_after=fields.scalar(row, "config_after"),
+            owner_before=fields.scalar(row, "owner_before"),
+            owner_after=fields.scalar(row, "owner_after"),
+            volumes_before=fields.scalar(row, "volumes_before"),
+            volumes_after=fields.scalar(row, "volumes_after"),
+            same=fields.flag(row, "same"),
+        )
+
+
+def _nodes(rows: Iterable[Fields]) -> Iterable[NodeRow]:
+    for row in rows:
+        yield NodeRow(
+            node=fields.text(row, "node"),
+            boot_before=fields.scalar(row, "boot_before"),
+            boot_after=fields.scalar(row, "boot_after"),
+            same=fields.flag(row, "same"),
+        )
+
+
+def _end(event: Fields) -> End:
+    return End(
+        exit_status=fields.integer(event, "exit_status"),
+        verdict=fields.text(event, "verdict"),
+        next=fields.text(event, "next"),
+        signal=fields.text_or_none(event, "signal"),
+        at=fields.text(event, "t"),
+    )

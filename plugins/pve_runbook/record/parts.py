@@ -1,0 +1,310 @@
+"""The change record of a run as data: what was done, on which node, by whom, and what came of it.
+
+Only named fields of the journal get here (an allow-list), so that nothing else of a run can slip into a
+report. All times are ISO 8601 in UTC, as the journal wrote them; durations are seconds; ``line`` is the
+number of the event, which is its line in journal.jsonl.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pve_runbook.record.fields import Scalar
+
+Outcome = Literal["passed", "failed", "unknown", "blocked", "not evaluated"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+CUT_SHORT = "The run ended here: no result was recorded for this step."
+
+TIMED_OUT = (124, 137)
+"""Exit statuses of coreutils' ``timeout -k``: the command did not end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the run was: its first journal event."""
+
+    run: str = ""
+    mode: str = "runbook"
+    """``runbook``: changes are made; ``checks``: nothing but reading."""
+    cluster: str = ""
+    hosts: tuple[str, ...] = ()
+    operator: str = ""
+    ticket: str | None = None
+    code: str = ""
+    command: str = ""
+    version: str = ""
+    started: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One probe of a read and what the node answered."""
+
+    line: int
+    """Of the answer; of the read when there is none."""
+    id: str
+    argv: tuple[str, ...]
+    why: str
+    exit_status: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    error: str | None = None
+    same_as: int | None = None
+    """The line of an earlier, identical answer; ``stdout`` and ``stderr`` are empty then."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the node said something in time; its exit status may still be any."""
+        return self.error is None and self.exit_status is not None and self.exit_status not in TIMED_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Everything one node was asked in one request."""
+
+    line: int
+    node: str
+    started: str
+    answers: tuple[Answer, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The slowest probe: they run side by side on the node."""
+        return max((answer.seconds for answer in self.answers), default=0.0)
+
+    @property
+    def unanswered(self) -> tuple[Answer, ...]:
+        """The probes without an answer."""
+        return tuple(answer for answer in self.answers if not answer.is_answered)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One change to one node: the intent, and the outcome if it was recorded."""
+
+    line: int
+    """Of the outcome; of the intent when there is none."""
+    node: str
+    name: str
+    argv: tuple[str, ...]
+    why: str
+    undo: str
+    started: str
+    stdin_sha256: str | None = None
+    outcome: str = "unknown"
+    """``done``, ``failed`` or ``unknown`` (the command may have run)."""
+    exit_status: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateCommand:
+    """A command that testinfra ran for a gate somebody added."""
+
+    line: int
+    node: str
+    command: str
+    started: str
+    exit_status: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+Command = Read | Action | GateCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence for the reader, filed under a topic."""
+
+    text: str
+    topic: str
+    node: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One gate or one action of the procedure, on one node or on all."""
+
+    nodeid: str
+    phase: int | None
+    phase_title: str
+    title: str
+    node: str | None
+    outcome: Outcome
+    started: str
+    """Empty when the step never began (blocked)."""
+    seconds: float
+    message: str
+    commands: tuple[Command, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRow:
+    """One guest before and after."""
+
+    vmid: Scalar
+    name: str
+    node: str
+    kind: str
+    pid_before: Scalar
+    pid_after: Scalar
+    start_before: Scalar
+    start_after: Scalar
+    config_before: Scalar
+    config_after: Scalar
+    owner_before: Scalar
+    owner_after: Scalar
+    volumes_before: Scalar
+    volumes_after: Scalar
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One node's boot_id before and after: the same means that it was not restarted."""
+
+    node: str
+    boot_before: Scalar
+    boot_after: Scalar
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Continuity:
+    """A comparison of all guests and nodes with the baseline."""
+
+    line: int
+    at: str
+    phase: int | None
+    label: str
+    guests: tuple[GuestRow, ...]
+    nodes: tuple[NodeRow, ...]
+
+    @property
+    def guests_same(self) -> int:
+        """How many guests are as they were."""
+        return sum(row.same for row in self.guests)
+
+    @property
+    def nodes_same(self) -> int:
+        """How many nodes were not restarted."""
+        return sum(row.same for row in self.nodes)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether every guest and every node is as it was, and there was something to compare."""
+        compared = len(self.guests) + len(self.nodes)
+        return compared > 0 and self.guests_same + self.nodes_same == compared
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The steps of one phase, in the order in which they ran."""
+
+    number: int | None
+    title: str
+    steps: tuple[Step, ...]
+    lines: tuple[str, ...] = ()
+    continuity: tuple[Continuity, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the steps; what does not apply counts only when nothing else is there."""
+        found = {step.outcome for step in self.steps}
+        worst: tuple[Outcome, ...] = ("failed", "unknown", "blocked", "passed")
+        return next((outcome for outcome in worst if outcome in found), "not evaluated")
+
+    @property
+    def started(self) -> str:
+        """When the first step began, empty when none did."""
+        return next((step.started for step in self.steps if step.started), "")
+
+    @property
+    def seconds(self) -> float:
+        """The steps together: they run one after the other."""
+        return sum(step.seconds for step in self.steps)
+
+    @property
+    def passed(self) -> int:
+        """How many steps passed."""
+        return sum(step.outcome == "passed" for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to the operator and the answer."""
+
+    phase: int | None
+    subject: str
+    text: str
+    answer: str
+    how: str
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file pulled from a node: its name, size in bytes and SHA-256, never its content."""
+
+    node: str
+    file: str
+    size: int | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the run ended: its last journal event."""
+
+    exit_status: int | None
+    verdict: str
+    next: str
+    signal: str | None
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A whole run. ``end`` is None when the journal stops before the run said how it ended."""
+
+    header: Header
+    phases: tuple[Phase, ...]
+    outside: tuple[Command, ...]
+    """What was asked before the first step or between two steps."""
+    approvals: tuple[Approval, ...]
+    transfers: tuple[Transfer, ...]
+    notes: tuple[Note, ...]
+    """All of them, those of steps too."""
+    continuity: tuple[Continuity, ...]
+    end: End | None
+    last_event: str
+    """When the last event was written."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of all phases."""
+        return tuple(step for phase in self.phases for step in phase.steps)
+
+    @property
+    def survival(self) -> Continuity | None:
+        """The last comparison with the baseline: the proof of what ran through."""
+        return self.continuity[-1] if self.continuity else None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal ended the run, or it stopped without a word."""
+        return self.end is None or self.end.signal is not None or self.end.exit_status == 2
+
+    def topic(self, name: str) -> tuple[Note, ...]:
+        """Return the notes of one topic."""
+        return tuple(note for note in self.notes if note.topic == name)

@@ -1,0 +1,118 @@
+"""What a record says in one line: its banner, its verdict and the headings that HTML and Markdown share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pve_runbook.record.markup import count, duration
+from pve_runbook.record.parts import Continuity, Note, Phase, Record, Step
+
+NO_VERDICT = "The run ended without a word: it was killed. What it did up to there is below."
+RUN_AGAIN = "Run the same command again: every phase first asks what state each node is in."
+
+
+def kind(record: Record) -> str:
+    """Return what this record is of, in one capital word or two."""
+    if record.is_interrupted:
+        return "INTERRUPTED"
+    return "VERIFIED ONLY" if record.header.mode == "checks" else "EXECUTED"
+
+
+def judgement(record: Record) -> str:
+    """Return ``passed``, ``failed`` or ``incomplete``: how the run ended, by its exit status."""
+    if record.end is None or record.end.exit_status is None:
+        return "incomplete"
+    return {0: "passed", 1: "failed"}.get(record.end.exit_status, "incomplete")
+
+
+def verdict(record: Record) -> str:
+    """Return the sentence the run ended with."""
+    return record.end.verdict if record.end is not None and record.end.verdict else NO_VERDICT
+
+
+def ending(record: Record) -> str:
+    """Return how the process ended: its exit status and the signal that ended it."""
+    if record.end is None:
+        return "no exit status recorded"
+    parts = [] if record.end.exit_status is None else [f"exit status {record.end.exit_status}"]
+    if record.end.signal is not None:
+        parts.append(f"ended by {record.end.signal}")
+    return ", ".join(parts) or "no exit status recorded"
+
+
+def what_next(record: Record) -> str:
+    """Return what to type next; empty when the run named nothing."""
+    return RUN_AGAIN if record.end is None else record.end.next
+
+
+def ended_at(record: Record) -> str:
+    """Return when the run ended, or wrote its last word."""
+    return record.end.at if record.end is not None else record.last_event
+
+
+def took(record: Record) -> str:
+    """Return how long the run took, empty when its times cannot be read."""
+    try:
+        start = datetime.fromisoformat(record.header.started)
+        end = datetime.fromisoformat(ended_at(record))
+        return duration((end - start).total_seconds())
+    except (TypeError, ValueError):
+        return ""
+
+
+def phase_name(phase: Phase) -> str:
+    """Return ``Phase 4: remove corosync``, or the title alone where phases have no number."""
+    if phase.number is None:
+        return phase.title or "Other steps"
+    if phase.title.startswith(f"Phase {phase.number}"):
+        return phase.title
+    return f"Phase {phase.number}: {phase.title}" if phase.title else f"Phase {phase.number}"
+
+
+def steps_passed(phase: Phase) -> str:
+    """Return ``12 of 14``."""
+    return f"{phase.passed} of {len(phase.steps)}"
+
+
+def stopped_at(record: Record) -> tuple[Step, ...]:
+    """Return the steps that failed or whose result is unknown: why the run did not go on."""
+    return tuple(step for step in record.steps if step.outcome in ("failed", "unknown"))
+
+
+def blocked(record: Record) -> int:
+    """Return how many steps did not run because of an earlier one."""
+    return sum(step.outcome == "blocked" for step in record.steps)
+
+
+def survival(item: Continuity) -> str:
+    """Return ``14 of 14 guests and 3 of 3 nodes ran through``."""
+    return (
+        f"{item.guests_same} of {count(len(item.guests), 'guest')} unchanged, "
+        f"{item.nodes_same} of {count(len(item.nodes), 'node')} not restarted"
+    )
+
+
+def changed(item: Continuity) -> list[str]:
+    """Return the guests that are not as they were and the nodes that were restarted, by name."""
+    guests = [f"Guest {row.vmid} {row.name} on {row.node} changed" for row in item.guests if not row.same]
+    return guests + [f"Node {row.node} was restarted" for row in item.nodes if not row.same]
+
+
+def authority(record: Record) -> str | None:
+    """Return the node that was chosen, None when the run did not get that far."""
+    return next((note.node for note in reversed(record.topic("authority")) if note.node), None)
+
+
+def said(node: str, text: str) -> str:
+    """Return ``pve1: text``, or the text alone where no node is named."""
+    return f"{node}: {text}" if node else text
+
+
+def merged(notes: tuple[Note, ...]) -> list[tuple[str, str]]:
+    """Return (nodes, text) of notes, those that say the same on several nodes as one."""
+    nodes: dict[str, list[str]] = {}
+    for note in notes:
+        names = nodes.setdefault(note.text, [])
+        if note.node is not None and note.node not in names:
+            names.append(note.node)
+    return [(", ".join(names), text) for text, names in nodes.items()]

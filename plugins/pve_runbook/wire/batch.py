@@ -1,0 +1,202 @@
+"""Many probes in one request: the runner that the node's bash executes, and the reader of its frames.
+
+The runner is the only shell text that probes are sent with; their argvs are its quoted parameters. It starts
+all of them side by side, bounds each with timeout(1), and prints one frame a stream as it ends:
+
+    <id> o <base64 of stdout>      <id> e <base64 of stderr>      <id> x <exit status>
+
+in any order, so a probe that hangs holds up nobody else. An exit status of 124 or 137 with an argv that does
+not give it by itself means that timeout(1) ended the probe.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.wire.channel import CommandTimeout, Result, Wire, execute
+
+RUNNER = r"""send() { { flock 9; printf '%s\n' "$1"; } 9</etc/hostname; }
+emit() { local b; b=$(base64 -w0); send "$1 $b"; }
+probe() {
+  local id=$1 secs=$2; shift 2
+  timeout -k 2 "$secs" "$@" </dev/null 2> >(emit "$id e") > >(emit "$id o")
+  send "$id x $?"
+}
+export LC_ALL=C LANG=C TERM=dumb
+while [ $# -gt 0 ]; do
+  n=$1; shift
+  probe "${@:1:n}" &
+  shift "$n"
+done
+wait"""
+
+KILL_AFTER_SECONDS = 2
+"""What the runner grants a probe between SIGTERM and SIGKILL (timeout -k)."""
+
+GRACE_SECONDS = 5.0
+"""What the node is granted on top of its longest probe, for starting them all and for the way back."""
+
+_ID = re.compile(r"[a-z0-9_.:-]+")
+_STATUS = re.compile(rb"[0-9]{1,3}")
+
+# Linux: MAX_ARG_STRLEN with its NUL; the whole command is one argument of the login shell.
+_MAX_COMMAND_BYTES = 128 * 1024 - 1
+
+Probe = tuple[str, int, Sequence[str]]
+"""Id, timeout in whole seconds, argv."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A probe that said nothing, on a connection that is up: its fact is unknown. `why` is for people."""
+
+    why: str
+
+
+def batch_command(probes: Sequence[Probe]) -> str:
+    """The one command that runs all of `probes`.
+
+    Raises ValueError for an unusable or repeated id, a timeout below one second, an empty argv, a NUL byte,
+    no probe at all, or more than Linux takes as one command.
+    """
+    if not probes:
+        raise ValueError("a batch without probes")
+    words: list[str] = []
+    seen: set[str] = set()
+    for id_, seconds, argv in probes:
+        if not _ID.fullmatch(id_):
+            raise ValueError(f"probe id {id_!r} holds other characters than a-z 0-9 _ . : -")
+        if id_ in seen:
+            raise ValueError(f"probe id {id_!r} stands twice in one batch")
+        if seconds < 1 or not argv or any("\0" in word for word in argv):
+            raise ValueError(f"probe {id_}: {seconds} s, argv {list(argv)!r}")
+        seen.add(id_)
+        words += [str(2 + len(argv)), id_, str(seconds), *argv]
+    command = shlex.join(["bash", "-c", RUNNER, "batch", *words])
+    if len(command.encode()) > _MAX_COMMAND_BYTES:
+        raise ValueError(
+            f"a batch of {len(probes)} probes is longer than {_MAX_COMMAND_BYTES} bytes; split it"
+        )
+    return command
+
+
+@dataclass(slots=True)
+class _Frames:
+    """What has come of one probe."""
+
+    stdout: bytes | None = None
+    stderr: bytes | None = None
+    exit_status: int | None = None
+
+    def output(self) -> Output | None:
+        if self.stdout is None or self.stderr is None or self.exit_status is None:
+            return None
+        return Output(
+            self.stdout.decode("utf-8", "replace"), self.stderr.decode("utf-8", "replace"), self.exit_status
+        )
+
+
+class FrameReader:
+    """Takes the runner's standard output in pieces of any size, gives the outputs of probes that are
+    complete.
+    """
+
+    def __init__(self, ids: Collection[str]) -> None:
+        self._open = {id_: _Frames() for id_ in ids}
+        self._known = frozenset(ids)
+        self._rest: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[tuple[str, Output]]:
+        """The probes completed by `data`. Raises ParseError if a line is no frame of this batch."""
+        *lines, rest = data.split(b"\n")
+        if not lines:
+            self._rest.append(rest)
+            return []
+        lines[0] = b"".join((*self._rest, lines[0]))
+        self._rest = [rest]
+        completed = (self._frame(line) for line in lines)
+        return [item for item in completed if item is not None]
+
+    def _frame(self, line: bytes) -> tuple[str, Output] | None:
+        id_bytes, _, rest = line.partition(b" ")
+        kind, _, value = rest.partition(b" ")
+        id_ = id_bytes.decode("ascii", "replace")
+        frames = self._open.get(id_)
+        if frames is None:
+            what = "a second answer of a probe" if id_ in self._known else "something else"
+            raise ParseError(f"instead of a probe's answer came {what}: {_shown(line)}; {_NOISE}")
+        try:
+            if kind == b"o" and frames.stdout is None:
+                frames.stdout = base64.b64decode(value, validate=True)
+            elif kind == b"e" and frames.stderr is None:
+                frames.stderr = base64.b64decode(value, validate=True)
+            elif kind == b"x" and frames.exit_status is None and _STATUS.fullmatch(value):
+                frames.exit_status = int(value)
+            else:
+                raise ParseError(f"the answer of probe {id_} cannot be read: {_shown(line)}; {_NOISE}")
+        except binascii.Error as error:
+            raise ParseError(
+                f"the answer of probe {id_} is damaged ({error}): {_shown(line)}; {_NOISE}"
+            ) from error
+        output = frames.output()
+        if output is None:
+            return None
+        del self._open[id_]
+        return id_, output
+
+
+def run_batch(
+    connection: Wire,
+    probes: Sequence[Probe],
+    timeout_scale: float = 1.0,
+    *,
+    grace: float = GRACE_SECONDS,
+) -> dict[str, Output | NoAnswer]:
+    """Ask the node all of `probes` at once; for each id, in their order, its output or that there was no
+    answer.
+
+    `timeout_scale` multiplies every probe's timeout (up to whole seconds, at least one). The whole takes at
+    most the longest of these, plus KILL_AFTER_SECONDS, plus `grace`; what has not answered by then is
+    NoAnswer, the rest counts. Raises ConnectionLost, OutputTooLarge, ParseError (the login shell prints
+    something of its own).
+    """
+    scaled = [(id_, max(1, math.ceil(seconds * timeout_scale)), argv) for id_, seconds, argv in probes]
+    bound = max((seconds for _, seconds, _ in scaled), default=0) + KILL_AFTER_SECONDS + grace
+    reader = FrameReader([id_ for id_, _, _ in scaled])
+    answers: dict[str, Output] = {}
+    command = batch_command(scaled)
+    try:
+        result = execute(
+            connection,
+            command,
+            timeout=bound,
+            on_stdout=lambda data: answers.update(reader.feed(data)),
+            label=f"a batch of {len(scaled)} probes",
+        )
+        why = _why_incomplete(result)
+    except CommandTimeout:
+        why = f"no answer within {bound:g} s"
+    return {id_: answers.get(id_, NoAnswer(why)) for id_, _, _ in scaled}
+
+
+def _why_incomplete(result: Result) -> str:
+    said = " ".join(result.stderr.decode("utf-8", "replace").split())
+    status = "a signal" if result.exit_status is None else f"exit status {result.exit_status}"
+    return f"the batch ended with {status} before this probe had answered" + (
+        f": {said[:300]}" if said else ""
+    )
+
+
+def _shown(line: bytes) -> str:
+    text = repr(line[:120].decode("utf-8", "replace"))
+    return text if len(line) <= 120 else text + "…"
+
+
+_NOISE = "a ~/.bashrc that prints does this; let it print to terminals only, and run again"

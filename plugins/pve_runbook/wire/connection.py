@@ -1,0 +1,380 @@
+"""One SSH connection a node: ssh_config and login by fabric, host key check, socket and bounds by us.
+
+fabric alone would accept any host key (it never reads known_hosts), open jump hosts just as blindly, leave
+Nagle's algorithm on (about 45 ms a command) and wait an hour for a channel.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+import fabric
+import paramiko
+
+from pve_runbook.wire.channel import WireError, close_within, execute
+from pve_runbook.wire.hostkeys import ChangedHostKey, HostKeyCheck, HostName, UnknownHostKey, known_hosts_of
+from pve_runbook.wire.targets import Target, TargetError, parse_hosts
+
+_KEEPALIVE_SECONDS = 15
+_CLOSE_SECONDS = 5.0
+_SUDO_WITHOUT_PASSWORD = ("sudo", "-n")
+_SUDO_WITH_PASSWORD = ("sudo", "-S", "-k", "-p", "")
+_LOGIN_ADVICE = (
+    "check the user (root@NODE), load its key with ssh-add, or give --ssh-identity-file or --ask-password"
+)
+_LOG_ADVICE = "at its console, type: journalctl -u ssh -n 20"
+_TIMEOUT_ADVICE = "check that it is up and that no firewall drops the connection, then run again"
+
+# paramiko's transport threads log tracebacks; what they mean is in our own exceptions.
+_LOG_CHANNEL = "pve_runbook.wire.paramiko"
+logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
+
+
+class Failure(StrEnum):
+    """Why a node could not be reached."""
+
+    CONFIG = "ssh_config"
+    UNKNOWN_HOST = "unknown host"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    UNKNOWN_KEY = "unknown key"
+    CHANGED_KEY = "changed key"
+    AUTHENTICATION = "authentication"
+    SUDO = "sudo"
+    PROTOCOL = "protocol"
+
+
+class ConnectFailed(Exception):
+    """A node that could not be reached or logged in to; str() is one line: node, reason, advice."""
+
+    def __init__(self, target: Target, kind: Failure, reason: str, advice: str) -> None:
+        super().__init__(f"{target.name}: {reason}; {advice}")
+        self.target = target
+        self.kind = kind
+        self.reason = reason
+        self.advice = advice
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """How nodes are reached and logged in to; what is None is left to ssh_config and its defaults.
+
+    `password` is used for logins to nodes (never to jump hosts), for encrypted private keys and for sudo; it
+    is kept in memory only. `connect_timeout` (seconds) bounds each of: TCP connect, SSH banner, key exchange,
+    each login.
+    """
+
+    ssh_config: str | None = None
+    identity_file: str | None = None
+    password: str | None = field(default=None, repr=False)
+    accept_new_host_keys: bool = False
+    sudo: bool = False
+    connect_timeout: float = 10.0
+
+
+class Connection:
+    """The connection to one node: open(), execute() on it from any thread, close(). It never reconnects.
+
+    With `options.sudo` every command C is sent as `sudo -n -- sh -c 'C'`, which needs NOPASSWD in sudoers. If
+    that is refused and there is a password, it is sent as `sudo -S -k -p '' -- sh -c 'C'` with the password
+    as the first line of its input. open() finds out which, with the command `cat`.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        options: ConnectOptions,
+        *,
+        route: Sequence[Target] | None = None,
+        leads_to: tuple[str, ...] = (),
+    ) -> None:
+        """`route` (jump hosts, first to last) and `leads_to` (hosts beyond) are for jump hosts; by default
+        ssh_config's ProxyJump decides.
+        """
+        self.target = target
+        self._options = options
+        self._route = route
+        self._leads_to = leads_to
+        self._fabric: Any = None
+        self._gateway: Connection | None = None
+        self._sudo: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The node's name in ids and messages."""
+        return self.target.name
+
+    @property
+    def transport(self) -> Any:
+        """The paramiko.Transport, or None if open() has not succeeded or close() was called."""
+        return None if self._fabric is None else self._fabric.transport
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the link is up as far as this side knows; a frozen node still counts as up."""
+        transport = self.transport
+        return transport is not None and bool(transport.is_active())
+
+    def open(self) -> None:
+        """Connect, check the host key, log in, and find out how sudo works here.
+
+        Does nothing if the connection is open. Raises ConnectFailed.
+        """
+        if self.is_open:
+            return
+        self.close()
+        started = time.monotonic()
+        try:
+            self._connect()
+            self._find_sudo()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, ConnectFailed) or not isinstance(error, Exception):
+                raise
+            kind, reason, advice = _explain(error, time.monotonic() - started, self._options.connect_timeout)
+            raise ConnectFailed(self.target, kind, reason, advice) from error
+
+    def close(self) -> None:
+        """Close the link and those to its jump hosts; a dead link takes a few seconds, not for ever."""
+        gateway, self._gateway = self._gateway, None
+        link, self._fabric = self._fabric, None
+        if link is not None:
+            close_within(link.client.close, _CLOSE_SECONDS)
+        if gateway is not None:
+            gateway.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def prepare(self, command: str, stdin: bytes | None) -> tuple[str, bytes | None]:
+        """The command and its input as they are sent: with sudo in front if this connection uses it."""
+        if not self._sudo:
+            return command, stdin
+        wrapped = shlex.join((*self._sudo, "--", "sh", "-c", command))
+        if "-S" in self._sudo:
+            stdin = f"{self._options.password}\n".encode() + (stdin or b"")
+        return wrapped, stdin
+
+    def _connect(self) -> None:
+        target, options = self.target, self._options
+        config = fabric.Config(runtime_ssh_path=options.ssh_config, lazy=True)
+        config.load_ssh_config()
+        link = fabric.Connection(
+            target.host, user=target.user, port=target.port, config=config, gateway=False
+        )
+        settings: Mapping[str, Any] = link.ssh_config
+        hops = self._hops(settings, link.host)
+        name = HostName(link.host, link.port, settings.get("hostkeyalias"), jumped=bool(hops))
+        known_hosts = known_hosts_of(
+            settings, name, typed=target.host, user=link.user, accept_new=options.accept_new_host_keys
+        )
+        check = HostKeyCheck(name, known_hosts, options.connect_timeout)
+        identity_files = self._identity_files(settings)
+        sock = self._through(hops, link.host, link.port) if hops else self._directly(link.host, link.port)
+        link.client.set_log_channel(_LOG_CHANNEL)
+        link.client.set_missing_host_key_policy(check)
+        link.connect_timeout = options.connect_timeout
+        link.connect_kwargs = {
+            "sock": sock,
+            "transport_factory": check.transport,
+            "banner_timeout": options.connect_timeout,
+            "auth_timeout": options.connect_timeout,
+            "channel_timeout": options.connect_timeout,
+            "password": options.password,
+            "key_filename": identity_files,
+        }
+        try:
+            link.open()
+        except BaseException:
+            close_within(link.client.close, _CLOSE_SECONDS)
+            close_within(sock.close, _CLOSE_SECONDS)
+            raise
+        link.transport.set_keepalive(_KEEPALIVE_SECONDS)
+        self._fabric = link
+
+    def _hops(self, settings: Mapping[str, Any], host: str) -> tuple[Target, ...]:
+        """The jump hosts, first to last. One that is this host itself (ProxyJump under `Host *`) is left out,
+        as ssh does.
+        """
+        if self._route is not None:
+            return tuple(self._route)
+        if settings.get("proxycommand") is not None:
+            raise self._config(
+                "ssh_config has a ProxyCommand for it", "write the way there as ProxyJump HOST"
+            )
+        words = settings.get("proxyjump", "none")
+        if words.lower() == "none":
+            return ()
+        try:
+            hops = tuple(hop for hop in parse_hosts(words) if hop.host not in (host, self.target.host))
+        except TargetError:
+            raise self._config(
+                f"its ProxyJump {words!r} is not readable", "write ProxyJump [user@]host[:port]"
+            ) from None
+        if any(hop.host in self._leads_to for hop in hops):
+            raise self._config(
+                f"its ProxyJump {words!r} goes in a circle", "give the jump host a way without itself"
+            )
+        return hops
+
+    def _directly(self, host: str, port: int) -> socket.socket:
+        sock = socket.create_connection((host, port), timeout=self._options.connect_timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def _through(self, hops: Sequence[Target], host: str, port: int) -> Any:
+        """A channel through the last jump host, whose host key is checked like any other.
+
+        Jump hosts are logged in to with keys or the agent: a password was typed for the nodes, not for them.
+        """
+        self._gateway = Connection(
+            hops[-1],
+            replace(self._options, password=None, sudo=False),
+            route=hops[:-1] or None,
+            leads_to=(*self._leads_to, self.target.host),
+        )
+        try:
+            self._gateway.open()
+        except ConnectFailed as error:
+            reason = f"its jump host {error.target.name} cannot be passed: {error.reason}"
+            raise ConnectFailed(self.target, error.kind, reason, error.advice) from error
+        try:
+            return self._gateway.transport.open_channel(
+                "direct-tcpip", (host, port), ("", 0), timeout=self._options.connect_timeout
+            )
+        except paramiko.ChannelException as error:
+            raise ConnectFailed(
+                self.target,
+                Failure.REFUSED,
+                f"its jump host {self._gateway.name} could not connect to {host} port {port}: {error.text}",
+                f"on {self._gateway.name}, type: ssh {host} -p {port}",
+            ) from error
+
+    def _identity_files(self, settings: Mapping[str, Any]) -> list[str]:
+        """--ssh-identity-file first, then ssh_config's IdentityFile lines; of these ssh skips what does not
+        exist.
+        """
+        asked = self._options.identity_file
+        if asked is not None and not os.path.isfile(os.path.expanduser(asked)):
+            raise self._config(f"there is no identity file {asked}", "give --ssh-identity-file a private key")
+        configured = [os.path.expanduser(file) for file in settings.get("identityfile", [])]
+        existing = [file for file in configured if os.path.isfile(file)]
+        return existing if asked is None else [os.path.expanduser(asked), *existing]
+
+    def _find_sudo(self) -> None:
+        """Choose sudo's options. `cat` shows whether sudo takes the password, or would leave it to the
+        command.
+        """
+        self._sudo = ()
+        if not self._options.sudo:
+            return
+        ways: list[tuple[str, ...]] = [_SUDO_WITHOUT_PASSWORD]
+        if self._options.password is not None:
+            ways.append(_SUDO_WITH_PASSWORD)
+        for way in ways:
+            self._sudo = way
+            result = execute(self, "cat", timeout=self._options.connect_timeout)
+            if result.exit_status == 0 and not result.stdout:
+                return
+        said = " ".join(result.stderr.decode("utf-8", "replace").split()) or "nothing"
+        raise ConnectFailed(
+            self.target,
+            Failure.SUDO,
+            f"sudo is refused there, it said: {said}",
+            "log in as root, give the user NOPASSWD in sudoers, or add --ask-password",
+        )
+
+    def _config(self, reason: str, advice: str) -> ConnectFailed:
+        return ConnectFailed(self.target, Failure.CONFIG, reason, advice)
+
+
+def open_all(connections: Sequence[Connection], executor: Executor) -> dict[Target, ConnectFailed | None]:
+    """Open side by side; for each target, in the order given, None or why it failed."""
+
+    def attempt(connection: Connection) -> ConnectFailed | None:
+        try:
+            connection.open()
+        except ConnectFailed as error:
+            return error
+        return None
+
+    failures = executor.map(attempt, connections)
+    return {connection.target: failure for connection, failure in zip(connections, failures, strict=True)}
+
+
+def _explain(error: Exception, seconds: float, connect_timeout: float) -> tuple[Failure, str, str]:
+    """Kind, reason and advice for an error from the layers below, `seconds` after the start."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    match error:
+        case UnknownHostKey():
+            advice = f"{error.advice} (or run once with --accept-new-host-keys)"
+            return Failure.UNKNOWN_KEY, f"{error.seen}; {error.why}", advice
+        case ChangedHostKey():
+            return Failure.CHANGED_KEY, f"{error.seen}; {error.why}", error.advice
+        case socket.gaierror():
+            return (
+                Failure.UNKNOWN_HOST,
+                f"its name does not resolve ({error.strerror})",
+                "check the spelling, or give it an address in /etc/hosts, DNS or ssh_config's HostName",
+            )
+        case ConnectionRefusedError():
+            return (
+                Failure.REFUSED,
+                "nothing listens on its SSH port (connection refused)",
+                "check the port, and at its console type: systemctl status ssh",
+            )
+        case paramiko.PasswordRequiredException():
+            return (
+                Failure.AUTHENTICATION,
+                "the private key for it is encrypted",
+                "load the key with ssh-add, or give its passphrase with --ask-password",
+            )
+        case paramiko.ConfigParseError() | paramiko.CouldNotCanonicalize() | UnicodeDecodeError():
+            return Failure.CONFIG, f"ssh_config is not readable: {said}", "check it with: ssh -G HOST"
+        case OSError(filename=str() as file):
+            return Failure.CONFIG, f"{file}: {error.strerror}", "check that the file is there and yours"
+        case paramiko.AuthenticationException() if said != "Authentication timeout.":
+            return Failure.AUTHENTICATION, f"it refused the login: {said}", _LOGIN_ADVICE
+        case paramiko.SSHException() if said == "No authentication methods available":
+            return Failure.AUTHENTICATION, "there is no key, agent or password to log in with", _LOGIN_ADVICE
+        case TimeoutError():
+            return Failure.TIMEOUT, f"no answer within {seconds:.0f} s", _TIMEOUT_ADVICE
+        case paramiko.SSHException() | EOFError() if seconds >= connect_timeout:
+            return (
+                Failure.TIMEOUT,
+                f"it accepts connections but did not speak SSH within {seconds:.0f} s",
+                _TIMEOUT_ADVICE,
+            )
+        case WireError():
+            return Failure.PROTOCOL, f"the first command failed: {error.why}", _LOG_ADVICE
+        case paramiko.SSHException() | EOFError() | ConnectionError():
+            return Failure.PROTOCOL, f"the SSH connection failed: {said}", _LOG_ADVICE
+        case OSError():
+            return (
+                Failure.UNREACHABLE,
+                f"it cannot be reached: {said}",
+                "check the address, the route and the firewall",
+            )
+        case _:
+            return (
+                Failure.PROTOCOL,
+                f"the SSH connection failed: {type(error).__name__}: {said}",
+                "try: ssh -v HOST",
+            )

@@ -1,0 +1,296 @@
+"""The registry of actions: every change this tool can make to a node, with why, undo and bounds.
+
+An argv is data, not shell text. Fields in braces are filled by :meth:`ActionTemplate.bind`. Sources of the
+commands: pve-docs (pvecm.adoc, "Separate a Node Without Reinstalling"), tried on PVE 8.3.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+
+from pve_runbook.work.probes import BACKUP_ROOT, CONFIG_DB
+
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One change to one node, ready to be sent. ``timeout`` in seconds."""
+
+    name: str
+    argv: tuple[str, ...]
+    why: str
+    undo: str
+    repeatable: bool
+    timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActionTemplate:
+    """An action whose argv still has fields to fill."""
+
+    name: str
+    argv: tuple[str, ...]
+    why: str
+    undo: str
+    repeatable: bool
+    timeout: int
+
+    def bind(self, **values: str) -> Action:
+        """Fill the fields. Raises ValueError when a value could be read as an option, a path or shell text."""
+        for field, value in values.items():
+            if not _SAFE_VALUE.match(value):
+                raise ValueError(f"{self.name}: {field}={value!r} is not a plain name")
+        argv = tuple(a.format(**values) for a in self.argv)
+        return Action(
+            self.name,
+            argv,
+            self.why.format(**values),
+            self.undo.format(**values),
+            self.repeatable,
+            self.timeout,
+        )
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields to fill."""
+        return frozenset(f for a in self.argv for _, f, _, _ in string.Formatter().parse(a) if f)
+
+
+_registry: dict[str, ActionTemplate] = {}
+
+
+def _action(name: str, *argv: str, why: str, undo: str, repeatable: bool = True, timeout: int = 60) -> ActionTemplate:
+    template = ActionTemplate(name, argv, why, undo, repeatable, timeout)
+    _registry[name] = template
+    return template
+
+
+_HERE = BACKUP_ROOT + "/{run}"
+_REMOVE_FOLDER = f"rm -r {BACKUP_ROOT}/{{run}}"
+
+# --- backups: only the tool's own folder is written
+
+MAKE_FOLDER = _action(
+    "make-folder",
+    *("install", "-d", "-m", "0700", BACKUP_ROOT, _HERE),
+    why="a private place on the node's own disk, outside /etc/pve, for backups and the window's script",
+    undo=_REMOVE_FOLDER,
+)
+BACKUP_DB = _action(
+    "backup-db",
+    *("sqlite3", CONFIG_DB, f".backup '{_HERE}/config.db'"),
+    why="the configuration database holds every guest's config; SQLite's own backup is consistent while it is in use",
+    undo=_REMOVE_FOLDER,
+    timeout=120,
+)
+BACKUP_PVE = _action(
+    "backup-etc-pve",
+    *("tar", "-C", "/", "-czf", _HERE + "/etc-pve.tar.gz", "etc/pve"),
+    why="the same files as /etc/pve shows them, readable without any tool",
+    undo=_REMOVE_FOLDER,
+    timeout=120,
+)
+BACKUP_SYSTEM = _action(
+    "backup-system",
+    *("tar", "-C", "/", "-czf", _HERE + "/system.tar.gz", "--ignore-failed-read"),
+    *("etc/corosync", "var/lib/corosync", "etc/network", "etc/hosts", "etc/hostname", "etc/resolv.conf"),
+    "root/.ssh",
+    why="corosync's key and configuration (without the authkey there is no way back), network, names, logins",
+    undo=_REMOVE_FOLDER,
+    timeout=120,
+)
+
+# --- freeze
+
+STOP_SCHEDULER = _action(
+    "stop-scheduler",
+    *("systemctl", "stop", "pvescheduler.service"),
+    why="overdue backup and replication jobs would start within a minute of quorum coming back",
+    undo="systemctl start pvescheduler.service",
+    timeout=120,
+)
+MASK_SCHEDULER = _action(
+    "mask-scheduler",
+    *("systemctl", "mask", "--runtime", "pvescheduler.service"),
+    why="nothing may start the scheduler again before its jobs were looked at; a reboot drops this mask",
+    undo="systemctl unmask --runtime pvescheduler.service",
+)
+STOP_OLD_SCHEDULER = _action(
+    "stop-old-scheduler",
+    *("systemctl", "stop", "pvesr.timer", "pvesr.service"),
+    why="replication of PVE 7.0 and older would start when quorum comes back",
+    undo="systemctl start pvesr.timer",
+    timeout=120,
+)
+PARK_CRON = _action(
+    "park-backup-cron",
+    *("mv", "-T", "/etc/cron.d/vzdump", _HERE + "/cron.d-vzdump"),
+    why="backups of PVE 7.0 and older are started by cron",
+    undo=f"mv -T {_HERE}/cron.d-vzdump /etc/cron.d/vzdump",
+    repeatable=False,
+)
+STOP_LRM = _action(
+    "stop-lrm",
+    *("systemctl", "stop", "pve-ha-lrm.service"),
+    why="HA must not act on what it sees during the dismantling; the LRM goes first on all nodes, because a "
+    "live CRM has to freeze its services",
+    undo="systemctl enable --now pve-ha-lrm.service",
+    timeout=180,
+)
+DISABLE_LRM = _action(
+    "disable-lrm",
+    *("systemctl", "disable", "pve-ha-lrm.service"),
+    why="stopped is not enough: an enabled LRM comes back at the next boot",
+    undo="systemctl enable pve-ha-lrm.service",
+)
+STOP_CRM = _action(
+    "stop-crm",
+    *("systemctl", "stop", "pve-ha-crm.service"),
+    why="no node may declare its peers dead and take over their guests",
+    undo="systemctl enable --now pve-ha-crm.service",
+    timeout=180,
+)
+DISABLE_CRM = _action(
+    "disable-crm",
+    *("systemctl", "disable", "pve-ha-crm.service"),
+    why="stopped is not enough: an enabled CRM comes back at the next boot",
+    undo="systemctl enable pve-ha-crm.service",
+)
+
+# --- quorum
+
+STOP_QDEVICE = _action(
+    "stop-qdevice",
+    *("systemctl", "stop", "corosync-qdevice.service"),
+    why="a QDevice's vote would refuse the forced value",
+    undo="systemctl start corosync-qdevice.service",
+)
+STOP_COROSYNC = _action(
+    "stop-corosync",
+    *("systemctl", "stop", "corosync.service"),
+    why="one peer that rejoins would refuse or undo the forced quorum",
+    undo="systemctl unmask --runtime corosync.service && systemctl start corosync.service",
+)
+MASK_COROSYNC = _action(
+    "mask-corosync",
+    *("systemctl", "mask", "--runtime", "corosync.service"),
+    why="pve-cluster and pvedaemon pull corosync in whenever they start; a reboot drops this mask",
+    undo="systemctl unmask --runtime corosync.service",
+)
+EXPECT_ONE = _action(
+    "expected-1",
+    *("pvecm", "expected", "1"),
+    why="one vote is enough on the authority, for the moment: its /etc/pve becomes writable",
+    undo="systemctl restart corosync.service (the value lives in corosync's memory only)",
+    repeatable=True,
+)
+
+# --- the window
+
+PUT_WINDOW = _action(
+    "put-window-script",
+    *("install", "-m", "0700", "/dev/stdin", _HERE + "/window.sh"),
+    why="the window runs on the node by itself: logins by key fail while /etc/pve is not mounted",
+    undo=_REMOVE_FOLDER,
+)
+RUN_WINDOW = _action(
+    "window",
+    *("systemd-run", "--no-block", "--unit=pve-runbook-window-{run}", "--collect", "-p", "Type=oneshot"),
+    *("/bin/bash", _HERE + "/window.sh"),
+    why="takes this node out of the cluster: pmxcfs in local mode, corosync.conf out of the database, corosync's "
+    "files away, pve-cluster again; a step that fails puts the node back as the member it was",
+    undo=f"before pve-cluster started standalone the window undoes itself; after it: config.db and /etc/corosync "
+    f"from {BACKUP_ROOT}/{{run}}, see the README",
+    repeatable=False,
+)
+
+# --- services
+
+
+def _restart(unit: str, why: str, timeout: int) -> ActionTemplate:
+    return _action(
+        f"restart-{unit}",
+        *("systemctl", "restart", f"{unit}.service"),
+        why=why,
+        undo=f"none needed: {unit} keeps no state of the cluster",
+        timeout=timeout,
+    )
+
+
+RESTARTS = tuple(
+    _restart(unit, "so that it forgets the cluster it was started in", 180)
+    for unit in ("pvedaemon", "pveproxy", "pvestatd", "spiceproxy")
+)
+RESET_FAILED = _action(
+    "reset-failed-corosync",
+    *("systemctl", "reset-failed", "corosync.service"),
+    why="corosync's old failure would stay on the dashboard for ever",
+    undo="none needed",
+)
+
+# --- canary
+
+CANARY_CREATE = _action(
+    "canary-create",
+    *("qm", "create", "{vmid}", "--memory", "16", "--name", "pve-runbook-canary-{tag}", "--kvm", "0"),
+    why="a throw-away guest without a disk proves that guests can be created here again",
+    undo="qm destroy {vmid}",
+    repeatable=False,
+)
+CANARY_START = _action(
+    "canary-start",
+    *("qm", "start", "{vmid}"),
+    why="without quorum this is refused: a start is the proof that the node is its own master",
+    undo="qm stop {vmid}",
+    timeout=120,
+)
+CANARY_STOP = _action(
+    "canary-stop",
+    *("qm", "stop", "{vmid}"),
+    why="and stops again; no real guest is touched for this test",
+    undo="none needed",
+    timeout=120,
+)
+CANARY_DESTROY = _action(
+    "canary-destroy",
+    *("qm", "destroy", "{vmid}"),
+    why="nothing of the test stays",
+    undo="none needed",
+    timeout=120,
+)
+
+# --- thaw
+
+UNMASK_SCHEDULER = _action(
+    "unmask-scheduler",
+    *("systemctl", "unmask", "--runtime", "pvescheduler.service"),
+    why="the jobs were shown and approved",
+    undo="systemctl mask --runtime pvescheduler.service",
+)
+START_SCHEDULER = _action(
+    "start-scheduler",
+    *("systemctl", "start", "pvescheduler.service"),
+    why="backups of this node's own guests run again",
+    undo="systemctl stop pvescheduler.service",
+)
+START_OLD_SCHEDULER = _action(
+    "start-old-scheduler",
+    *("systemctl", "start", "pvesr.timer"),
+    why="PVE 7.0's replication timer runs again",
+    undo="systemctl stop pvesr.timer",
+)
+UNPARK_CRON = _action(
+    "unpark-backup-cron",
+    *("mv", "-T", _HERE + "/cron.d-vzdump", "/etc/cron.d/vzdump"),
+    why="PVE 7.0's backups are started by cron again",
+    undo=f"mv -T /etc/cron.d/vzdump {_HERE}/cron.d-vzdump",
+    repeatable=False,
+)
+
+
+def registry() -> dict[str, ActionTemplate]:
+    """All actions by name."""
+    return dict(_registry)

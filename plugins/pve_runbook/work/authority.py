@@ -1,0 +1,76 @@
+"""Which node is given quorum first and leaves last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pve_runbook.work.nodefacts import NodeFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The evidence for one node. Latencies in seconds, one a round trip."""
+
+    node: str
+    version: int
+    mtime: int
+    """Of the configuration database: pmxcfs itself lets the highest (version, mtime) win (dcdb.c)."""
+    running: int
+    volumes: int
+    volumes_found: int
+    latencies: tuple[float, ...]
+
+    @property
+    def database(self) -> tuple[int, int]:
+        """What pmxcfs compares to find the newest database."""
+        return (self.version, self.mtime)
+
+    @property
+    def reaches_its_disks(self) -> bool:
+        """Whether every volume of its guests was found."""
+        return self.volumes == self.volumes_found
+
+    @property
+    def evidence(self) -> str:
+        """One line for people."""
+        slowest = f"{max(self.latencies) * 1000:.0f} ms" if self.latencies else "not measured"
+        return (
+            f"{self.node}: database version {self.version}, {self.running} guests running, "
+            f"volumes {self.volumes_found}/{self.volumes}, slowest of {len(self.latencies)} answers {slowest}"
+        )
+
+
+def candidate(facts: NodeFacts, latencies: Iterable[float]) -> Candidate:
+    """Gather the evidence for one node. Raises UnknownFact."""
+    truths = facts.guest_truths.values()
+    return Candidate(
+        node=facts.node,
+        version=facts.tree.version,
+        mtime=facts.tree.mtime,
+        running=sum(t.pid is not None for t in truths),
+        volumes=sum(t.volumes for t in truths),
+        volumes_found=sum(t.volumes_found for t in truths),
+        latencies=tuple(latencies),
+    )
+
+
+def newest(candidates: Iterable[Candidate]) -> tuple[int, int]:
+    """(version, mtime) of the newest database."""
+    return max(c.database for c in candidates)
+
+
+def choose(candidates: Iterable[Candidate]) -> Candidate:
+    """The newest database first: what it lacks would be lost. Then the article's criteria: own disks reached,
+    most running guests, quickest answers; the name decides what is left, so that a second run agrees."""
+    everyone = list(candidates)
+    database = newest(everyone)
+    return min(
+        (c for c in everyone if c.database == database),
+        key=lambda c: (not c.reaches_its_disks, -c.running, _rank(c.latencies), c.node),
+    )
+
+
+def _rank(latencies: tuple[float, ...]) -> int:
+    """Tenths of a second of the slowest answer: differences below that say nothing."""
+    return int(max(latencies, default=0.0) * 10)

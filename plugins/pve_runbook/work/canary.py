@@ -1,0 +1,75 @@
+"""A throw-away guest that proves that guests can be created, started and stopped on a standalone node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pve_runbook.facts.output import ParseError
+from pve_runbook.work import actions, probes
+from pve_runbook.work.cluster import Node
+from pve_runbook.work.nodefacts import NodeFacts, UnknownFact, known
+
+FIRST_ID = 9000
+_VOLUME_OF = re.compile(r"(?:vm|base|subvol)-(\d+)-|(?:^|/)(\d+)/")
+
+
+class CanaryFailed(Exception):
+    """The throw-away guest did not do what a guest must; real guests were not touched."""
+
+
+def used_ids(everyone: Iterable[NodeFacts]) -> set[int]:
+    """Every VMID in any node's database, and every id that a volume on any storage bears.
+
+    Raises UnknownFact when a node's database is unknown: an id that may be in use is not free.
+    """
+    found: set[int] = set()
+    for facts in everyone:
+        found |= set(facts.all_guests)
+        names = [v.lv for v in known(lambda f=facts: f.get(probes.LVS)) or ()]  # type: ignore[misc]
+        names += known(lambda f=facts: f.get(probes.ZFS)) or ()  # type: ignore[misc]
+        for store in facts.storages.values():
+            if store.path is not None:
+                names += known(lambda f=facts, p=store.path: f.family(probes.STORAGE_FILES, p)) or ()  # type: ignore[misc]
+        for name in names:
+            found |= {int(a or b) for a, b in _VOLUME_OF.findall(name)}
+    return found
+
+
+def free_id(everyone: Iterable[NodeFacts]) -> int:
+    """The lowest id from 9000 that is not in use anywhere. Raises UnknownFact."""
+    used = used_ids(everyone)
+    return next(i for i in range(FIRST_ID, 1_000_000_000) if i not in used)
+
+
+def remove(node: Node, vmid: int) -> None:
+    """Stop and destroy a canary. Raises ActionFailed, OutcomeUnknown, UnknownFact."""
+    if vmid in node.facts.running:
+        node.act(actions.CANARY_STOP.bind(vmid=str(vmid)))
+    node.act(actions.CANARY_DESTROY.bind(vmid=str(vmid)))
+
+
+def fly(node: Node, vmid: int, tag: str) -> None:
+    """Create, start, stop and destroy the canary ``vmid`` on ``node``.
+
+    Raises CanaryFailed, ActionFailed, OutcomeUnknown, UnknownFact.
+    """
+    node.act(actions.CANARY_CREATE.bind(vmid=str(vmid), tag=tag))
+    node.act(actions.CANARY_START.bind(vmid=str(vmid)))
+    _expect(node, vmid, "running")
+    node.act(actions.CANARY_STOP.bind(vmid=str(vmid)))
+    _expect(node, vmid, "stopped")
+    node.act(actions.CANARY_DESTROY.bind(vmid=str(vmid)))
+
+
+def _expect(node: Node, vmid: int, status: str) -> None:
+    try:
+        said = node.ask_about(probes.GUEST_STATUS, str(vmid)).strip()
+    except ParseError as error:
+        raise UnknownFact(node.name, f"qm status {vmid}", str(error)) from None
+    if said != f"status: {status}":
+        raise CanaryFailed(
+            f"{node.name}: the throw-away guest {vmid} should be {status}, `qm status {vmid}` says: {said}.\n"
+            f"Guests may not start and stop normally on this node; no real guest was touched.\n"
+            f"Look at it with `qm status {vmid}`, remove it with `qm stop {vmid}; qm destroy {vmid}`"
+        )

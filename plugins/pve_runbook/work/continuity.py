@@ -1,0 +1,155 @@
+"""The proof that nothing was lost: every guest and every node, before and after, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pve_runbook.work.nodefacts import GuestTruth, NodeFacts, UnknownFact
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every guest's truth and every node's boot at one moment. ``guests`` by VMID, ``boots`` by node name."""
+
+    guests: dict[int, GuestTruth]
+    boots: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRow:
+    """One guest before and now; ``now`` is None when no node owns it any more."""
+
+    before: GuestTruth
+    now: GuestTruth | None
+
+    @property
+    def runs_on(self) -> bool:
+        """Same pid and start time; a guest that was not running cannot have been interrupted."""
+        if self.before.pid is None:
+            return True
+        return self.now is not None and (self.now.pid, self.now.start) == (self.before.pid, self.before.start)
+
+    @property
+    def config_same(self) -> bool:
+        """Same config, byte for byte."""
+        return self.now is not None and self.now.config == self.before.config
+
+    @property
+    def owner_same(self) -> bool:
+        """Owned by the same node."""
+        return self.now is not None and self.now.node == self.before.node
+
+    @property
+    def volumes_same(self) -> bool:
+        """As many of its volumes are found as before."""
+        return self.now is not None and (self.now.volumes, self.now.volumes_found) == (
+            self.before.volumes,
+            self.before.volumes_found,
+        )
+
+    @property
+    def same(self) -> bool:
+        """Continuity and conservation both hold."""
+        return self.runs_on and self.config_same and self.owner_same and self.volumes_same
+
+    def what_changed(self) -> str:
+        """One clause for people; empty when nothing did."""
+        b, n = self.before, self.now
+        if n is None:
+            return f"guest {b.vmid} ({b.name}) is in no node's database any more, it was on {b.node}"
+        found = []
+        if not self.runs_on:
+            found.append(f"its process was pid {b.pid} and is {'gone' if n.pid is None else f'pid {n.pid}'}")
+        if not self.config_same:
+            found.append("its config changed")
+        if not self.owner_same:
+            found.append(f"it moved from {b.node} to {n.node}")
+        if not self.volumes_same:
+            found.append(f"{n.volumes_found} of {n.volumes} volumes are found, {b.volumes_found} of {b.volumes} before")
+        return f"guest {b.vmid} ({b.name}) on {b.node}: " + ", ".join(found) if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A snapshot held against the baseline."""
+
+    rows: tuple[GuestRow, ...]
+    boots: tuple[tuple[str, str, str], ...]
+    """(node, boot_id before, boot_id now)"""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Every difference, one sentence each; empty when nothing was lost."""
+        rebooted = tuple(f"{node} was rebooted" for node, before, now in self.boots if before != now)
+        return rebooted + tuple(r.what_changed() for r in self.rows if not r.same)
+
+    @property
+    def line(self) -> str:
+        """The line that opens and closes every phase."""
+        total = len(self.rows)
+        running = [r for r in self.rows if r.before.pid is not None]
+        volumes = sum(r.before.volumes for r in self.rows)
+        found = sum(r.now.volumes_found for r in self.rows if r.now is not None)
+        return " · ".join(
+            (
+                f"running guests {sum(r.runs_on for r in running)}/{len(running)} same pid",
+                f"nodes {sum(b == n for _, b, n in self.boots)}/{len(self.boots)} same boot",
+                f"configs {sum(r.config_same and r.owner_same for r in self.rows)}/{total} same",
+                f"volumes {found}/{volumes}",
+            )
+        )
+
+    def rows_for_journal(self) -> list[dict[str, object]]:
+        """Every guest before and after."""
+        return [
+            {
+                "vmid": r.before.vmid,
+                "name": r.before.name,
+                "kind": r.before.kind,
+                "node": r.before.node,
+                "pid_before": r.before.pid,
+                "pid_after": r.now.pid if r.now else None,
+                "start_before": r.before.start,
+                "start_after": r.now.start if r.now else None,
+                "config_before": r.before.config,
+                "config_after": r.now.config if r.now else None,
+                "owner_before": r.before.node,
+                "owner_after": r.now.node if r.now else None,
+                "volumes_before": r.before.volumes_found,
+                "volumes_after": r.now.volumes_found if r.now else 0,
+                "same": r.same,
+            }
+            for r in self.rows
+        ]
+
+    def nodes_for_journal(self) -> list[dict[str, object]]:
+        """Every node before and after."""
+        return [
+            {"node": node, "boot_before": before, "boot_after": now, "same": before == now}
+            for node, before, now in self.boots
+        ]
+
+
+def snapshot(facts: Iterable[NodeFacts]) -> Snapshot:
+    """Every guest by its owner. Raises UnknownFact when a node did not say, or two nodes own one guest."""
+    guests: dict[int, GuestTruth] = {}
+    boots: dict[str, str] = {}
+    for node in facts:
+        boots[node.node] = node.boot_id
+        for vmid, truth in node.guest_truths.items():
+            if vmid in guests:
+                raise UnknownFact(
+                    node.node,
+                    f"who owns guest {vmid}",
+                    f"{guests[vmid].node} and {truth.node} both have its config",
+                )
+            guests[vmid] = truth
+    return Snapshot(guests, boots)
+
+
+def compare(before: Snapshot, now: Snapshot) -> Comparison:
+    """Hold ``now`` against ``before``; guests that are new since are not a loss and are left out."""
+    rows = tuple(GuestRow(truth, now.guests.get(vmid)) for vmid, truth in sorted(before.guests.items()))
+    boots = tuple((node, boot, now.boots.get(node, "unknown")) for node, boot in before.boots.items())
+    return Comparison(rows, boots)

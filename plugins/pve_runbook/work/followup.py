@@ -1,0 +1,80 @@
+"""The second round trip: the questions that the answers to the first one raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pve_runbook.facts.output import Output
+from pve_runbook.work import probes
+from pve_runbook.work.nodefacts import NodeFacts, known, subject_of_pids
+from pve_runbook.work.probes import Probe, ProbeFamily
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T_co]):
+    """A probe made ready to be asked under ``key``."""
+
+    key: str
+    argv: tuple[str, ...]
+    timeout: int
+    parse: Callable[[Output], T_co]
+    why: str
+    redact: Callable[[Output], str] | None
+
+
+def second_round(facts: NodeFacts) -> list[Question[object]]:
+    """What to ask next. What cannot be asked because its premise is unknown is left out, and so stays unknown."""
+    found: list[Question[object]] = []
+    tree = _tree_probe(facts)
+    if tree is not None:
+        found.append(Question(tree.name, tree.argv, tree.timeout, tree.parse, tree.why, tree.redact))
+    for name in _names(facts):
+        found.append(_of_family(probes.NAME, name))
+    pids = known(lambda: facts.running)
+    if pids:
+        found.append(_of_family(probes.PROC_STATS, subject_of_pids(pids.values())))
+    for path in _paths(facts):
+        found.append(_of_family(probes.STORAGE_FILES, path))
+        found.append(_of_family(probes.STORAGE_MOUNT, path))
+    return found
+
+
+def _of_family(family: ProbeFamily[T], subject: str) -> Question[object]:
+    key = f"{family.name}:{subject}"
+    return Question(key, family.argv(subject), family.timeout, family.parse, family.why, None)
+
+
+def _tree_probe(facts: NodeFacts) -> Probe[object] | None:
+    """The database, opened so that reading leaves no file beside it; None when no such way is known."""
+    processes = known(lambda: facts.get(probes.PMXCFS_PROCESS))
+    if processes is None:
+        return None
+    if processes:
+        return probes.TREE
+    files = known(lambda: facts.get(probes.DB_DIR))
+    if not files or "config.db-wal" in files:
+        return None
+    return probes.TREE_AT_REST
+
+
+def _names(facts: NodeFacts) -> list[str]:
+    """This node's own name and every member's."""
+    names = []
+    own = known(lambda: facts.hostname)
+    if own:
+        names.append(own)
+    for probe in (probes.PVE_COROSYNC_CONF, probes.ETC_COROSYNC_CONF):
+        conf = known(lambda p=probe: facts.get(p))  # type: ignore[misc]
+        if conf is not None:
+            names += [n.name for n in conf.nodes if n.name not in names]
+    return names
+
+
+def _paths(facts: NodeFacts) -> list[str]:
+    stores = known(lambda: facts.storages)
+    return sorted({s.path for s in (stores or {}).values() if s.path is not None})

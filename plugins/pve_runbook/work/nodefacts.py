@@ -1,0 +1,467 @@
+"""The facts of one node at one moment, typed; an unknown fact cannot be read as yes or no."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from pve_runbook.facts import state
+from pve_runbook.facts.api import ClusterStatus
+from pve_runbook.facts.config_tree import ConfigTree
+from pve_runbook.facts.corosync_conf import CorosyncConf, parse_corosync_conf_text
+from pve_runbook.facts.guests import GuestConfig, GuestStatus, Volume
+from pve_runbook.facts.ha import parse_ha_resources_text
+from pve_runbook.facts.identity import Version
+from pve_runbook.facts.output import ParseError
+from pve_runbook.facts.pmxcfs import Members, Mount, Process, VmlistEntry
+from pve_runbook.facts.quorum import PvecmStatus, Quorum
+from pve_runbook.facts.state import NodeState
+from pve_runbook.facts.storage import FreeSpace, Storage, volume_exists
+from pve_runbook.facts.tasks import Task
+from pve_runbook.facts.units import Job, Unit
+from pve_runbook.work import probes
+from pve_runbook.work.probes import Group, Probe, ProbeFamily
+
+T = TypeVar("T")
+
+
+CANARY_PREFIX = "pve-runbook-canary-"
+
+
+class UnknownFact(Exception):
+    """A gate asked for a fact that the node did not give: the gate is unknown, and unknown blocks."""
+
+    def __init__(self, node: str, question: str, why: str) -> None:
+        super().__init__(f"{node}: {question}: {why}")
+        self.node = node
+        self.question = question
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """In place of a value: the node did not say, or not in words we know."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestTruth:
+    """One guest on its owner: what continuity and conservation compare.
+
+    ``start`` is /proc/PID/stat's field 22 (clock ticks since boot); None for a guest that does not run.
+    """
+
+    vmid: int
+    name: str
+    kind: str
+    node: str
+    pid: int | None
+    start: int | None
+    config: str
+    volumes: int
+    volumes_found: int
+
+
+@dataclass
+class NodeFacts:
+    """What the probes of one node said. ``readings`` maps a probe's name (``family:subject`` for a family)
+    to its parsed value or :class:`Missing`."""
+
+    node: str
+    readings: dict[str, object]
+    taken: float = field(default_factory=time.time)
+    """Seconds since the epoch on the control host, when the first round trip was answered."""
+
+    load: Callable[[Group], None] | None = None
+    """Reads a further group of probes on all nodes, when a fact of it is asked for."""
+
+    def get(self, probe: Probe[T]) -> T:
+        """The value of ``probe``. Raises UnknownFact when the node did not give it."""
+        if probe.name not in self.readings and probe.group is not Group.CORE and self.load is not None:
+            self.load(probe.group)
+        return cast(T, self._get(probe.name, " ".join(probe.argv)))
+
+    def family(self, family: ProbeFamily[T], subject: str) -> T:
+        """The value of ``family`` for ``subject``. Raises UnknownFact."""
+        return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.argv(subject))))
+
+    def _get(self, key: str, question: str) -> object:
+        value = self.readings.get(key, Missing("it was not asked"))
+        if isinstance(value, Missing):
+            raise UnknownFact(self.node, question if len(question) < 90 else key, value.why)
+        return value
+
+    # --- identity and services
+
+    @property
+    def hostname(self) -> str:
+        """The node's own name."""
+        return self.get(probes.HOSTNAME)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the login acts as root."""
+        return self.get(probes.UID) == 0
+
+    @property
+    def version(self) -> Version:
+        """Which Proxmox VE this is."""
+        return self.get(probes.VERSION)
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which the node's clock is ahead of the control host's, the way there included."""
+        return self.get(probes.CLOCK) - self.taken
+
+    @property
+    def own_addresses(self) -> tuple[str, ...]:
+        """What the node's own name resolves to on itself."""
+        return self.family(probes.NAME, self.hostname)
+
+    @property
+    def network_files(self) -> Mapping[str, str]:
+        """SHA-256 of the files that say how this node is reached and named."""
+        return self.get(probes.NETWORK_FILES)
+
+    @property
+    def boot_id(self) -> str:
+        """Changes with every boot."""
+        return self.get(probes.BOOT_ID)
+
+    @property
+    def units(self) -> Mapping[str, Unit]:
+        """systemd's view of Proxmox's units, by full unit name."""
+        return self.get(probes.UNIT_STATES)
+
+    @property
+    def corosync(self) -> Unit:
+        """The corosync unit."""
+        return self.units["corosync.service"]
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """systemd jobs that are queued or running."""
+        return self.get(probes.JOBS)
+
+    @property
+    def jobs_waiting_for_quorum(self) -> tuple[Job, ...]:
+        """Start jobs that would go on the moment this node is granted quorum (recorded on PVE 8.3)."""
+        return tuple(
+            j for j in self.jobs if j.type == "start" and j.unit in ("pve-guests.service", "pvescheduler.service")
+        )
+
+    @property
+    def startall_waits(self) -> bool:
+        """Whether the start of all guests waits for quorum."""
+        return self.units["pve-guests.service"].active == "activating"
+
+    @property
+    def cron_files(self) -> tuple[str, ...]:
+        """What lies in /etc/cron.d."""
+        return self.get(probes.CRON) or ()
+
+    @property
+    def scheduler_runs(self) -> bool:
+        """Whether backups and replication would start by themselves: pvescheduler (from PVE 7.1), or its timer
+        and cron before (pve-manager)."""
+        scheduler = self.units["pvescheduler.service"]
+        if scheduler.exists:
+            return not scheduler.is_stopped or any(
+                j.unit == "pvescheduler.service" for j in self.jobs_waiting_for_quorum
+            )
+        timer = self.units["pvesr.timer"]
+        return (timer.exists and not timer.is_stopped) or "vzdump" in self.cron_files
+
+    # --- pmxcfs and quorum
+
+    @property
+    def pmxcfs_processes(self) -> tuple[Process, ...]:
+        """Every pmxcfs that lives."""
+        return self.get(probes.PMXCFS_PROCESS)
+
+    @property
+    def sees_itself_alone(self) -> bool:
+        """Whether corosync counts this node's own vote and no other."""
+        quorum = self.quorum
+        return quorum is not None and len(quorum.members) == 1 and quorum.members[0].local
+
+    @property
+    def corosync_ports(self) -> tuple[str, ...]:
+        """What listens on corosync's UDP ports, 5404 to 5412."""
+        return tuple(f"{x.process} on {x.address}:{x.port}" for x in self.get(probes.UDP) if 5404 <= x.port <= 5412)
+
+    @property
+    def pve_mounts(self) -> tuple[Mount, ...]:
+        """The mounts on /etc/pve: one is right, none is unmounted, two are a stale one below."""
+        return self.get(probes.PVE_MOUNT)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether pmxcfs takes writes: the mode of /etc/pve/local, the mark that PVE itself looks at."""
+        return self.get(probes.PVE_MODE) == 0o755
+
+    @property
+    def pvecm(self) -> PvecmStatus:
+        """``pvecm status``, told apart by its text."""
+        return self.get(probes.PVECM)
+
+    @property
+    def quorum(self) -> Quorum | None:
+        """Votes and members as corosync sees them here; None without corosync."""
+        return self.pvecm.quorum
+
+    @property
+    def is_quorate(self) -> bool:
+        """Text and mode together: corosync says quorate, and pmxcfs follows."""
+        return self.quorum is not None and self.quorum.quorate and self.is_writable
+
+    @property
+    def members(self) -> Members | None:
+        """pmxcfs's list of members."""
+        return self.get(probes.MEMBERS)
+
+    @property
+    def vmlist(self) -> Mapping[int, VmlistEntry] | None:
+        """The guests that pmxcfs shows; None while /etc/pve is not mounted."""
+        return self.get(probes.VMLIST)
+
+    @property
+    def tree(self) -> ConfigTree:
+        """The configuration database."""
+        return self.get(probes.TREE)
+
+    @property
+    def corosync_conf(self) -> CorosyncConf | None:
+        """The cluster's configuration: from the database, else from /etc/corosync; None when neither is there."""
+        text = self.tree.text("corosync.conf")
+        if text is not None:
+            return parse_corosync_conf_text(text)
+        return self.get(probes.ETC_COROSYNC_CONF)
+
+    @property
+    def has_corosync_conf_in_database(self) -> bool:
+        """While it is there, the next start of pve-cluster makes this node a cluster member again."""
+        return "corosync.conf" in self.tree.files
+
+    @property
+    def leftovers(self) -> tuple[str, ...]:
+        """Files of corosync and HA with which the cluster could come back to life on this node: paths."""
+        found = state.corosync_leftovers(self.get(probes.COROSYNC_DIRS))
+        return found + tuple(f"/etc/pve/{p}" for p in state.ha_leftovers(self.tree))
+
+    @property
+    def state(self) -> NodeState:
+        """Which of the known states this node is in."""
+        return state.classify(
+            state.StateEvidence(
+                mounts=known(lambda: self.pve_mounts),
+                mode=known(lambda: self.get(probes.PVE_MODE)),
+                members=known(lambda: self.members),
+                pvecm=known(lambda: self.pvecm),
+                pmxcfs=known(lambda: self.get(probes.PMXCFS_PROCESS)),
+                corosync_running=known(lambda: self.is_corosync_running),
+                authkey_present=known(lambda: "authkey" in (self.get(probes.COROSYNC_DIRS)["/etc/corosync"] or ())),
+                conf_in_db=known(lambda: self.has_corosync_conf_in_database),
+                leftovers=known(lambda: self.leftovers),
+            )
+        )
+
+    @property
+    def is_corosync_running(self) -> bool:
+        """Whether a corosync process lives or its unit is anything but stopped."""
+        return bool(self.get(probes.COROSYNC_PROCESS)) or not self.corosync.is_stopped
+
+    # --- HA
+
+    @property
+    def ha_resources(self) -> tuple[str, ...]:
+        """The service ids under HA, e.g. ``vm:101``."""
+        return parse_ha_resources_text(self.tree.text("ha/resources.cfg") or "")
+
+    @property
+    def has_watchdog_client(self) -> bool:
+        """Whether something on this node feeds the watchdog: if it stops, the node is reset."""
+        return self.get(probes.WATCHDOG)
+
+    # --- guests
+
+    @property
+    def guests(self) -> dict[int, GuestConfig]:
+        """The guests this node owns, by VMID, from its database."""
+        return {g.vmid: g for g in self.all_guests.values() if g.node == self.hostname}
+
+    @property
+    def all_guests(self) -> dict[int, GuestConfig]:
+        """Every guest in this node's database, its peers' included."""
+        return self.tree.guests()
+
+    @property
+    def running(self) -> dict[int, int]:
+        """VMID → pid of every guest process on this node."""
+        return {vmid: p.pid for vmid, p in self.get(probes.GUEST_PROCESSES).items()}
+
+    @property
+    def arriving(self) -> tuple[int, ...]:
+        """VMs that wait here for their migration to this node."""
+        return tuple(v for v, p in self.get(probes.GUEST_PROCESSES).items() if p.incoming)
+
+    @property
+    def listed(self) -> dict[int, GuestStatus]:
+        """The guests as ``qm list --full`` and ``pct list`` show them."""
+        return {**self.get(probes.QM_LIST), **self.get(probes.PCT_LIST)}
+
+    @property
+    def shown_by_api(self) -> tuple[int, ...]:
+        """VMIDs of this node's guests in /cluster/resources, which the web UI shows."""
+        return tuple(v for v, r in self.get(probes.API_RESOURCES).items() if r.node == self.hostname)
+
+    @property
+    def api_status(self) -> ClusterStatus:
+        """/cluster/status: it calls a half-dismantled node standalone too, so it is never proof alone."""
+        return self.get(probes.API_STATUS)
+
+    @property
+    def web_ui_answers(self) -> bool:
+        """Whether pveproxy answers."""
+        return self.get(probes.WEB_UI)
+
+    @property
+    def waiting_guests(self) -> tuple[int, ...]:
+        """Guests that would start the moment this node is granted quorum."""
+        if not self.startall_waits:
+            return ()
+        return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in self.running)
+
+    @property
+    def waiting_guests_on_shared_storage(self) -> tuple[int, ...]:
+        """Those of them whose volumes other nodes reach: they could come to run twice."""
+        shared = {i for i, s in self.storages.items() if s.is_shared} if self.waiting_guests else set()
+        return tuple(v for v in self.waiting_guests if any(x.storage in shared for x in self.guests[v].volumes))
+
+    @property
+    def volumes_not_found(self) -> tuple[str, ...]:
+        """Volume ids of this node's guests that its storages do not hold."""
+        return tuple(f"{v.volid} of {g.vmid}" for g in self.guests.values() for v in self.missing_volumes(g))
+
+    @property
+    def canaries(self) -> tuple[int, ...]:
+        """Throw-away guests of this tool, told by their name."""
+        return tuple(g.vmid for g in self.guests.values() if g.name.startswith(CANARY_PREFIX))
+
+    @property
+    def guest_truths(self) -> dict[int, GuestTruth]:
+        """What continuity and conservation compare, for every guest of this node."""
+        pids = self.running
+        starts = self._starts(pids)
+        return {
+            g.vmid: GuestTruth(
+                vmid=g.vmid,
+                name=g.name,
+                kind=g.kind,
+                node=g.node,
+                pid=pids.get(g.vmid),
+                start=starts.get(pids[g.vmid]) if g.vmid in pids else None,
+                config=g.sha256,
+                volumes=len(g.volumes),
+                volumes_found=len(g.volumes) - len(self.missing_volumes(g)),
+            )
+            for g in self.guests.values()
+        }
+
+    def _starts(self, pids: Mapping[int, int]) -> Mapping[int, int]:
+        if not pids:
+            return {}
+        return self.family(probes.PROC_STATS, subject_of_pids(pids.values()))
+
+    def missing_volumes(self, guest: GuestConfig) -> tuple[Volume, ...]:
+        """The volumes of ``guest`` that its storages do not hold. Raises UnknownFact when one cannot say."""
+        return tuple(v for v in guest.volumes if not self._volume_exists(v))
+
+    def _volume_exists(self, volume: Volume) -> bool:
+        store = self.storages.get(volume.storage)
+        if store is None:
+            return False
+        path = store.path
+        try:
+            return volume_exists(
+                volume,
+                store,
+                lvs=known(lambda: self.get(probes.LVS)),
+                zfs=known(lambda: self.get(probes.ZFS)),
+                files=None if path is None else known(lambda: self.family(probes.STORAGE_FILES, path)),
+            )
+        except ParseError as error:
+            raise UnknownFact(self.node, f"whether {volume.volid} exists", str(error)) from None
+
+    # --- storage and tasks
+
+    @property
+    def storages(self) -> dict[str, Storage]:
+        """The storages that this node may use, by id."""
+        configured = self.get(probes.STORAGE_CFG)
+        if configured is None:
+            raise UnknownFact(self.node, "cat /etc/pve/storage.cfg", "there is no such file")
+        return {
+            s.id: s for s in configured.values() if not s.disabled and (s.nodes is None or self.hostname in s.nodes)
+        }
+
+    @property
+    def used_storages(self) -> dict[str, Storage]:
+        """The storages that hold volumes of this node's guests."""
+        used = {v.storage for g in self.guests.values() for v in g.volumes}
+        return {i: s for i, s in self.storages.items() if i in used}
+
+    @property
+    def free_space(self) -> tuple[FreeSpace, ...]:
+        """What is left where backups and the database are written."""
+        return self.get(probes.FREE_SPACE)
+
+    @property
+    def unusable_storages(self) -> dict[str, str]:
+        """Storage id → what is wrong, for storages that hold this node's guests."""
+        status = self.get(probes.PVESM)
+        found = {i: status[i].status if i in status else "not listed" for i in self.used_storages}
+        wrong = {i: s for i, s in found.items() if s != "active"}
+        pools = self.get(probes.ZPOOLS)
+        for store in self.used_storages.values():
+            pool = store.options.get("pool", "").partition("/")[0]
+            if store.type == "zfspool" and pools.get(pool, "ONLINE") not in ("ONLINE", "DEGRADED"):
+                wrong[store.id] = pools[pool]
+        return {**wrong, **{i: f"mounted read-only at {t}" for i, t in self.read_only_storages().items()}}
+
+    def read_only_storages(self) -> dict[str, str]:
+        """Storage id → mount point, for storages of this node's guests that are mounted read-only."""
+        found: dict[str, str] = {}
+        for store in self.used_storages.values():
+            if store.path is None:
+                continue
+            target = self.family(probes.STORAGE_MOUNT, store.path)
+            if target is not None and not target.is_writable:
+                found[store.id] = target.target
+        return found
+
+    @property
+    def live_tasks(self) -> tuple[Task, ...]:
+        """Worker processes of Proxmox that live now."""
+        return self.get(probes.TASK_PROCESSES)
+
+    @property
+    def earlier_runs(self) -> tuple[str, ...]:
+        """Run ids of earlier runs whose folder is still on the node."""
+        return self.get(probes.RUNS) or ()
+
+
+def known(ask: Callable[[], T]) -> T | None:
+    """The answer, or None where it is unknown: for evidence that is weighed, never for a gate."""
+    try:
+        return ask()
+    except (UnknownFact, ParseError):
+        return None
+
+
+def subject_of_pids(pids: Iterable[int]) -> str:
+    """The pids as one probe subject, in a fixed order."""
+    return ",".join(str(p) for p in sorted(set(pids)))

@@ -1,0 +1,106 @@
+"""What is read again right before a node's window: minutes have passed, and others may have touched the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pve_runbook.facts.state import NodeState
+from pve_runbook.work.cluster import Node
+from pve_runbook.work.refusal import refusal
+
+AGAIN = "Run the same command line again: it goes on from what it finds"
+
+
+def window_obstacle(leaver: Node, nodes: Sequence[Node], authority: Node | None, network: Mapping[str, str]) -> str:
+    """The first thing that forbids the window of ``leaver``, in words; "" when nothing does.
+
+    ``network``: file → SHA-256 as at the baseline. Raises UnknownFact.
+    """
+    if leaver.facts.state is NodeState.STANDALONE:
+        return ""
+    for node in nodes:
+        found = _awake(node) or (_noisy(node) if node is not authority else "")
+        if found:
+            return found
+    return _changed(leaver, network) or _moving(leaver)
+
+
+def _awake(node: Node) -> str:
+    """HA switched on again (the article's third mistake), or a scheduler."""
+    facts = node.facts
+    for name in ("pve-ha-lrm.service", "pve-ha-crm.service"):
+        unit = facts.units[name]
+        if not unit.is_stopped or unit.is_enabled:
+            return refusal(
+                node.name,
+                seen=f"{name} is {unit.active} and {unit.file_state} again",
+                why="HA would declare the node that leaves dead, and start its guests elsewhere",
+                do=AGAIN,
+            )
+    if facts.has_watchdog_client:
+        return refusal(
+            node.name,
+            seen="a watchdog client is active again",
+            why="it can reset the node in the middle of the window",
+            do="Find it: `ss -xp src /run/watchdog-mux.sock`; do not kill it",
+        )
+    if facts.scheduler_runs and facts.state is not NodeState.STANDALONE:
+        return refusal(
+            node.name, seen="the scheduler runs again", why="local mode is quorate: overdue jobs would start", do=AGAIN
+        )
+    return ""
+
+
+def _noisy(node: Node) -> str:
+    """A reboot drops the run-time mask."""
+    facts = node.facts
+    if facts.state is NodeState.STANDALONE or (facts.corosync.is_stopped and facts.corosync.is_masked):
+        return ""
+    return refusal(
+        node.name,
+        seen=f"corosync is {facts.corosync.active} and {facts.corosync.file_state}; it was stopped and masked",
+        why="the node was rebooted, or somebody started it: it could rejoin in the middle of a window",
+        do=AGAIN,
+    )
+
+
+def _changed(node: Node, network: Mapping[str, str]) -> str:
+    """The article's second mistake: migrating the network in the middle of the recovery."""
+    now = node.facts.network_files
+    changed = sorted(path for path in network.keys() | now.keys() if network.get(path) != now.get(path))
+    if changed:
+        return refusal(
+            node.name,
+            seen=f"{', '.join(changed)} changed since the baseline",
+            why="pmxcfs resolves the node's name when it starts: after a wrong change /etc/pve would not come back",
+            do="Put it back, finish the dismantling, and redesign the network after that",
+        )
+    if not [a for a in node.facts.own_addresses if not a.startswith("127.") and a != "::1"]:
+        return refusal(
+            node.name,
+            seen="its own name resolves to loopback only",
+            why="pmxcfs refuses to start then",
+            do="Put the node's own address into its /etc/hosts",
+        )
+    return ""
+
+
+def _moving(node: Node) -> str:
+    facts = node.facts
+    tasks = [t for t in facts.live_tasks if t.is_blocking and not (t.type == "startall" and facts.startall_waits)]
+    if tasks:
+        return refusal(
+            node.name,
+            seen=f"a task is running: {', '.join(f'{t.type} {t.id}'.strip() for t in tasks)}",
+            why="it would lose /etc/pve in the middle",
+            do="Wait until it is done, then run the same command line again",
+        )
+    if facts.waiting_guests_on_shared_storage:
+        return refusal(
+            node.name,
+            seen=f"guests {', '.join(map(str, facts.waiting_guests_on_shared_storage))} wait for quorum to start, "
+            "on shared storage",
+            why="the window grants quorum, and they might run elsewhere already",
+            do="Set `onboot 0` for them once there is quorum",
+        )
+    return ""

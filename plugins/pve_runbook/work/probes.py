@@ -1,0 +1,411 @@
+"""The registry of probes: every read-only question a node is ever asked.
+
+A probe is an argv, a time bound, a parser and one sentence that says why it is asked. Nothing else is sent
+to a node in a run that only verifies. Commands and outputs: recorded on PVE 8.3, variants of 7 and 9 from
+Proxmox's sources.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from pve_runbook.facts import (
+    api,
+    config_tree,
+    corosync_conf,
+    guests,
+    ha,
+    identity,
+    net,
+    pmxcfs,
+    quorum,
+    storage,
+    tasks,
+    units,
+    web,
+    window,
+)
+from pve_runbook.facts.output import Output
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_SECRET_LINE = re.compile(r"(?m)^(\s*(?:password|keyring|secret\S*|token\S*)[ \t=:]+).*$")
+
+BACKUP_ROOT = "/var/lib/pve-runbook"
+CONFIG_DB = "/var/lib/pve-cluster/config.db"
+
+UNITS = (
+    "corosync.service",
+    "corosync-qdevice.service",
+    "pve-cluster.service",
+    "pvedaemon.service",
+    "pveproxy.service",
+    "pvestatd.service",
+    "spiceproxy.service",
+    "pvescheduler.service",
+    "pvesr.timer",
+    "pve-ha-lrm.service",
+    "pve-ha-crm.service",
+    "watchdog-mux.service",
+    "pve-guests.service",
+    "pve-firewall.service",
+)
+
+
+class Group(StrEnum):
+    """Probes that are read together, in one round trip."""
+
+    CORE = "core"
+    """Cheap: files, systemd, SQLite; read after every change."""
+    GUESTS = "guests"
+    """Proxmox's own tools, 0.4 to 0.9 s each on a slow node (recorded)."""
+    API = "api"
+    """What the web UI would show."""
+    ACTIVATING = "activating"
+    """Reads that mount or import what is not there yet (pve-storage, activate_storage): never in checks/."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Generic[T_co]):
+    """One question. ``timeout`` in seconds; ``redact`` gives the text that the journal keeps instead of
+    stdout where that may hold a secret."""
+
+    name: str
+    argv: tuple[str, ...]
+    parse: Callable[[Output], T_co]
+    why: str
+    timeout: int = 10
+    group: Group = Group.CORE
+    redact: Callable[[Output], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFamily(Generic[T_co]):
+    """A question asked once per subject (a storage, a name) that the first round trip revealed."""
+
+    name: str
+    argv: Callable[[str], tuple[str, ...]]
+    parse: Callable[[Output], T_co]
+    why: str
+    timeout: int = 10
+
+
+_registry: dict[str, Probe[object] | ProbeFamily[object]] = {}
+
+
+def _probe(
+    name: str,
+    argv: Iterable[str],
+    parse: Callable[[Output], T],
+    why: str,
+    *,
+    timeout: int = 10,
+    group: Group = Group.CORE,
+    redact: Callable[[Output], str] | None = None,
+) -> Probe[T]:
+    probe = Probe(name, tuple(argv), parse, why, timeout, group, redact)
+    _registry[name] = probe
+    return probe
+
+
+def _without_secrets(output: Output) -> str:
+    """The text with the values of password lines left out."""
+    return _SECRET_LINE.sub(r"\1(left out)", output.stdout)
+
+
+HOSTNAME = _probe("hostname", ["hostname"], identity.parse_hostname, "which node answers at this address")
+UID = _probe("uid", ["id", "-u"], identity.parse_uid, "whether the login is root")
+VERSION = _probe("version", ["pveversion"], identity.parse_pveversion, "which Proxmox VE this is")
+BOOT_ID = _probe(
+    "boot_id",
+    ["cat", "/proc/sys/kernel/random/boot_id"],
+    identity.parse_boot_id,
+    "continuity: the same boot before and after",
+)
+CLOCK = _probe("clock", ["date", "+%s.%N"], identity.parse_epoch, "whether the nodes' clocks agree")
+HOSTS_FILE = _probe("hosts_file", ["cat", "/etc/hosts"], identity.parse_hosts_file, "how names resolve on this node")
+UNIT_STATES = _probe(
+    "units",
+    [
+        "systemctl",
+        "show",
+        "-p",
+        "Id,LoadState,ActiveState,SubState,UnitFileState,ConditionResult,MainPID,ExecMainStatus,Result,Job",
+        *UNITS,
+    ],
+    units.parse_units,
+    "which of Proxmox's services run, and which will start again",
+)
+JOBS = _probe(
+    "jobs",
+    ["systemctl", "list-jobs", "--no-pager", "--no-legend"],
+    units.parse_list_jobs,
+    "what waits for quorum and would start the moment it is granted",
+)
+PVE_MOUNT = _probe(
+    "pve_mount",
+    ["findmnt", "-n", "-o", "FSTYPE,SOURCE,OPTIONS", "/etc/pve"],
+    pmxcfs.parse_findmnt,
+    "whether /etc/pve is mounted, once",
+)
+PVE_MODE = _probe(
+    "pve_mode",
+    ["stat", "-c", "%a", "/etc/pve/local"],
+    pmxcfs.parse_mode,
+    "whether /etc/pve is writable: 755, or 555 without quorum",
+)
+MEMBERS = _probe("members", ["cat", "/etc/pve/.members"], pmxcfs.parse_members, "the members as pmxcfs sees them")
+VMLIST = _probe("vmlist", ["cat", "/etc/pve/.vmlist"], pmxcfs.parse_vmlist, "the guests as pmxcfs sees them")
+PVE_COROSYNC_CONF = _probe(
+    "pve_corosync_conf",
+    ["cat", "/etc/pve/corosync.conf"],
+    corosync_conf.parse_corosync_conf,
+    "the cluster's configuration in the database",
+)
+ETC_COROSYNC_CONF = _probe(
+    "etc_corosync_conf",
+    ["cat", "/etc/corosync/corosync.conf"],
+    corosync_conf.parse_corosync_conf,
+    "the configuration that corosync itself reads",
+)
+COROSYNC_DIRS = _probe(
+    "corosync_dirs",
+    ["ls", "-A", "/etc/corosync", "/var/lib/corosync"],
+    identity.parse_ls_dirs,
+    "what corosync left on the disk",
+)
+AUTHKEY = _probe(
+    "authkey",
+    ["sha256sum", "/etc/corosync/authkey"],
+    identity.parse_sha256sums,
+    "whether the nodes share one corosync key",
+)
+DB_DIR = _probe(
+    "db_dir",
+    ["ls", "-A", "/var/lib/pve-cluster"],
+    identity.parse_ls,
+    "how the configuration database may be read without touching it",
+)
+PMXCFS_PROCESS = _probe("pmxcfs", ["pgrep", "-ax", "pmxcfs"], pmxcfs.parse_pgrep, "who serves /etc/pve")
+COROSYNC_PROCESS = _probe("corosync", ["pgrep", "-ax", "corosync"], pmxcfs.parse_pgrep, "whether corosync runs")
+UDP = _probe("udp", ["ss", "-H", "-ulnp"], net.parse_ss_udp, "whether anything listens on corosync's ports")
+PVECM = _probe("pvecm", ["pvecm", "status"], quorum.parse_pvecm_status, "quorum as Proxmox itself reports it")
+WATCHDOG = _probe(
+    "watchdog",
+    ["ls", "-ld", "/run/watchdog-mux.active"],
+    ha.parse_watchdog_marker,
+    "whether a watchdog client could reset this node",
+)
+CRON = _probe(
+    "cron",
+    ["ls", "-A", "/etc/cron.d"],
+    identity.parse_ls,
+    "backups that cron would start (PVE 7.0 and older)",
+)
+TASKS = _probe(
+    "tasks",
+    ["cat", "/var/log/pve/tasks/active"],
+    tasks.parse_tasks_active,
+    "backups, migrations, clones under way",
+)
+TASK_PROCESSES = _probe(
+    "task_processes",
+    ["pgrep", "-af", "^task UPID:"],
+    tasks.parse_task_processes,
+    "workers that really live: the task list can be stale",
+)
+GUEST_PROCESSES = _probe(
+    "guest_processes",
+    ["pgrep", "-af", "^(/usr/bin/kvm -id|/usr/bin/lxc-start -F -n) [0-9]+"],
+    guests.parse_guest_processes,
+    "continuity: every guest is a process with a pid",
+)
+STORAGE_CFG = _probe(
+    "storage_cfg",
+    ["cat", "/etc/pve/storage.cfg"],
+    storage.parse_storage_cfg,
+    "which storages there are",
+    redact=_without_secrets,
+)
+PROC_MOUNTS = _probe("mounts", ["cat", "/proc/mounts"], storage.parse_proc_mounts, "whether a storage became read-only")
+FREE_SPACE = _probe(
+    "space",
+    ["df", "-Pk", "/var/lib/pve-cluster", "/root", "/run"],
+    storage.parse_df,
+    "whether a backup fits and the database can be written",
+)
+LVS = _probe(
+    "lvs",
+    ["lvs", "--reportformat", "json", "-o", "vg_name,lv_name,lv_attr,data_percent,metadata_percent"],
+    storage.parse_lvs,
+    "the volumes on LVM",
+    timeout=20,
+)
+ZFS = _probe("zfs", ["zfs", "list", "-H", "-o", "name"], storage.parse_zfs_list, "the volumes on ZFS", timeout=20)
+ZPOOLS = _probe(
+    "zpools",
+    ["zpool", "list", "-H", "-o", "name,health"],
+    storage.parse_zpool_list,
+    "the pools' health",
+    timeout=20,
+)
+ADDRESSES = _probe("addresses", ["ip", "-j", "addr"], net.parse_ip_addr, "this node's addresses")
+ROUTES = _probe("routes", ["ip", "-j", "route"], net.parse_ip_route, "default gateways and routed cluster traffic")
+LINKS = _probe("links", ["ip", "-j", "-d", "link"], net.parse_ip_link, "which link the cluster shares with what")
+NETWORK_FILES = _probe(
+    "network_files",
+    ["sha256sum", "/etc/hosts", "/etc/hostname", "/etc/network/interfaces"],
+    identity.parse_sha256sums,
+    "that nobody changes the network during the run",
+)
+RUNS = _probe("runs", ["ls", "-A", BACKUP_ROOT], identity.parse_ls, "what an earlier run left on this node")
+
+QM_LIST = _probe(
+    "qm_list",
+    ["qm", "list", "--full"],
+    guests.parse_qm_list,
+    "the VMs as Proxmox lists them, paused and io-error included",
+    timeout=60,
+    group=Group.GUESTS,
+)
+PCT_LIST = _probe(
+    "pct_list",
+    ["pct", "list"],
+    guests.parse_pct_list,
+    "the containers as Proxmox lists them",
+    timeout=60,
+    group=Group.GUESTS,
+)
+HA_STATUS = _probe(
+    "ha_status",
+    ["ha-manager", "status"],
+    ha.parse_ha_status,
+    "whether HA would act",
+    timeout=30,
+    group=Group.GUESTS,
+)
+PVESM = _probe(
+    "pvesm",
+    ["pvesm", "status"],
+    storage.parse_pvesm_status,
+    "whether the storages are active (this mounts what is not mounted)",
+    timeout=90,
+    group=Group.ACTIVATING,
+)
+API_STATUS = _probe(
+    "api_status",
+    ["pvesh", "get", "/cluster/status", "--output-format", "json"],
+    api.parse_cluster_status,
+    "what the web UI says of the cluster",
+    timeout=30,
+    group=Group.API,
+)
+API_RESOURCES = _probe(
+    "api_resources",
+    ["pvesh", "get", "/cluster/resources", "--output-format", "json"],
+    api.parse_cluster_resources,
+    "the guests that the web UI shows",
+    timeout=30,
+    group=Group.API,
+)
+WEB_UI = _probe(
+    "web_ui",
+    ["wget", "-q", "-O", "/dev/null", "--no-check-certificate", "https://localhost:8006/"],
+    web.parse_wget,
+    "whether the web UI answers",
+    timeout=30,
+    group=Group.API,
+)
+
+TREE_SQL = (
+    "SELECT 'version',version,mtime,writer FROM tree WHERE inode=0; "
+    "WITH RECURSIVE t(inode,path,type,data) AS ("
+    "SELECT inode,name,type,data FROM tree WHERE parent=0 AND inode<>0 "
+    "UNION ALL SELECT c.inode,t.path||'/'||c.name,c.type,c.data FROM tree c JOIN t ON c.parent=t.inode) "
+    "SELECT 'file',path,hex(data) FROM t WHERE type=8 AND path NOT LIKE 'priv/%' AND path NOT LIKE '%/priv/%' "
+    "AND (path LIKE '%.conf' OR path LIKE '%.cfg' OR path LIKE '%.cron' OR path LIKE 'ha/%' "
+    "OR path LIKE '%/lrm_status') ORDER BY path"
+)
+_TREE_WHY = "every guest's config, from the database that survives corosync"
+TREE = _probe(
+    "tree",
+    ["sqlite3", "-readonly", CONFIG_DB, TREE_SQL],
+    config_tree.parse_config_tree,
+    _TREE_WHY,
+    redact=config_tree.redact_config_tree,
+)
+# While no pmxcfs runs, a plain open would leave -wal and -shm files beside the database.
+TREE_AT_REST = Probe(
+    "tree",
+    ("sqlite3", "-readonly", f"file:{CONFIG_DB}?immutable=1", TREE_SQL),
+    config_tree.parse_config_tree,
+    _TREE_WHY,
+    redact=config_tree.redact_config_tree,
+)
+
+PROC_STATS = ProbeFamily(
+    "proc_stats",
+    lambda pids: ("cat", *(f"/proc/{pid}/stat" for pid in pids.split(","))),
+    guests.parse_proc_stats,
+    "continuity: the moment each guest's process started",
+)
+NAME = ProbeFamily(
+    "name",
+    lambda name: ("getent", "ahosts", name),
+    net.parse_getent_ahosts,
+    "pmxcfs refuses to start when its node's name resolves to loopback only",
+)
+STORAGE_FILES = ProbeFamily(
+    "files",
+    lambda path: ("find", f"{path}/images", f"{path}/private", "-maxdepth", "2", "-printf", "%y %P\\n"),
+    storage.parse_find,
+    "whether every volume is there",
+    timeout=15,
+)
+STORAGE_MOUNT = ProbeFamily(
+    "target",
+    lambda path: ("findmnt", "-n", "-T", path, "-o", "TARGET,OPTIONS,SOURCE,FSTYPE"),
+    storage.parse_findmnt_target,
+    "whether the storage is mounted and writable",
+)
+SUMS = ProbeFamily(
+    "sums",
+    lambda paths: ("sha256sum", *paths.split(" ")),
+    identity.parse_sha256sums,
+    "that a backup here and on the node are the same bytes",
+    timeout=60,
+)
+WINDOW_STATUS = ProbeFamily(
+    "window_status",
+    lambda run: ("cat", f"{BACKUP_ROOT}/{run}/window.status"),
+    window.parse_window_status,
+    "how the window ended, in its own words",
+)
+WINDOW_LOG = ProbeFamily(
+    "window_log",
+    lambda run: ("cat", f"{BACKUP_ROOT}/{run}/window.log"),
+    window.parse_text,
+    "what the window did, step by step",
+)
+GUEST_STATUS = ProbeFamily(
+    "guest_status",
+    lambda vmid: ("qm", "status", vmid),
+    window.parse_text,
+    "whether the canary runs",
+    timeout=30,
+)
+_families = (PROC_STATS, NAME, STORAGE_FILES, STORAGE_MOUNT, SUMS, WINDOW_STATUS, WINDOW_LOG, GUEST_STATUS)
+for _family in _families:
+    _registry[_family.name] = _family
+
+FIRST_ROUND = tuple(p for p in _registry.values() if isinstance(p, Probe) and p is not TREE)
+
+
+def registry() -> dict[str, Probe[object] | ProbeFamily[object]]:
+    """All probes by name."""
+    return dict(_registry)

@@ -1,0 +1,64 @@
+"""The window: the minutes in which one node leaves the cluster, run by the node itself."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from importlib.resources import files
+
+from pve_runbook.facts.window import WindowStatus
+from pve_runbook.work import actions, probes
+from pve_runbook.work.cluster import Cluster, Node
+from pve_runbook.work.nodefacts import UnknownFact
+from pve_runbook.work.probes import BACKUP_ROOT
+
+BOUND = 180
+"""Seconds within which a window ends; tried on PVE 8.3: 6 to 7 s."""
+
+
+class WindowFailed(Exception):
+    """The window did not end as it should; the message says in which state the node is."""
+
+
+def script(run: str, members: Sequence[str]) -> str:
+    """The text that runs on the node: the constant script with this run's folder and the members' names."""
+    text = files("pve_runbook.work").joinpath("window.sh").read_text()
+    arguments = shlex.join((f"{BACKUP_ROOT}/{run}", *members))
+    head, usage, body = text.partition("set -u\n")
+    return f"{head}set -- {arguments}\n{usage}{body}"
+
+
+def leave(cluster: Cluster, node: Node, run: str, members: Sequence[str]) -> None:
+    """Take ``node`` out of the cluster and wait for the end of its window.
+
+    Raises WindowFailed, ActionFailed, OutcomeUnknown, UnknownFact.
+    """
+    node.act(actions.PUT_WINDOW.bind(run=run), stdin=script(run, members).encode())
+    node.act(actions.RUN_WINDOW.bind(run=run))
+    status = _wait(node, run)
+    log = node.ask_about(probes.WINDOW_LOG, run)
+    cluster.forget()
+    if status.ending == "done":
+        return
+    last = "\n".join(f"    {line}" for line in log.splitlines()[-6:])
+    raise WindowFailed(f"{node.name}: {_MEANING[status.ending].format(why=status.why, node=node.name)}\n{last}")
+
+
+_MEANING = {
+    "rolled-back": "the window failed at '{why}' and put the node back: it is the cluster member it was.\n"
+    "Its guests were not touched. Mend what the lines below say, then run the same command line again.",
+    "forward": "the node left the cluster, but after that '{why}' failed.\n"
+    "There is no way back from here but forward. Mend what the lines below say, then run the same command line again.",
+    "stuck": "the window could neither finish nor put the node back: {why}.\n"
+    "Guests run on; /etc/pve may be missing. Log in at the console of {node} and read the lines below.",
+}
+
+
+def _wait(node: Node, run: str) -> WindowStatus:
+    """Poll for the window's own word. Raises UnknownFact when it does not come within the bound."""
+    for _ in range(BOUND):
+        status = node.ask_about(probes.WINDOW_STATUS, run)
+        if status is not None:
+            return status
+        node.poll(1)
+    raise UnknownFact(node.name, "how the window ended", f"it did not end within {BOUND} s")

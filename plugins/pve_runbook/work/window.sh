@@ -1,0 +1,135 @@
+#!/bin/bash
+# Takes this node out of its cluster. Written by pve-runbook, run once as a unit of its own, because logins by
+# key fail while /etc/pve is not mounted. Commands: pve-docs, pvecm.adoc, "Separate a Node Without Reinstalling",
+# with a check behind each. Until pve-cluster is started standalone, a step that fails puts the node back.
+# usage: window.sh FOLDER NODE...      (the folder of this run; the names of all members)
+set -u
+export LC_ALL=C LANG=C TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin
+B=$1
+shift
+MEMBERS=("$@")
+DB=/var/lib/pve-cluster/config.db
+COUNT_CONF="SELECT count(*) FROM tree WHERE parent=0 AND name='corosync.conf'"
+COUNT_GUESTS="SELECT count(*) FROM tree WHERE name GLOB '[1-9]*.conf'"
+
+say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$B/window.log"; }
+
+finish() {
+  say "$*"
+  printf '%s\n' "$*" >"$B/window.status.new"
+  sync
+  mv -f "$B/window.status.new" "$B/window.status"
+  sync
+  exit 0
+}
+
+# Show a command, run it with its output in the log, and give its exit status.
+run() {
+  say "+ $*"
+  "$@" >>"$B/window.log" 2>&1
+}
+
+must() { run "$@" || fail "$*"; }
+
+# Wait until no pmxcfs lives and nothing is mounted on /etc/pve: at most 15 s.
+pmxcfs_gone() {
+  local n=0
+  while pgrep -x pmxcfs >/dev/null || findmnt -n /etc/pve >/dev/null; do
+    n=$((n + 1))
+    [ "$n" -gt 75 ] && return 1
+    sleep 0.2
+  done
+}
+
+# Wait until /etc/pve is mounted once and takes writes: at most 15 s.
+pmxcfs_writable() {
+  local n=0
+  while [ "$(findmnt -n /etc/pve | wc -l)" -ne 1 ] || [ "$(stat -c %a /etc/pve/local 2>/dev/null)" != 755 ]; do
+    n=$((n + 1))
+    [ "$n" -gt 75 ] && return 1
+    sleep 0.2
+  done
+}
+
+# Put the node back as the cluster member it was. The database is the copy taken before the first write in
+# local mode: an edited one would have a higher version and overwrite the peers on the next join.
+fail() {
+  local step=$1
+  say "failed: $step"
+  if [ "$STAGE" = standalone ]; then
+    finish "forward $step"
+  fi
+  if [ "$STAGE" != before ]; then
+    run pkill -TERM -x pmxcfs
+    pmxcfs_gone || finish "stuck after '$step': pmxcfs does not end"
+    if [ -e "$B/window.db" ]; then
+      run rm -f "$DB-wal" "$DB-shm"
+      run cp -p "$B/window.db" "$DB" || finish "stuck after '$step': config.db could not be put back"
+      run cp -a "$B/window.corosync/." /etc/corosync/ || finish "stuck after '$step': /etc/corosync could not be put back"
+    fi
+    [ "$MASKED" = yes ] || run systemctl unmask --runtime corosync.service
+    run systemctl start pve-cluster.service || finish "stuck after '$step': pve-cluster does not start"
+  fi
+  finish "rolled-back $step"
+}
+
+STAGE=before
+MASKED=no
+case $(systemctl is-enabled corosync.service 2>/dev/null) in masked*) MASKED=yes ;; esac
+say "window of $(hostname)"
+
+[ ! -e /run/watchdog-mux.active ] || fail "a watchdog client is active: HA could reset this node"
+
+STAGE=stopping
+must systemctl stop pve-cluster.service
+must systemctl stop corosync.service
+must systemctl mask --runtime corosync.service
+# A pmxcfs started by hand is not the unit's own.
+if pgrep -x pmxcfs >/dev/null; then run pkill -TERM -x pmxcfs; fi
+pmxcfs_gone || run umount -l /etc/pve
+pmxcfs_gone || fail "pmxcfs does not end"
+
+[ ! -e "$DB-wal" ] || fail "the database was not closed cleanly: $DB-wal is there"
+rm -rf "$B/window.corosync"
+must cp -a /etc/corosync "$B/window.corosync"
+must cp -p "$DB" "$B/window.db"
+sync
+guests=$(sqlite3 -readonly "file:$B/window.db?immutable=1" "$COUNT_GUESTS")
+
+STAGE=local
+must pmxcfs -l
+pmxcfs_writable || fail "/etc/pve is not writable in local mode"
+[ "$(sqlite3 -readonly "$DB" "$COUNT_GUESTS")" = "$guests" ] || fail "not all guests' configs are there in local mode"
+
+# With HA's files a standalone node would declare its peers dead and take over their guests.
+mkdir -p "$B/parked"
+for f in manager_status crm_commands resources.cfg rules.cfg groups.cfg; do
+  if [ -e "/etc/pve/ha/$f" ]; then
+    must cp -p "/etc/pve/ha/$f" "$B/parked/$f"
+    must rm -f "/etc/pve/ha/$f"
+  fi
+done
+for node in "${MEMBERS[@]}"; do
+  if [ -e "/etc/pve/nodes/$node/lrm_status" ]; then
+    must cp -p "/etc/pve/nodes/$node/lrm_status" "$B/parked/$node.lrm_status"
+    must rm -f "/etc/pve/nodes/$node/lrm_status"
+  fi
+done
+
+must rm -f /etc/pve/corosync.conf
+[ ! -e /etc/pve/corosync.conf ] || fail "corosync.conf is still in /etc/pve"
+[ "$(sqlite3 -readonly "$DB" "$COUNT_CONF")" = 0 ] || fail "corosync.conf is still in the database"
+must rm -f /etc/corosync/corosync.conf /etc/corosync/authkey
+must rm -rf /etc/corosync/qdevice
+
+run pkill -TERM -x pmxcfs
+pmxcfs_gone || fail "pmxcfs does not leave local mode"
+rm -f /var/lib/corosync/ringid_* /var/lib/corosync/ev_tracking
+sync
+
+STAGE=standalone
+must systemctl start pve-cluster.service
+pmxcfs_writable || fail "/etc/pve is not writable after the start of pve-cluster"
+must systemctl unmask --runtime corosync.service
+must systemctl disable corosync.service
+finish "done"

@@ -1,0 +1,234 @@
+"""The actions of the runbook, as fixtures; each is named for the state in which it leaves the nodes.
+
+An action runs once, for all nodes, before the gates that read its effect. It looks first and does only what is
+still to be done, so that a second run goes on from wherever the first one stopped.
+"""
+
+from __future__ import annotations
+
+import pytest
+from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin.run import Run
+from pve_runbook.work import actions, authority, backup, canary, thaw, window
+from pve_runbook.work.cluster import Cluster, Node
+
+STANDALONE = NodeState.STANDALONE
+LATENCY_SAMPLES = 3
+
+
+def nothing_to_do(run: Run, node: Node, what: str) -> None:
+    """Say that a step found its work done."""
+    run.note("state", f"nothing to do: {what}", node.name)
+
+
+@pytest.fixture(scope="session")
+def baseline(run: Run) -> None:
+    """Every guest and every node as they are before the first change."""
+    run.take_baseline()
+
+
+@pytest.fixture(scope="session")
+def backups(run: Run, cluster: Cluster, baseline: None) -> None:
+    """Every node's configuration on the control host, opened and checked there; the nodes side by side."""
+    assert run.folder is not None
+    folder = run.folder / "backups"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    cluster.each(lambda node: backup.back_up(node, run.id, folder / node.name))
+
+
+@pytest.fixture(scope="session")
+def scheduler_off(run: Run, cluster: Cluster, backups: None) -> None:
+    """No backup or replication starts any more, on any node. A start that waits for quorum is cancelled too."""
+    cluster.each(lambda node: _scheduler_off(run, node))
+
+
+def _scheduler_off(run: Run, node: Node) -> None:
+    units = node.facts.units
+    if node.facts.state is STANDALONE:
+        nothing_to_do(run, node, "the node is standalone, its scheduler is its own")
+        return
+    if units["pvescheduler.service"].exists:
+        waits = any(j.unit == "pvescheduler.service" for j in node.facts.jobs_waiting_for_quorum)
+        if waits or not units["pvescheduler.service"].is_stopped:
+            node.act(actions.STOP_SCHEDULER.bind())
+        if not node.facts.units["pvescheduler.service"].is_masked:
+            node.act(actions.MASK_SCHEDULER.bind())
+    if units["pvesr.timer"].exists and not units["pvesr.timer"].is_stopped:
+        node.act(actions.STOP_OLD_SCHEDULER.bind())
+    if "vzdump" in (node.facts.cron_files or ()) and not units["pvescheduler.service"].exists:
+        node.act(actions.PARK_CRON.bind(run=run.id))
+
+
+@pytest.fixture(scope="session")
+def lrm_off(run: Run, cluster: Cluster, scheduler_off: None) -> None:
+    """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
+    its services; quorum is read again before each."""
+    for node in cluster.nodes:
+        lrm = node.facts.units["pve-ha-lrm.service"]
+        assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), (
+            f"{node.name}: quorum was lost while HA is active.\n"
+            "Its watchdog resets the node about 60 s after that, whatever is done; stopping the LRM cannot disarm it.\n"
+            "Bring quorum back, or wait for the reset, then run the same command line again"
+        )
+        if not lrm.is_stopped:
+            node.act(actions.STOP_LRM.bind())
+        if lrm.is_enabled:
+            node.act(actions.DISABLE_LRM.bind())
+        else:
+            nothing_to_do(run, node, "pve-ha-lrm is disabled already")
+
+
+@pytest.fixture(scope="session")
+def crm_off(run: Run, cluster: Cluster, lrm_off: None) -> None:
+    """The cluster resource manager is stopped on all nodes, after the LRM on every one."""
+    for node in cluster.nodes:
+        crm = node.facts.units["pve-ha-crm.service"]
+        if not crm.is_stopped:
+            node.act(actions.STOP_CRM.bind())
+        if crm.is_enabled:
+            node.act(actions.DISABLE_CRM.bind())
+        else:
+            nothing_to_do(run, node, "pve-ha-crm is disabled already")
+
+
+@pytest.fixture(scope="session")
+def candidates(run: Run, cluster: Cluster) -> list[authority.Candidate]:
+    """The evidence for every node that is still in the cluster (for all, once none is)."""
+    samples = {node.name: [node.round_trip() for _ in range(LATENCY_SAMPLES)] for node in cluster.nodes}
+    members = [n for n in cluster.nodes if n.facts.state is not STANDALONE] or cluster.nodes
+    found = [authority.candidate(n.facts, samples[n.name]) for n in members]
+    for one in found:
+        run.note("authority", one.evidence)
+    return found
+
+
+@pytest.fixture(scope="session")
+def chosen(run: Run, cluster: Cluster, candidates: list[authority.Candidate]) -> authority.Candidate:
+    """The authority: as --authority says, or by the evidence."""
+    by_name = {c.node: c for c in candidates}
+    wanted = run.options.authority
+    if wanted is not None and wanted not in by_name:
+        run.note("authority", f"--authority={wanted} is standalone already and needs no quorum", wanted)
+    one = by_name.get(wanted or "", authority.choose(candidates))
+    run.authority = cluster.node(one.node)
+    how = "by --authority" if one.node == wanted else "by its database, then its disks, guests and answers"
+    run.note("authority", f"chosen {how}: {one.evidence}", one.node)
+    return one
+
+
+@pytest.fixture(scope="session")
+def peers_corosync_stopped(run: Run, cluster: Cluster) -> None:
+    """Corosync is stopped and masked for the run time on every peer, and no QDevice votes anywhere."""
+    for node in cluster.nodes:
+        if node.facts.units["corosync-qdevice.service"].is_active:
+            node.act(actions.STOP_QDEVICE.bind())
+    cluster.each(lambda node: _silence(run, node), run.peers)
+    for node in run.peers:
+        cluster.wait_until(node, lambda f: f.corosync.is_stopped, "whether corosync stopped")
+
+
+def _silence(run: Run, node: Node) -> None:
+    if node.facts.state is STANDALONE:
+        nothing_to_do(run, node, "the node is standalone, it has no corosync to stop")
+        return
+    if not node.facts.corosync.is_stopped:
+        node.act(actions.STOP_COROSYNC.bind())
+    if not node.facts.corosync.is_masked:
+        node.act(actions.MASK_COROSYNC.bind())
+
+
+@pytest.fixture(scope="session")
+def quorum_forced(run: Run, cluster: Cluster, peers_corosync_stopped: None) -> None:
+    """The authority counts its own vote alone; bounded wait until text and mode agree on it."""
+    node = run.authority
+    assert node is not None
+    if node.facts.state is STANDALONE:
+        nothing_to_do(run, node, "the node is standalone, which is quorate for good")
+        return
+    if not node.facts.is_corosync_running:
+        nothing_to_do(
+            run, node, f"{node.facts.state.meaning}; there is no corosync to give quorum, and local mode needs none"
+        )
+        return
+    cluster.wait_until(node, lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60)
+    if node.facts.is_quorate:
+        nothing_to_do(run, node, "the node is quorate with its own vote alone")
+        return
+    node.act(actions.EXPECT_ONE.bind())
+    cluster.wait_until(node, lambda f: f.is_quorate, "whether forced quorum took effect")
+
+
+@pytest.fixture
+def left_cluster(run: Run, cluster: Cluster, leaver: Node) -> None:
+    """This node's window has been run, and has said that it is done."""
+    if leaver.facts.state is STANDALONE:
+        nothing_to_do(run, leaver, "the node is standalone already")
+        return
+    window.leave(cluster, leaver, run.id, run.member_names)
+
+
+@pytest.fixture(scope="session")
+def services_restarted(run: Run, cluster: Cluster) -> None:
+    """Proxmox's services were started anew, one by one, the nodes side by side."""
+    cluster.each(lambda node: _restart(run, node))
+
+
+def _restart(run: Run, node: Node) -> None:
+    if node.name in run.standalone_at_start:
+        nothing_to_do(run, node, "the node was standalone before this run, its services know no cluster")
+        return
+    for action in actions.RESTARTS:
+        unit = action.argv[-1]
+        if node.facts.units[unit].exists:
+            node.act(action.bind())
+    if node.facts.corosync.active == "failed":
+        node.act(actions.RESET_FAILED.bind())
+
+
+@pytest.fixture(scope="session")
+def canaries(run: Run, cluster: Cluster) -> None:
+    """On every node a throw-away guest was created, started, stopped and destroyed, one node after the other."""
+    if run.options.canary == "off":
+        run.note("canary", "--canary=off: no throw-away guest was started")
+        return
+    for node in cluster.nodes:
+        for vmid in node.facts.canaries:
+            run.note("canary", f"guest {vmid} is the canary of a run that was cut short; it is removed", node.name)
+            canary.remove(node, vmid)
+    everyone = [n.facts for n in cluster.nodes]
+    vmid = run.options.canary or canary.free_id(everyone)
+    for node in cluster.nodes:
+        canary.fly(node, vmid, run.id[-4:])
+
+
+@pytest.fixture(scope="session")
+def scheduler_back(run: Run, cluster: Cluster) -> None:
+    """Each node's own jobs run again."""
+    for node in cluster.nodes:
+        _scheduler_back(run, node)
+
+
+def _scheduler_back(run: Run, node: Node) -> None:
+    units = node.facts.units
+    if units["pvescheduler.service"].exists:
+        if units["pvescheduler.service"].is_masked:
+            node.act(actions.UNMASK_SCHEDULER.bind())
+        if node.facts.units["pvescheduler.service"].is_stopped:
+            node.act(actions.START_SCHEDULER.bind())
+        else:
+            nothing_to_do(run, node, "the scheduler runs")
+        return
+    if units["pvesr.timer"].exists and units["pvesr.timer"].is_stopped:
+        node.act(actions.START_OLD_SCHEDULER.bind())
+    if (
+        "vzdump" not in (node.facts.cron_files or ())
+        and run.id in node.facts.earlier_runs
+        and node.facts.tree.text("vzdump.cron")
+    ):
+        node.act(actions.UNPARK_CRON.bind(run=run.id))
+
+
+@pytest.fixture(scope="session")
+def overdue_jobs(cluster: Cluster) -> dict[str, list[str]]:
+    """Node name → what its scheduler would do that deserves a look."""
+    return {n.name: thaw.risky_jobs(n.facts) for n in cluster.nodes if not n.facts.scheduler_runs}

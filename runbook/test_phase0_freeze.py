@@ -1,0 +1,265 @@
+"""Phase 0: freeze: nothing starts, moves or takes over a guest any more, and a way back exists.
+
+Why: on a cluster that lost quorum or flaps, HA, backups and replication act the moment quorum returns.
+Not as in the article: everything that reading can judge is judged first, so that a refusal leaves no change
+behind; backups come before the first change; and HA is disabled on all nodes, not only stopped: a stopped daemon
+comes back at the next boot and would take over the other nodes' guests.
+"""
+
+from __future__ import annotations
+
+from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin.approval import approve
+from pve_runbook.work.backup import SPACE_KIB
+from pve_runbook.work.refusal import refusal
+
+CLOCK_SKEW = 5.0  # seconds; HA reports a time drift, and logs of two nodes cannot be put in order any more
+OLDEST, NEWEST = 7, 9
+SAFE_TO_WAIT_FOR = "startall"
+
+
+def test_login_is_root(host):
+    """The login acts as root."""
+    assert host.pve.is_root, refusal(
+        host.pve.node,
+        seen="the login is not root",
+        why="Proxmox's tools answer only root, so nothing that this node says could be trusted",
+        do="Log in as root (root@NODE in --hosts), or give --sudo",
+    )
+
+
+def test_is_proxmox_we_know(host):
+    """The node runs Proxmox VE 7, 8 or 9."""
+    version = host.pve.version
+    assert OLDEST <= version.major <= NEWEST, refusal(
+        host.pve.node,
+        seen=f"this is Proxmox VE {version.full}",
+        why="the commands of this runbook are known to hold for 7, 8 and 9 only",
+        do="Take this node apart by hand with the vendor's documentation at your side",
+    )
+
+
+def test_every_node_is_named_once(cluster):
+    """No two entries of --hosts lead to the same node."""
+    seen = {}
+    for node in cluster.nodes:
+        key = (node.facts.hostname, node.facts.boot_id)
+        assert key not in seen, refusal(
+            node.name,
+            seen=f"this is {key[0]}, the same node as {seen[key]}",
+            why="it would be frozen, approved and separated twice",
+            do=f"Leave {node.name} or {seen[key]} out of --hosts",
+        )
+        seen[key] = node.name
+
+
+def test_hosts_are_the_members(cluster, run):
+    """--hosts names every member of the cluster, and nobody else."""
+    members = set(run.member_names)
+    given = {n.facts.hostname: n.name for n in cluster.nodes}
+    missing = sorted(members - set(given))
+    assert not missing, refusal(
+        "cluster",
+        seen=f"{', '.join(missing)} is a member in corosync.conf, but not in --hosts",
+        why="a member that is left out keeps voting, and its HA could take over the others' guests",
+        do=f"Add it: --hosts={','.join([*given.values(), *missing])}",
+    )
+    strangers = sorted(name for host, name in given.items() if members and host not in members)
+    assert not strangers, refusal(
+        strangers[0] if strangers else "cluster",
+        seen="corosync.conf does not name this node",
+        why="it belongs to another cluster or to none, and nothing here is meant for it",
+        do=f"Leave it out: --hosts={','.join(n for h, n in given.items() if h in members)}",
+    )
+
+
+def test_state_is_known(host, node, run):
+    """The node is in a state that this runbook knows how to go on from."""
+    run.settle(node)
+    run.note("state", host.pve.state.meaning, node.name)
+    assert host.pve.state is not NodeState.UNKNOWN, refusal(
+        node.name,
+        seen=f"its state is {NodeState.UNKNOWN.meaning}",
+        why="a step that is right in one state destroys configuration in another",
+        do="Compare `pvecm status`, `findmnt /etc/pve`, `pgrep -ax pmxcfs` and `stat -c %a /etc/pve/local` there",
+    )
+
+
+def test_name_is_off_loopback(host):
+    """The node's own name resolves to an address that is not loopback."""
+    addresses = host.pve.own_addresses
+    assert [a for a in addresses if not a.startswith("127.") and a != "::1"], refusal(
+        host.pve.node,
+        seen=f"{host.pve.hostname} resolves to {', '.join(addresses) or 'nothing'}",
+        why="pmxcfs refuses to start then: once stopped, /etc/pve would not come back",
+        do=f"Put the node's own address before {host.pve.hostname} into its /etc/hosts",
+    )
+
+
+def test_clocks_agree(cluster):
+    """The nodes' clocks agree."""
+    offsets = {n.name: n.facts.clock_offset for n in cluster.nodes}
+    early, late = min(offsets, key=offsets.get), max(offsets, key=offsets.get)
+    skew = offsets[late] - offsets[early]
+    assert skew <= CLOCK_SKEW, refusal(
+        late,
+        seen=f"its clock is {skew:.1f} s ahead of {early}'s",
+        why="HA sees time drift, and no log of one node can be held against another's",
+        do="Mend time synchronisation first: `chronyc tracking` on both",
+    )
+
+
+def test_there_is_space(host):
+    """There is space for a backup and for the database."""
+    for where in host.pve.free_space:
+        assert where.target == "/run" or where.available_kib >= SPACE_KIB, refusal(
+            host.pve.node,
+            seen=f"{where.target} has {where.available_kib // 1024} MiB left",
+            why="neither a backup nor pmxcfs's own database could be written safely",
+            do=f"Free at least {SPACE_KIB // 1024} MiB there",
+        )
+
+
+def test_nothing_is_under_way(host):
+    """No backup, migration or clone is under way."""
+    tasks = [t for t in host.pve.live_tasks if t.is_blocking and t.type != SAFE_TO_WAIT_FOR]
+    assert not tasks, refusal(
+        host.pve.node,
+        seen=f"a task is running: {', '.join(f'{t.type} {t.id}'.strip() for t in tasks)}",
+        why="cut in two it leaves a guest locked, or its config on one node and its process on another",
+        do="Wait until it is done, or stop it in the web UI, then run the same command line again",
+    )
+
+
+def test_no_guest_is_locked(host):
+    """No guest is locked, and none is just arriving by migration."""
+    locked = {g.vmid: g.lock for g in host.pve.guests.values() if g.lock}
+    assert not locked, refusal(
+        host.pve.node,
+        seen=f"guests are locked: {', '.join(f'{v} ({why})' for v, why in locked.items())}",
+        why="an operation on them is under way or was cut short",
+        do="Wait for it; if nothing works on the guest any more, `qm unlock VMID` (`pct unlock VMID`)",
+    )
+    assert not host.pve.arriving, refusal(
+        host.pve.node,
+        seen=f"a migration to this node is under way: {', '.join(map(str, host.pve.arriving))}",
+        why="its config is still on the other node while its memory is moving here",
+        do="Wait for it, then run the same command line again",
+    )
+
+
+def test_guests_have_their_volumes(host):
+    """Every volume of every guest is on the node that owns the guest."""
+    missing = host.pve.volumes_not_found
+    assert not missing, refusal(
+        host.pve.node,
+        seen=f"volumes are not there: {', '.join(missing)}",
+        why="a guest whose disk is elsewhere or gone cannot be kept by this node",
+        do="Find the disk before anything is changed; the article says: if disks are unavailable, stop here",
+    )
+
+
+def test_storages_are_usable(host):
+    """The storages of this node's guests are active and writable."""
+    broken = host.pve.unusable_storages
+    assert not broken, refusal(
+        host.pve.node,
+        seen=f"storage trouble: {', '.join(f'{i} is {why}' for i, why in broken.items())}",
+        why="guests that cannot write are not intact, and the dismantling would hide when it happened",
+        do="Mend the storage first; the article says: if disks are unavailable, stop here",
+    )
+
+
+def test_ha_can_be_stopped(host):
+    """HA is not active without quorum."""
+    assert not (host.pve.has_watchdog_client and not host.pve.is_quorate), refusal(
+        host.pve.node,
+        seen="HA is active on this node, its watchdog is armed, and there is no quorum",
+        why="about 60 s after quorum was lost the watchdog resets the node, whatever is done: stopping the LRM blocks "
+        "and does not disarm it",
+        do="Bring quorum back (power on or reconnect enough nodes) and run this again, or wait for the reset",
+    )
+
+
+def test_no_start_of_all_guests_would_double(host):
+    """No start of all guests waits for quorum while a guest of it lies on shared storage."""
+    doubled = host.pve.waiting_guests_on_shared_storage
+    assert not doubled, refusal(
+        host.pve.node,
+        seen=f"the start of all guests waits for quorum, and {', '.join(map(str, doubled))} lie on shared storage",
+        why="they would start the moment quorum is granted, perhaps a second time: their disks are in others' reach",
+        do="See that they run nowhere else, then set `onboot 0` for them, or let them start by restoring quorum",
+    )
+
+
+def test_baseline_is_taken(host, run, baseline):
+    """Every guest and every node is written down as it is now; every process of a guest has its config here."""
+    assert host.pve.boot_id == run.baseline.boots[host.pve.node]
+    strays = sorted(v for v in host.pve.running if v not in host.pve.guests)
+    assert not strays, refusal(
+        host.pve.node,
+        seen=f"guests run here whose config is not here: {', '.join(map(str, strays))}",
+        why="their config is on another node or lost; neither would own them after the split",
+        do="Find the config (`ls /etc/pve/nodes/*/*/`) and move it back to this node while there is quorum",
+    )
+
+
+def test_operator_approves_the_freeze(run):
+    """The operator approves the freeze, and has the consoles at hand."""
+    approve(run, 0, run.cluster_name, run.freeze_text())
+
+
+def test_backups_are_checked(host, run, backups):
+    """The node's configuration is on the control host, opened and equal to the live one."""
+    names = {p.name for p in (run.folder / "backups" / host.pve.node).iterdir()}
+    assert {"config.db", "system.tar.gz"} <= names
+
+
+def test_scheduler_is_off(host, scheduler_off):
+    """Neither backups nor replication start any more."""
+    if host.pve.state is NodeState.STANDALONE:
+        return
+    assert not host.pve.scheduler_runs, refusal(
+        host.pve.node,
+        seen="the scheduler still runs",
+        why="overdue jobs start within a minute of quorum",
+        do="Look at `systemctl status pvescheduler` there",
+    )
+
+
+def test_lrm_is_off(host, lrm_off):
+    """The local resource manager is stopped and stays off after a boot."""
+    lrm = host.pve.units["pve-ha-lrm.service"]
+    assert lrm.is_stopped and not lrm.is_enabled, refusal(
+        host.pve.node,
+        seen=f"pve-ha-lrm is {lrm.active} and {lrm.file_state}",
+        why="it would act on what it sees during the dismantling, now or after a reboot",
+        do="Look at `systemctl status pve-ha-lrm` there",
+    )
+
+
+def test_crm_is_off(host, crm_off):
+    """The cluster resource manager is stopped and stays off after a boot."""
+    crm = host.pve.units["pve-ha-crm.service"]
+    assert crm.is_stopped and not crm.is_enabled, refusal(
+        host.pve.node,
+        seen=f"pve-ha-crm is {crm.active} and {crm.file_state}",
+        why="a separated node with a live CRM takes over the other nodes' guests within minutes",
+        do="Look at `systemctl status pve-ha-crm` there",
+    )
+
+
+def test_no_watchdog_client_is_left(host):
+    """Nothing feeds the watchdog any more, so nothing can reset this node."""
+    assert not host.pve.has_watchdog_client, refusal(
+        host.pve.node,
+        seen="/run/watchdog-mux.active is there: a watchdog client is left",
+        why="if it stops feeding the watchdog, the node is reset and its guests die",
+        do="Find it: `ss -xp src /run/watchdog-mux.sock`; do not kill it and do not stop watchdog-mux",
+    )
+
+
+def test_every_guest_runs_on(run):
+    """Every guest runs on: same process, same config; no node was rebooted."""
+    lost = run.losses(0)
+    assert not lost, lost

@@ -1,0 +1,61 @@
+"""Phase 5: restart Proxmox's services, so that they forget the cluster they were started in.
+
+Not as in the article: pve-cluster was started by the window and is only looked at; pveproxy is restarted only now,
+because without quorum its start waits 30 to 80 s.
+"""
+
+from __future__ import annotations
+
+from pve_runbook.work.refusal import refusal
+
+SERVICES = ("pve-cluster.service", "pvedaemon.service", "pveproxy.service", "pvestatd.service")
+
+
+def test_services_run(host, services_restarted):
+    """pve-cluster, pvedaemon, pveproxy and pvestatd are active."""
+    down = [name for name in SERVICES if not host.pve.units[name].is_active]
+    assert not down, refusal(
+        host.pve.node,
+        seen=f"{', '.join(down)} does not run",
+        why="guests run on, but nobody can manage them",
+        do=f"Look at `journalctl -u {down[0] if down else ''} -n 50` there",
+    )
+
+
+def test_pmxcfs_is_the_units_own(host):
+    """/etc/pve is served by the unit pve-cluster itself, not by a pmxcfs that was started by hand."""
+    pids = [p.pid for p in host.pve.pmxcfs_processes]
+    main = host.pve.units["pve-cluster.service"].main_pid
+    assert pids == [main], refusal(
+        host.pve.node,
+        seen=f"pmxcfs runs as {pids or 'nothing'}, pve-cluster's own is {main}",
+        why="a hand-started one is not restarted when it dies, and blocks the unit's own",
+        do="End it (`pkill -TERM -x pmxcfs`), then `systemctl start pve-cluster`",
+    )
+
+
+def test_web_ui_answers(host, services_restarted):
+    """The web UI answers."""
+    assert host.pve.web_ui_answers, refusal(
+        host.pve.node,
+        seen="nothing answers at https://localhost:8006/",
+        why="the operator would have no web UI on a node that is now its own master",
+        do="Look at `systemctl status pveproxy` there",
+    )
+
+
+def test_web_ui_shows_no_cluster(host):
+    """The web UI shows this node alone, and no cluster."""
+    status = host.pve.api_status
+    assert status.cluster is None, refusal(
+        host.pve.node,
+        seen=f"/cluster/status still shows the cluster {status.cluster.name if status.cluster else ''}",
+        why="pmxcfs still believes in it",
+        do="Look at `cat /etc/pve/.members` there",
+    )
+
+
+def test_every_guest_runs_on(run):
+    """Every guest runs on: same process, same config; no node was rebooted."""
+    lost = run.losses(5)
+    assert not lost, lost

@@ -1,0 +1,123 @@
+"""What no parser may take for an answer: time-outs, complaints, silence, garbage."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+from pve_runbook.facts import (
+    api,
+    config_tree,
+    corosync_conf,
+    guests,
+    ha,
+    identity,
+    net,
+    pmxcfs,
+    quorum,
+    storage,
+    tasks,
+    units,
+)
+from pve_runbook.facts.output import Output, ParseError
+
+Parser = Callable[[Output], object]
+
+MODULES = (api, config_tree, corosync_conf, guests, ha, identity, net, pmxcfs, quorum, storage, tasks, units)
+PARSERS: dict[str, Parser] = {
+    name: function
+    for module in MODULES
+    for name, function in inspect.getmembers(module, inspect.isfunction)
+    if name.startswith("parse_")
+    and function.__module__ == module.__name__
+    and list(inspect.signature(function).parameters) == ["output"]
+}
+
+LISTINGS = {"parse_ls"}
+"""Any line may be a file's name."""
+
+MAY_BE_EMPTY = {
+    "parse_hosts_file",
+    "parse_list_jobs",
+    "parse_ls",
+    "parse_pct_list",
+    "parse_proc_stats",
+    "parse_qm_list",
+    "parse_ss_udp",
+    "parse_storage_cfg",
+    "parse_tasks_active",
+    "parse_zfs_list",
+    "parse_zpool_list",
+}
+
+
+def test_all_parsers_are_found() -> None:
+    assert len(PARSERS) == 43
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("status", [124, 137, 143])
+def test_a_time_out_is_unknown(name: str, status: int) -> None:
+    with pytest.raises(ParseError, match="timed out"):
+        PARSERS[name](Output("", "", status))
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize(
+    "complaint", ["Permission denied", "Transport endpoint is not connected", "Input/output error"]
+)
+@pytest.mark.parametrize("status", [1, 2, 5])
+def test_a_complaint_is_unknown_and_is_told(name: str, complaint: str, status: int) -> None:
+    with pytest.raises(ParseError, match=complaint):
+        PARSERS[name](Output("", f"tool: /etc/pve: {complaint}\n", status))
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("status", [3, 126, 255])
+def test_an_unknown_exit_status_is_unknown(name: str, status: int) -> None:
+    with pytest.raises(ParseError, match=f"exit status {status} and said: nothing"):
+        PARSERS[name](Output("", "", status))
+
+
+@pytest.mark.parametrize("name", sorted(set(PARSERS) - LISTINGS))
+def test_garbage_is_unknown(name: str) -> None:
+    with pytest.raises(ParseError):
+        PARSERS[name](Output("]] what is this [[\n", "", 0))
+
+
+@pytest.mark.parametrize("name", sorted(set(PARSERS) - MAY_BE_EMPTY))
+def test_silence_is_unknown_where_something_must_be_said(name: str) -> None:
+    with pytest.raises(ParseError):
+        PARSERS[name](Output("", "", 0))
+
+
+@pytest.mark.parametrize("name", sorted(set(PARSERS) - {"parse_pvecm_status"}))
+@pytest.mark.parametrize("status", [0, 111, 255])
+def test_a_tool_that_could_not_ask_pmxcfs_is_unknown(name: str, status: int) -> None:
+    with pytest.raises(ParseError):
+        PARSERS[name](Output("", "ipcc_send_rec[1] failed: Connection refused\n", status))
+
+
+def test_a_message_is_short_and_printable() -> None:
+    said = "first line\n" + "x\x1b[2J" * 100 + "\n\n"
+    with pytest.raises(ParseError) as refused:
+        identity.parse_hostname(Output("", said, 1))
+    message = str(refused.value)
+    assert message.isprintable() and message.endswith("...") and len(message) < 220
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"id":"qemu/100","type":"qemu","vmid":true,"node":"a","status":"running"}]',
+        '[{"id":"qemu/100","type":"qemu","vmid":1.5,"node":"a","status":"running"}]',
+        '[{"id":"qemu/100","type":"qemu","vmid":100,"node":1,"status":"running"}]',
+        '[{"id":"qemu/100","type":"qemu","vmid":100,"node":"a"}]',
+        "[100]",
+        '{"vmid":100}',
+    ],
+)
+def test_json_of_the_wrong_shape_is_unknown(text: str) -> None:
+    with pytest.raises(ParseError, match="pvesh get /cluster/resources"):
+        api.parse_cluster_resources(Output(text, "", 0))

@@ -1,0 +1,75 @@
+"""Bad input gets one clear line and exit status 4, and nothing is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+HOSTS = "--hosts=pve1,pve2"
+
+
+def refused(result: pytest.RunResult, words: str) -> None:
+    """One line that says it, exit status 4, no traceback, no record."""
+    assert result.ret == 4
+    text = "\n".join(result.errlines + result.outlines)
+    assert words in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("mode", ["runbook", "checks"])
+def test_no_hosts_never_means_this_machine(project: pytest.Pytester, mode: str) -> None:
+    refused(project.runpytest(f"{mode}/"), f"pytest {mode}/ --hosts=pve1,pve2,pve3")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((HOSTS, "--connection=ssh"), "--connection=ssh would go around"),
+        ((HOSTS, "--ansible-inventory=x"), "--ansible-inventory would go around"),
+        ((HOSTS, "--force-ansible"), "--force-ansible would go around"),
+        ((HOSTS, "--nagios"), "--nagios would go around"),
+        ((HOSTS, "--sudo-user=me"), "--sudo-user would go around"),
+        ((HOSTS, "--ignore-unknown-dependency"), "lets a phase run without its gates"),
+        ((HOSTS, "--setup-only"), "--setup-only runs fixtures or tests by halves"),
+        ((HOSTS, "--setup-plan"), "--setup-plan runs fixtures or tests by halves"),
+        ((HOSTS, "--assert=plain"), "assertions are the gates"),
+        ((HOSTS, "-p", "no:dependency"), "pytest-dependency is not loaded"),
+        ((HOSTS, "-p", "no:html"), "pytest-html is not loaded"),
+        (("--hosts=docker://pve1",), "docker"),
+        (("--hosts=local://",), "local"),
+        (("--hosts=pve1,,pve2",), "--hosts=pve1,,pve2"),
+        (("--hosts=pve1,pve1",), "pve1"),
+        (("--hosts=pve1:99999",), "99999"),
+        (("--hosts=lab,pve1",), "the lab names its own nodes"),
+        (("--hosts=lab", "--lab-nodes=0"), "--lab-nodes=0"),
+        ((HOSTS, "--lab-nodes=3"), "--lab-nodes is for --hosts=lab only"),
+        ((HOSTS, "--lab-scenario=broken"), "--lab-scenario is for --hosts=lab only"),
+        ((HOSTS, "--ticket=a/b"), "--ticket='a/b'"),
+        ((HOSTS, "--ticket=.."), "--ticket='..'"),
+        ((HOSTS, "--approve=3"), "--approve='3'"),
+        ((HOSTS, "--approve=yes"), "--approve='yes'"),
+        ((HOSTS, "--authority=pve9"), "--authority=pve9: not among --hosts (pve1, pve2)"),
+        ((HOSTS, "--canary=99"), "--canary='99'"),
+        ((HOSTS, "--records=/proc/nowhere"), "--records=/proc/nowhere: cannot be written"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["runbook", "checks"])
+def test_a_bad_option_is_refused(project: pytest.Pytester, mode: str, options: tuple[str, ...], words: str) -> None:
+    refused(project.runpytest(f"{mode}/", *options), words)
+
+
+@pytest.mark.parametrize("paths", [("runbook/", "checks/"), ("runbook/", "tests/"), ("checks/", "tests/"), (".",)])
+def test_kinds_of_runs_are_never_mixed(project: pytest.Pytester, paths: tuple[str, ...]) -> None:
+    refused(project.runpytest(*paths, HOSTS), "runs alone")
+
+
+def test_other_projects_are_left_alone(project: pytest.Pytester) -> None:
+    result = project.runpytest("tests/")
+    result.assert_outcomes(passed=1)
+
+
+def test_unreachable_nodes_are_named_and_nothing_runs(project: pytest.Pytester) -> None:
+    result = project.runpytest("runbook/", "--hosts=127.0.0.1:1,no-such-host.invalid")
+    refused(result, "not every node was reached; nothing was changed on any")
+    text = "\n".join(result.errlines + result.outlines)
+    assert "127.0.0.1:1: " in text and "no-such-host.invalid: " in text
+    assert not list((project.path / "records").iterdir())

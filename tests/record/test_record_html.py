@@ -1,0 +1,231 @@
+"""The record as HTML: balanced, escaped, whole without a script, and quick to read."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import record_journals
+from pve_runbook.record import markup
+from pve_runbook.record.html import detail_html, summary_html
+from pve_runbook.record.model import build
+from record_html import check
+from record_journals import Journal
+
+EVIL = "<img src=x onerror=alert(1)>\"'</pre></details></td>&amp;"
+
+
+def both(journal: Journal) -> str:
+    record = build(journal.events)
+    return summary_html(record) + detail_html(record)
+
+
+def test_planted_markup_stays_text_everywhere() -> None:
+    for make in (record_journals.whole_run, record_journals.failed_run):
+        found = check(both(make(EVIL)))
+        assert found.planted == []
+        assert EVIL in found.text
+
+
+def test_planted_markup_in_every_single_field_stays_text() -> None:
+    plain = {tag for tag, _ in check(both(record_journals.whole_run())).tags}
+    journal = record_journals.whole_run()
+    for event in journal.events:
+        for name, value in event.items():
+            if isinstance(value, str) and name not in (
+                "kind",
+                "t",
+                "step",
+                "nodeid",
+                "batch",
+                "action_id",
+                "id",
+                "topic",
+            ):
+                event[name] = EVIL
+            if name in ("rows", "nodes", "probes"):
+                assert isinstance(value, list)
+                for row in value:
+                    row.update({key: EVIL for key in row if key not in ("id", "same", "argv")})
+            if name == "argv":
+                event[name] = [EVIL]
+    found = check(both(journal))
+    assert found.planted == []
+    assert {tag for tag, _ in found.tags} == plain
+
+
+def test_no_class_begins_with_col() -> None:
+    """pytest-html takes such a class for the name of a column."""
+    for make in (record_journals.whole_run, record_journals.failed_run):
+        for _, attributes in check(both(make())).tags:
+            assert not any(name.startswith("col-") for name in (attributes.get("class") or "").split())
+
+
+def test_every_class_that_is_written_is_ours() -> None:
+    for _, attributes in check(both(record_journals.failed_run())).tags:
+        assert all(name.startswith("pve-") for name in (attributes.get("class") or "").split())
+
+
+def test_verdict_comes_first() -> None:
+    text = check(summary_html(build(record_journals.failed_run().events))).text
+    assert text.startswith("EXECUTED · exit status 1Stopped in phase 2")
+    assert text.index("corosync still runs on pve2, pid 812.") < text.index("Facts")
+
+
+def test_guests_that_were_interrupted_are_named_beside_the_verdict_and_first_in_the_table() -> None:
+    page = summary_html(build(record_journals.failed_run().events))
+    banner = page.split("</header>")[0]
+    assert "Guest 201 shop on pve2 changed." in banner
+    assert "Node pve2 was restarted." in banner
+    table = check(page.split("Guests before and after")[1].split("</h2>", 1)[1].split("</section>")[0]).text
+    assert table.index("201 shoppve2qemuchanged") < table.index("101 webpve1qemusame")
+    assert table.index("pve2changed3f0cpve2-111177aa-2222") < table.index("pve1same3f0cpve1-1111")
+
+
+def test_nothing_is_said_of_changed_guests_when_all_ran_through() -> None:
+    assert "pve-changed" not in summary_html(build(record_journals.whole_run().events))
+
+
+def test_only_a_phase_that_failed_is_open() -> None:
+    tags = check(detail_html(build(record_journals.failed_run().events))).tags
+    phases = [attributes for tag, attributes in tags if tag == "details" and attributes["class"] == "pve-phase"]
+    assert ["open" in attributes for attributes in phases] == [False, False, True, False, False, False, False, False]
+
+
+def test_a_killed_run_says_so_and_what_to_do() -> None:
+    journal = record_journals.whole_run()
+    del journal.events[120:]
+    text = check(both(journal)).text
+    assert text.startswith("INTERRUPTED · no exit status recordedThe run ended without a word")
+    assert "Run the same command again" in text
+    assert "Last event" in text
+
+
+def test_a_run_that_a_signal_ended_is_interrupted() -> None:
+    journal = Journal()
+    journal.run()
+    journal.end(2, "Stopped by the operator.", "run it again", signal="SIGHUP")
+    assert "INTERRUPTED · exit status 2, ended by SIGHUP" in check(both(journal)).text
+
+
+def test_checks_are_verified_only_and_have_no_approvals_or_backups() -> None:
+    journal = Journal()
+    journal.run(mode="checks")
+    journal.start(None, "Quorum", "quorate", "The node is quorate.", "pve1")
+    journal.finish("failed", "pve1 has no quorum.")
+    journal.end(1, "1 of 1 checks did not hold.", "")
+    text = check(both(journal)).text
+    assert text.startswith("VERIFIED ONLY · exit status 1")
+    assert "What did not hold" in text
+    assert "Approvals" not in text and "Backups" not in text and "Next:" not in text
+
+
+def test_reads_are_folded_to_one_line_and_tell_who_did_not_answer() -> None:
+    page = detail_html(build(record_journals.whole_run().events))
+    assert "5 probes, 0.2 s, all answered" in page
+    assert "2 probes, 0.2 s, 1 without an answer" in page
+    assert "no answer within 5 s" in page
+    assert "3 probes answered as in an earlier line of journal.jsonl: hostname (line 3)" in page
+
+
+def test_actions_stand_with_command_why_undo_and_outcome() -> None:
+    text = check(detail_html(build(record_journals.failed_run().events))).text
+    for expected in (
+        "stop corosync",
+        "exit status 1",
+        "systemctl stop corosync.service",
+        "Why: One rejoin undoes it.",
+        "Undo: start it",
+        "Job for corosync.service failed.",
+    ):
+        assert expected in text
+
+
+def test_backups_show_size_and_whole_hash() -> None:
+    text = check(summary_html(build(record_journals.whole_run().events))).text
+    assert "backups/pve1/config.db96.0 KiB" + record_journals.sha("pve1config.db") in text
+
+
+def test_the_same_note_of_three_nodes_is_said_once() -> None:
+    text = check(summary_html(build(record_journals.whole_run().events))).text
+    assert text.count("The article names no command") == 1
+    assert "pve1, pve2, pve3: The article names no command" in text
+
+
+def test_long_output_is_cut_in_the_middle_with_the_line_of_the_whole() -> None:
+    text = "a" * 3000 + "é" * 3000 + "z" * 3000
+    shown = markup.cap(text, line=812)
+    assert shown.startswith("a" * 2048) and shown.endswith("z" * 2048)
+    assert f"… {12_000 - 4096} bytes left out, full text in journal.jsonl, line 812 …" in shown
+    assert markup.cap("x" * 4096, line=1) == "x" * 4096
+
+
+def test_output_that_is_cut_inside_a_letter_counts_the_bytes_that_are_gone() -> None:
+    text = "x" + "é" * 4000
+    shown = markup.cap(text, line=1)
+    head, rest = shown.split("\n… ")
+    tail = rest.split(" …\n")[1]
+    assert f"… {len(text.encode()) - len(head.encode()) - len(tail.encode())} bytes" in shown
+
+
+def test_control_characters_become_visible_and_lone_surrogates_do_not_stop_the_page() -> None:
+    journal = Journal()
+    journal.read("pve1", {"odd": "\x1b[31mred\x00\udcff\tend"})
+    page = both(journal)
+    assert "␛[31mred␀?\tend" in page
+    page.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (723, "12 min 3 s"),
+        (3720, "1 h 2 min"),
+        (7200, "2 h"),
+    ],
+)
+def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
+    assert markup.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(None, "–"), (512, "512 B"), (98_304, "96.0 KiB"), (1_300_000, "1.2 MiB"), (3 * 1024**4, "3.0 TiB")],  # noqa: RUF001
+)
+def test_sizes_read_as_people_say_them(count: int | None, words: str) -> None:
+    assert markup.size(count) == words
+
+
+def test_style_needs_no_network_and_cannot_end_its_element() -> None:
+    import pve_runbook.record
+
+    style = (Path(pve_runbook.record.__file__).parent / "style.css").read_text(encoding="utf-8")
+    assert "url(" not in style and "@import" not in style and "</" not in style
+    assert style.count("{") == style.count("}")
+
+
+def test_a_run_of_sixteen_nodes_stays_below_five_megabytes() -> None:
+    journal = Journal()
+    journal.run()
+    nodes = [f"pve{number}" for number in range(16)]
+    outputs = {f"probe{number}": f"{number} " + "x" * 1500 for number in range(45)}
+    seen = {node: journal.read(node, {**outputs}) for node in nodes}
+    for phase, title in record_journals.PHASES:
+        for step in range(8):
+            for node in nodes:
+                journal.start(phase, title, f"step{step}", "It holds.", node)
+                if step == 0:
+                    journal.read(node, {**seen[node], "qm list": "y" * 3000})
+                journal.finish()
+    assert len(both(journal).encode()) < 5_000_000
+
+
+def test_a_record_has_no_field_that_only_a_script_could_fill() -> None:
+    assert "script" not in {tag for tag, _ in check(both(record_journals.whole_run())).tags}
+    assert not any(field.name.startswith("on") for field in fields(build([]).header))

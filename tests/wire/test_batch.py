@@ -1,0 +1,239 @@
+"""The batch runner in a real bash, here and over SSH, and the reader of its frames."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from conftest import Server, Site
+from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.wire.batch import (
+    RUNNER,
+    FrameReader,
+    NoAnswer,
+    Probe,
+    batch_command,
+    run_batch,
+)
+from pve_runbook.wire.channel import ConnectionLost
+from pve_runbook.wire.connection import Connection
+
+FRAMES = b"one x 0\none o b3V0\ntwo e \none e ZXJy\ntwo o /w==\ntwo x 124\n"
+ANSWERS = {"one": Output("out", "err", 0), "two": Output("�", "", 124)}
+
+
+def run_here(probes: Sequence[Probe]) -> dict[str, Output]:
+    """The batch as a login shell on this machine runs it; every probe must answer, nobody else may."""
+    command = batch_command(probes)
+    process = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20)
+    reader = FrameReader([probe[0] for probe in probes])
+    answers = dict(reader.feed(process.stdout))
+    assert answers.keys() == {probe[0] for probe in probes}
+    return answers
+
+
+def test_forty_probes_each_give_their_own_answer() -> None:
+    probes = [(f"p{i}", 5, ["bash", "-c", f"echo out {i}; echo err {i} >&2; exit {i}"]) for i in range(40)]
+    answers = run_here(probes)
+    assert answers == {f"p{i}": Output(f"out {i}\n", f"err {i}\n", i) for i in range(40)}
+
+
+def test_probes_run_side_by_side() -> None:
+    started = time.monotonic()
+    run_here([(f"p{i}", 5, ["sleep", "1"]) for i in range(10)])
+    assert time.monotonic() - started < 4
+
+
+def test_a_probe_that_ignores_sigterm_is_killed_and_the_others_have_answered() -> None:
+    stubborn = ["bash", "-c", "trap '' TERM; echo started; while :; do sleep 60; done"]
+    answers = run_here(
+        [("stubborn", 1, stubborn), ("slow", 1, ["sleep", "60"]), ("quick", 1, ["echo", "here"])]
+    )
+    assert answers["stubborn"] == Output("started\n", "", 137)
+    assert answers["slow"].exit_status == 124
+    assert answers["quick"] == Output("here\n", "", 0)
+
+
+def test_long_and_binary_outputs_come_whole() -> None:
+    binary = r"printf 'a\0b\377\n\n'"
+    answers = run_here(
+        [
+            (
+                "long",
+                5,
+                ["bash", "-c", "head -c 300000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero >&2"],
+            ),
+            ("binary", 5, ["bash", "-c", binary]),
+            ("silent", 5, ["true"]),
+        ]
+    )
+    assert answers["long"] == Output("x" * 300_000, "\0" * 300_000, 0)
+    assert answers["binary"] == Output("a\0b�\n\n", "", 0)
+    assert answers["silent"] == Output("", "", 0)
+
+
+def test_words_reach_the_probe_as_they_are() -> None:
+    words = [
+        "",
+        " ",
+        "it's",
+        'say "x"',
+        "$(touch /tmp/x)",
+        "`id`",
+        "*",
+        "a\nb",
+        "\\",
+        "--",
+        "-n",
+        "ü",
+        ";reboot",
+    ]
+    answer = run_here([("words", 5, ["printf", r"%s\0", *words])])["words"]
+    assert answer.stdout.split("\0")[:-1] == words
+
+
+def test_probes_have_no_input_and_the_plain_locale() -> None:
+    answers = run_here([("input", 5, ["cat"]), ("locale", 5, ["bash", "-c", "echo $LC_ALL $LANG $TERM"])])
+    assert answers["input"] == Output("", "", 0)
+    assert answers["locale"].stdout == "C C dumb\n"
+
+
+def test_a_command_that_does_not_exist_is_127_and_no_missing_answer() -> None:
+    answer = run_here([("absent", 5, ["no-such-command-here"])])["absent"]
+    assert answer.exit_status == 127 and "no-such-command-here" in answer.stderr
+
+
+def test_the_only_shell_text_is_the_runner() -> None:
+    assert batch_command([("id", 3, ["cat", "it's"])]).endswith(""" batch 4 id 3 cat 'it'"'"'s'""")
+    assert RUNNER.count("'") == 2 and "eval" not in RUNNER
+
+
+@pytest.mark.parametrize(
+    "probes",
+    [
+        [],
+        [("Upper", 1, ["true"])],
+        [("two words", 1, ["true"])],
+        [("", 1, ["true"])],
+        [("id\n", 1, ["true"])],
+        [("same", 1, ["true"]), ("same", 1, ["true"])],
+        [("id", 0, ["true"])],
+        [("id", 1, [])],
+        [("id", 1, ["nul\0"])],
+        [("id", 1, ["x" * 131_072])],
+    ],
+)
+def test_a_batch_that_cannot_work_is_refused_before_it_is_sent(probes: list[Probe]) -> None:
+    with pytest.raises(ValueError, match=r"probe"):
+        batch_command(probes)
+
+
+@pytest.mark.parametrize("size", range(1, len(FRAMES) + 1))
+def test_frames_may_be_cut_anywhere(size: int) -> None:
+    reader = FrameReader(["one", "two"])
+    answers: dict[str, Output] = {}
+    for start in range(0, len(FRAMES), size):
+        answers.update(reader.feed(FRAMES[start : start + size]))
+    assert answers == ANSWERS
+
+
+def test_an_answer_is_given_with_its_last_frame_and_only_once() -> None:
+    reader = FrameReader(["one", "two"])
+    lines = FRAMES.splitlines(keepends=True)
+    assert [[id_ for id_, _ in reader.feed(line)] for line in lines] == [[], [], [], ["one"], [], ["two"]]
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"Welcome to pve1\n",
+        b"\n",
+        b"three x 0\n",
+        b"one\n",
+        b"one q 0\n",
+        b"one x -1\n",
+        b"one x 1000\n",
+        b"one x\n",
+        b"one o not*base64\n",
+        b"one o YQ\n",
+        b"two x 0\ntwo x 0\n",
+        b"one o YQ==\none o YQ==\n",
+        FRAMES + b"one x 0\n",
+        b"\xff\xfe\n",
+    ],
+)
+def test_what_is_no_frame_is_an_error_in_one_line(noise: bytes) -> None:
+    with pytest.raises(ParseError, match="bashrc") as error:
+        FrameReader(["one", "two"]).feed(noise)
+    assert "\n" not in str(error.value)
+
+
+def test_a_batch_over_ssh_answers_in_the_order_asked(node: Connection, server: Server) -> None:
+    probes = [(f"p{i}", 5, ["bash", "-c", f"echo {i}; exit {i}"]) for i in range(40)]
+    answers = run_batch(node, probes)
+    assert list(answers.items()) == [(f"p{i}", Output(f"{i}\n", "", i)) for i in range(40)]
+    assert len(server.executed) == 1
+
+
+def test_a_probe_out_of_reach_of_its_timeout_costs_the_bound_and_not_the_other_answers(
+    node: Connection,
+) -> None:
+    escaped = ["setsid", "--fork", "sleep", "60"]
+    started = time.monotonic()
+    answers = run_batch(node, [("escaped", 10, escaped), ("quick", 10, ["echo", "here"])], 0.1, grace=0.3)
+    assert time.monotonic() - started < 5
+    assert answers == {"escaped": NoAnswer("no answer within 3.3 s"), "quick": Output("here\n", "", 0)}
+
+
+def test_a_scaled_timeout_is_what_the_node_is_told(node: Connection) -> None:
+    answers = run_batch(node, [("slow", 10, ["sleep", "60"])], timeout_scale=0.05)
+    assert answers["slow"] == Output("", "", 124)
+
+
+def test_a_batch_that_ends_early_leaves_no_answers_and_says_why(
+    start: Callable[..., Server], site: Site
+) -> None:
+    rc = site.home / "rc"
+    rc.write_text("echo broken login >&2; exit 7\n")
+    with site.connection(site.host("pve1", start(env={"BASH_ENV": str(rc)}))) as node:
+        answers = run_batch(node, [("one", 5, ["true"])])
+    why = "the batch ended with exit status 7 before this probe had answered: broken login"
+    assert answers == {"one": NoAnswer(why)}
+
+
+def test_a_login_shell_that_prints_is_named_as_the_culprit(start: Callable[..., Server], site: Site) -> None:
+    rc = site.home / "rc"
+    rc.write_text("echo Welcome\n")
+    with (
+        site.connection(site.host("pve1", start(env={"BASH_ENV": str(rc)}))) as node,
+        pytest.raises(ParseError, match=r"'Welcome'; a ~/\.bashrc that prints does this"),
+    ):
+        run_batch(node, [("one", 5, ["true"])])
+
+
+def test_a_link_cut_during_a_batch_is_a_lost_connection(
+    node: Connection, server: Server, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(run_batch, node, [("waiting", 30, ["cat", str(fifo)])])
+        with fifo.open("wb"):  # opens as soon as the probe reads
+            server.drop()
+            with pytest.raises(ConnectionLost, match="a batch of 1 probes"):
+                asked.result(20)
+
+
+def test_base64_pulls_a_file_of_any_bytes(node: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    file.write_bytes(os.urandom(200_000))
+    answer = run_batch(node, [("pull", 5, ["base64", "-w0", str(file)])])["pull"]
+    assert isinstance(answer, Output)
+    assert base64.b64decode(answer.stdout, validate=True) == file.read_bytes()
