@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from pve_runbook.work.refusal import refusal
+from pve_runbook.work import refusals
 
 
 def test_login_is_root(host):
     """The login acts as root."""
-    assert host.pve.is_root, refusal(
-        host.pve.node,
-        seen="the login is not root",
-        why="Proxmox's tools answer only root",
-        do="Log in as root (root@NODE in --hosts), or give --sudo",
-    )
+    assert host.pve.is_root, refusals.not_root(host.pve)
 
 
 def test_is_proxmox_we_know(host):
     """The node runs Proxmox VE 7, 8 or 9."""
     version = host.pve.version
-    assert 7 <= version.major <= 9, refusal(
-        host.pve.node,
-        seen=f"this is Proxmox VE {version.full}",
-        why="what these checks read is known for 7, 8 and 9 only",
-        do="Read this node by hand",
-    )
+    assert version is not None and version.major in (7, 8, 9), refusals.not_known_proxmox(host.pve)
 
 
 def test_every_node_is_named_once(cluster):
@@ -31,10 +21,5 @@ def test_every_node_is_named_once(cluster):
     seen = {}
     for node in cluster.nodes:
         key = (node.facts.hostname, node.facts.boot_id)
-        assert key not in seen, refusal(
-            node.name,
-            seen=f"this is {key[0]}, the same node as {seen[key]}",
-            why="what one node says would be counted twice",
-            do=f"Leave {node.name} or {seen[key]} out of --hosts",
-        )
+        assert key not in seen, refusals.same_node(node.name, seen.get(key, ""), key[0])
         seen[key] = node.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pve_runbook.facts.state import NodeState
+from pve_runbook.work import refusals
 from pve_runbook.work.refusal import refusal
 
 BETWEEN = (
@@ -17,12 +18,7 @@ DISMANTLE = "If the network under the cluster is wrong, dismantle it: pytest run
 
 def test_state_is_known(host):
     """The node is in a state that this tool knows."""
-    assert host.pve.state is not NodeState.UNKNOWN, refusal(
-        host.pve.node,
-        seen=f"its state is {NodeState.UNKNOWN.meaning}",
-        why="nothing can be said of a node whose own words contradict each other",
-        do="Compare `pvecm status`, `findmnt /etc/pve`, `pgrep -ax pmxcfs` and `stat -c %a /etc/pve/local` there",
-    )
+    assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
 
 
 def test_node_is_not_half_way(host):

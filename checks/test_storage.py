@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pve_runbook.work import refusals
 from pve_runbook.work.refusal import refusal
 
 
@@ -19,9 +20,5 @@ def test_storages_are_writable(host):
 def test_there_is_space(host):
     """There is space for the configuration database."""
     for where in host.pve.free_space:
-        assert where.target == "/run" or where.available_kib >= 65_536, refusal(
-            host.pve.node,
-            seen=f"{where.target} has {where.available_kib // 1024} MiB left",
-            why="pmxcfs cannot write its database on a full disk",
-            do="Free some space there",
-        )
+        enough = where.target == "/run" or where.available_kib >= 65_536
+        assert enough, refusals.no_space(host.pve, where.target, where.available_kib)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.run import Run
-from pve_runbook.work import actions, authority, backup, canary, thaw, window
+from pve_runbook.work import actions, authority, backup, canary, refusals, thaw, window
 from pve_runbook.work.cluster import Cluster, Node
 
 STANDALONE = NodeState.STANDALONE
@@ -65,11 +65,7 @@ def lrm_off(run: Run, cluster: Cluster, scheduler_off: None) -> None:
     its services; quorum is read again before each."""
     for node in cluster.nodes:
         lrm = node.facts.units["pve-ha-lrm.service"]
-        assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), (
-            f"{node.name}: quorum was lost while HA is active.\n"
-            "Its watchdog resets the node about 60 s after that, whatever is done; stopping the LRM cannot disarm it.\n"
-            "Bring quorum back, or wait for the reset, then run the same command line again"
-        )
+        assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), refusals.ha_armed(node.facts)
         if not lrm.is_stopped:
             node.act(actions.STOP_LRM.bind())
         if lrm.is_enabled:

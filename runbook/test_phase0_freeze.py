@@ -10,33 +10,23 @@ from __future__ import annotations
 
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.approval import approve
+from pve_runbook.work import refusals
 from pve_runbook.work.backup import SPACE_KIB
 from pve_runbook.work.refusal import refusal
 
 CLOCK_SKEW = 5.0  # seconds; HA reports a time drift, and logs of two nodes cannot be put in order any more
-OLDEST, NEWEST = 7, 9
 SAFE_TO_WAIT_FOR = "startall"
 
 
 def test_login_is_root(host):
     """The login acts as root."""
-    assert host.pve.is_root, refusal(
-        host.pve.node,
-        seen="the login is not root",
-        why="Proxmox's tools answer only root, so nothing that this node says could be trusted",
-        do="Log in as root (root@NODE in --hosts), or give --sudo",
-    )
+    assert host.pve.is_root, refusals.not_root(host.pve)
 
 
 def test_is_proxmox_we_know(host):
     """The node runs Proxmox VE 7, 8 or 9."""
     version = host.pve.version
-    assert OLDEST <= version.major <= NEWEST, refusal(
-        host.pve.node,
-        seen=f"this is Proxmox VE {version.full}",
-        why="the commands of this runbook are known to hold for 7, 8 and 9 only",
-        do="Take this node apart by hand with the vendor's documentation at your side",
-    )
+    assert version is not None and version.major in (7, 8, 9), refusals.not_known_proxmox(host.pve)
 
 
 def test_every_node_is_named_once(cluster):
@@ -44,17 +34,19 @@ def test_every_node_is_named_once(cluster):
     seen = {}
     for node in cluster.nodes:
         key = (node.facts.hostname, node.facts.boot_id)
-        assert key not in seen, refusal(
-            node.name,
-            seen=f"this is {key[0]}, the same node as {seen[key]}",
-            why="it would be frozen, approved and separated twice",
-            do=f"Leave {node.name} or {seen[key]} out of --hosts",
-        )
+        assert key not in seen, refusals.same_node(node.name, seen.get(key, ""), key[0])
         seen[key] = node.name
 
 
 def test_hosts_are_the_members(cluster, run):
     """--hosts names every member of the cluster, and nobody else."""
+    clusters = {name: node for node, name in run.clusters.items()}
+    assert len(clusters) <= 1, refusal(
+        "cluster",
+        seen="; ".join(f"{node} belongs to {name}" for name, node in sorted(clusters.items())),
+        why="one run takes one cluster apart, with one authority",
+        do="Name the nodes of one cluster only",
+    )
     members = set(run.member_names)
     given = {n.facts.hostname: n.name for n in cluster.nodes}
     missing = sorted(members - set(given))
@@ -77,12 +69,7 @@ def test_state_is_known(host, node, run):
     """The node is in a state that this runbook knows how to go on from."""
     run.settle(node)
     run.note("state", host.pve.state.meaning, node.name)
-    assert host.pve.state is not NodeState.UNKNOWN, refusal(
-        node.name,
-        seen=f"its state is {NodeState.UNKNOWN.meaning}",
-        why="a step that is right in one state destroys configuration in another",
-        do="Compare `pvecm status`, `findmnt /etc/pve`, `pgrep -ax pmxcfs` and `stat -c %a /etc/pve/local` there",
-    )
+    assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
 
 
 def test_name_is_off_loopback(host):
@@ -112,12 +99,8 @@ def test_clocks_agree(cluster):
 def test_there_is_space(host):
     """There is space for a backup and for the database."""
     for where in host.pve.free_space:
-        assert where.target == "/run" or where.available_kib >= SPACE_KIB, refusal(
-            host.pve.node,
-            seen=f"{where.target} has {where.available_kib // 1024} MiB left",
-            why="neither a backup nor pmxcfs's own database could be written safely",
-            do=f"Free at least {SPACE_KIB // 1024} MiB there",
-        )
+        enough = where.target == "/run" or where.available_kib >= SPACE_KIB
+        assert enough, refusals.no_space(host.pve, where.target, where.available_kib)
 
 
 def test_nothing_is_under_way(host):
@@ -133,13 +116,7 @@ def test_nothing_is_under_way(host):
 
 def test_no_guest_is_locked(host):
     """No guest is locked, and none is just arriving by migration."""
-    locked = {g.vmid: g.lock for g in host.pve.guests.values() if g.lock}
-    assert not locked, refusal(
-        host.pve.node,
-        seen=f"guests are locked: {', '.join(f'{v} ({why})' for v, why in locked.items())}",
-        why="an operation on them is under way or was cut short",
-        do="Wait for it; if nothing works on the guest any more, `qm unlock VMID` (`pct unlock VMID`)",
-    )
+    assert not host.pve.locked, refusals.locked_guests(host.pve)
     assert not host.pve.arriving, refusal(
         host.pve.node,
         seen=f"a migration to this node is under way: {', '.join(map(str, host.pve.arriving))}",
@@ -150,58 +127,28 @@ def test_no_guest_is_locked(host):
 
 def test_guests_have_their_volumes(host):
     """Every volume of every guest is on the node that owns the guest."""
-    missing = host.pve.volumes_not_found
-    assert not missing, refusal(
-        host.pve.node,
-        seen=f"volumes are not there: {', '.join(missing)}",
-        why="a guest whose disk is elsewhere or gone cannot be kept by this node",
-        do="Find the disk before anything is changed; the article says: if disks are unavailable, stop here",
-    )
+    assert not host.pve.volumes_not_found, refusals.missing_volumes(host.pve)
 
 
 def test_storages_are_usable(host):
     """The storages of this node's guests are active and writable."""
-    broken = host.pve.unusable_storages
-    assert not broken, refusal(
-        host.pve.node,
-        seen=f"storage trouble: {', '.join(f'{i} is {why}' for i, why in broken.items())}",
-        why="guests that cannot write are not intact, and the dismantling would hide when it happened",
-        do="Mend the storage first; the article says: if disks are unavailable, stop here",
-    )
+    assert not host.pve.unusable_storages, refusals.storage_trouble(host.pve)
 
 
 def test_ha_can_be_stopped(host):
     """HA is not active without quorum."""
-    assert not (host.pve.has_watchdog_client and not host.pve.is_quorate), refusal(
-        host.pve.node,
-        seen="HA is active on this node, its watchdog is armed, and there is no quorum",
-        why="about 60 s after quorum was lost the watchdog resets the node, whatever is done: stopping the LRM blocks "
-        "and does not disarm it",
-        do="Bring quorum back (power on or reconnect enough nodes) and run this again, or wait for the reset",
-    )
+    assert not (host.pve.has_watchdog_client and not host.pve.is_quorate), refusals.ha_armed(host.pve)
 
 
 def test_no_start_of_all_guests_would_double(host):
     """No start of all guests waits for quorum while a guest of it lies on shared storage."""
-    doubled = host.pve.waiting_guests_on_shared_storage
-    assert not doubled, refusal(
-        host.pve.node,
-        seen=f"the start of all guests waits for quorum, and {', '.join(map(str, doubled))} lie on shared storage",
-        why="they would start the moment quorum is granted, perhaps a second time: their disks are in others' reach",
-        do="See that they run nowhere else, then set `onboot 0` for them, or let them start by restoring quorum",
-    )
+    assert not host.pve.waiting_guests_on_shared_storage, refusals.doubled_start(host.pve)
 
 
 def test_baseline_is_taken(host, run, baseline):
     """Every guest and every node is written down as it is now; every process of a guest has its config here."""
     assert host.pve.boot_id == run.baseline.boots[host.pve.node]
-    strays = sorted(v for v in host.pve.running if v not in host.pve.guests)
-    assert not strays, refusal(
-        host.pve.node,
-        seen=f"guests run here whose config is not here: {', '.join(map(str, strays))}",
-        why="their config is on another node or lost; neither would own them after the split",
-        do="Find the config (`ls /etc/pve/nodes/*/*/`) and move it back to this node while there is quorum",
-    )
+    assert not host.pve.strays, refusals.stray_guests(host.pve)
 
 
 def test_operator_approves_the_freeze(run):

@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.approval import approve
+from pve_runbook.work import refusals
 from pve_runbook.work.refusal import refusal
 
 
 def test_no_start_of_all_guests_would_double(host):
     """No start of all guests waits for quorum while a guest of it lies on shared storage."""
-    doubled = host.pve.waiting_guests_on_shared_storage
-    assert not doubled, refusal(
-        host.pve.node,
-        seen=f"the start of all guests waits for quorum, and {', '.join(map(str, doubled))} lie on shared storage",
-        why="they would start the moment quorum is granted, perhaps a second time",
-        do="See that they run nowhere else, then set `onboot 0` for them",
-    )
+    assert not host.pve.waiting_guests_on_shared_storage, refusals.doubled_start(host.pve)
 
 
 def test_scheduler_still_waits_for_nobody(host):

@@ -6,32 +6,19 @@ because without quorum its start waits 30 to 80 s.
 
 from __future__ import annotations
 
+from pve_runbook.work import refusals
 from pve_runbook.work.refusal import refusal
-
-SERVICES = ("pve-cluster.service", "pvedaemon.service", "pveproxy.service", "pvestatd.service")
 
 
 def test_services_run(host, services_restarted):
     """pve-cluster, pvedaemon, pveproxy and pvestatd are active."""
-    down = [name for name in SERVICES if not host.pve.units[name].is_active]
-    assert not down, refusal(
-        host.pve.node,
-        seen=f"{', '.join(down)} does not run",
-        why="guests run on, but nobody can manage them",
-        do=f"Look at `journalctl -u {down[0] if down else ''} -n 50` there",
-    )
+    assert not host.pve.dead_services, refusals.dead_services(host.pve)
 
 
 def test_pmxcfs_is_the_units_own(host):
     """/etc/pve is served by the unit pve-cluster itself, not by a pmxcfs that was started by hand."""
-    pids = [p.pid for p in host.pve.pmxcfs_processes]
     main = host.pve.units["pve-cluster.service"].main_pid
-    assert pids == [main], refusal(
-        host.pve.node,
-        seen=f"pmxcfs runs as {pids or 'nothing'}, pve-cluster's own is {main}",
-        why="a hand-started one is not restarted when it dies, and blocks the unit's own",
-        do="End it (`pkill -TERM -x pmxcfs`), then `systemctl start pve-cluster`",
-    )
+    assert [p.pid for p in host.pve.pmxcfs_processes] == [main], refusals.foreign_pmxcfs(host.pve)
 
 
 def test_web_ui_answers(host, services_restarted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -18,10 +19,16 @@ MOST_NODES = 32
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pve_runbook.lab", description="Simulated Proxmox VE nodes behind a real SSH server.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pve_runbook.lab", description="Simulated Proxmox VE nodes behind a real SSH server."
+    )
     parser.add_argument("--nodes", type=int, default=3, help=f"how many nodes, 1 to {MOST_NODES} (default 3)")
     parser.add_argument("--scenario", default="broken", metavar="NAME|list", help="the starting state (default broken)")
-    parser.add_argument("--dir", type=Path, help="where keys, ssh_config and logs go (default: a fresh directory, removed at the end)")
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        help="where keys, ssh_config and logs go (default: a fresh directory, removed at the end)",
+    )
     parser.add_argument("--until-eof", action="store_true", help="print one JSON line, end when standard input closes")
     return parser
 
@@ -61,14 +68,20 @@ async def _serve(nodes: int, scenario: str, directory: Path, *, until_eof: bool)
         loop.add_signal_handler(number, lab.stop)
     hosts = list(lab.ports)
     if until_eof:
-        ready = {"hosts": hosts, "ssh_config": str(lab.ssh_config), "dir": str(directory), "control": str(lab.control)}
+        ready = {
+            "hosts": hosts,
+            "ssh_config": str(lab.ssh_config),
+            "dir": str(directory),
+            "control": str(lab.control),
+        }
         print(json.dumps(ready), flush=True)
-        loop.add_reader(sys.stdin, lambda: None if sys.stdin.buffer.read1() else lab.stop())  # type: ignore[attr-defined]
+        loop.add_reader(sys.stdin, lambda: None if os.read(sys.stdin.fileno(), 4096) else lab.stop())
     else:
         options = f"--hosts={','.join(hosts)} --ssh-config={lab.ssh_config}"
         print(
             f"The lab is up: {len(hosts)} nodes, scenario {scenario}. In another terminal:\n\n"
-            f"  pytest checks/ {options}\n  pytest runbook/ {options}\n  ssh -F {lab.ssh_config} {hosts[0]} pvecm status\n\n"
+            f"  pytest checks/ {options}\n  pytest runbook/ {options}\n"
+            f"  ssh -F {lab.ssh_config} {hosts[0]} pvecm status\n\n"
             f"Logs of the nodes: {directory}/nodes/*.jsonl\nCtrl-C ends it.",
             flush=True,
         )

@@ -7,7 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from pve_runbook.lab.inventory import STORAGE_CFG, config_text, plans_of
+from pve_runbook.lab.inventory import RICH, Inventory, config_text
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.corosync_conf import Member, render
 from pve_runbook.lab.model.database import Database
@@ -30,13 +30,13 @@ def _secret(name: str) -> str:
     return f"LAB-SECRET-{name}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
 
 
-def _configuration(cluster: Cluster, public_key: str, created: int) -> dict[str, bytes]:
+def _configuration(cluster: Cluster, inventory: Inventory, public_key: str, created: int) -> dict[str, bytes]:
     """All files of /etc/pve."""
     nodes = list(cluster.nodes.values())
     members = [Member(n.name, i + 1, 1, n.address) for i, n in enumerate(nodes)]
     files: dict[str, str] = {
         "corosync.conf": render(CLUSTER_NAME, len(nodes), members),
-        "storage.cfg": STORAGE_CFG,
+        "storage.cfg": inventory.storage_cfg,
         "datacenter.cfg": "keyboard: en-us\nmigration: secure,network=10.55.0.0/24\n",
         "user.cfg": "user:root@pam:1:0:::root@lab.local:::\ntoken:root@pam!ci:0:0::\nacl:1:/:root@pam!ci:PVEAuditor:\n",
         "replication.cfg": "local: 102-0\n\ttarget pve2\n\tschedule */15\n\n" if len(nodes) > 1 else "",
@@ -59,13 +59,22 @@ def _configuration(cluster: Cluster, public_key: str, created: int) -> dict[str,
         + ("" if cluster.version.scheduler else "0 2 * * *           root vzdump --all 1 --storage nas --quiet 1\n")
     )
     for number, node in enumerate(nodes):
-        files[f"nodes/{node.name}/pve-ssl.pem"] = f"-----BEGIN CERTIFICATE-----\n{node.name}\n-----END CERTIFICATE-----\n"
-        files[f"nodes/{node.name}/pve-ssl.key"] = f"-----BEGIN PRIVATE KEY-----\n{_secret(node.name)}\n-----END PRIVATE KEY-----\n"
+        files[f"nodes/{node.name}/pve-ssl.pem"] = (
+            f"-----BEGIN CERTIFICATE-----\n{node.name}\n-----END CERTIFICATE-----\n"
+        )
+        files[f"nodes/{node.name}/pve-ssl.key"] = (
+            f"-----BEGIN PRIVATE KEY-----\n{_secret(node.name)}\n-----END PRIVATE KEY-----\n"
+        )
         files[f"nodes/{node.name}/lrm_status"] = json.dumps(
-            {"mode": "active", "results": {}, "state": "wait_for_agent_lock", "timestamp": int(cluster.clock.wall)},
+            {
+                "mode": "active",
+                "results": {},
+                "state": "wait_for_agent_lock",
+                "timestamp": int(cluster.clock.wall),
+            },
             separators=(",", ":"),
         )
-        for vmid, plan in plans_of(number):
+        for vmid, plan in inventory.of(number):
             directory = "qemu-server" if plan.kind == "qemu" else "lxc"
             files[f"nodes/{node.name}/{directory}/{vmid}.conf"] = config_text(vmid, plan, created)
     return {path: text.encode() for path, text in files.items()}
@@ -74,9 +83,22 @@ def _configuration(cluster: Cluster, public_key: str, created: int) -> dict[str,
 def _database(file: Path, files: dict[str, bytes], names: list[str], mtime: int) -> None:
     database = Database(file)
     database.open()
-    directories = ["priv", "priv/lock", "priv/acme", "nodes", "firewall", "ha", "mapping", "sdn", "virtual-guest"]
+    directories = [
+        "priv",
+        "priv/lock",
+        "priv/acme",
+        "nodes",
+        "firewall",
+        "ha",
+        "mapping",
+        "sdn",
+        "virtual-guest",
+    ]
     for name in names:
-        directories += [f"nodes/{name}", *(f"nodes/{name}/{d}" for d in ("lxc", "qemu-server", "openvz", "priv"))]
+        directories += [
+            f"nodes/{name}",
+            *(f"nodes/{name}/{d}" for d in ("lxc", "qemu-server", "openvz", "priv")),
+        ]
     for number, directory in enumerate(directories):
         database.mkdir(directory, writer=0, mtime=mtime + number)
     for number, (path, data) in enumerate(files.items()):
@@ -87,10 +109,27 @@ def _database(file: Path, files: dict[str, bytes], names: list[str], mtime: int)
 def _system_files(node: Node, cluster: Cluster, login_key: str) -> None:
     files = node.files
     for directory in (
-        "/dev", "/tmp", "/root/.ssh", "/run/qemu-server", "/run/systemd/system", "/etc/corosync/uidgid.d",
-        "/var/lib/corosync", "/var/lib/vz/images", "/var/lib/vz/private", "/var/lib/vz/dump", "/var/lib/vz/template/iso", "/var/log/pve/tasks",
-        "/etc/cron.d", "/etc/systemd/system/multi-user.target.wants", "/etc/network/interfaces.d", "/mnt/pve/nas/images",
-        "/mnt/pve/nas/template/iso", "/tank/guests", "/proc", "/sys", "/var/lib/pve-manager",
+        "/dev",
+        "/tmp",
+        "/root/.ssh",
+        "/run/qemu-server",
+        "/run/systemd/system",
+        "/etc/corosync/uidgid.d",
+        "/var/lib/corosync",
+        "/var/lib/vz/images",
+        "/var/lib/vz/private",
+        "/var/lib/vz/dump",
+        "/var/lib/vz/template/iso",
+        "/var/log/pve/tasks",
+        "/etc/cron.d",
+        "/etc/systemd/system/multi-user.target.wants",
+        "/etc/network/interfaces.d",
+        "/mnt/pve/nas/images",
+        "/mnt/pve/nas/template/iso",
+        "/tank/guests",
+        "/proc",
+        "/sys",
+        "/var/lib/pve-manager",
     ):
         files.make_directories(directory)
     files.put("/etc/hostname", f"{node.name}\n")
@@ -102,18 +141,20 @@ def _system_files(node: Node, cluster: Cluster, login_key: str) -> None:
         hosts += f"{address} {other.name}.lab.local {other.name}\n"
     files.put("/etc/hosts", hosts)
     files.put("/etc/resolv.conf", "search lab.local\nnameserver 10.55.0.1\n")
+    release = f"{cluster.version.debian} ({cluster.version.codename})"
     files.put(
         "/etc/os-release",
-        f'PRETTY_NAME="Debian GNU/Linux {cluster.version.debian} ({cluster.version.codename})"\nNAME="Debian GNU/Linux"\n'
-        f'VERSION_ID="{cluster.version.debian}"\nVERSION="{cluster.version.debian} ({cluster.version.codename})"\n'
-        f"VERSION_CODENAME={cluster.version.codename}\nID=debian\nHOME_URL=\"https://www.debian.org/\"\n"
+        f'PRETTY_NAME="Debian GNU/Linux {release}"\nNAME="Debian GNU/Linux"\n'
+        f'VERSION_ID="{cluster.version.debian}"\nVERSION="{release}"\n'
+        f'VERSION_CODENAME={cluster.version.codename}\nID=debian\nHOME_URL="https://www.debian.org/"\n'
         'SUPPORT_URL="https://www.debian.org/support"\nBUG_REPORT_URL="https://bugs.debian.org/"\n',
     )
-    second = "\nauto eno2\niface eno2 inet static\n\taddress 192.168.7.12/24\n\tgateway 192.168.7.1\n" if node.name == "pve2" else ""
+    second = "\nauto eno2\niface eno2 inet static\n\taddress 192.168.7.12/24\n\tgateway 192.168.7.1\n"
     files.put(
         "/etc/network/interfaces",
         "auto lo\niface lo inet loopback\n\niface eno1 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n"
-        f"\taddress {node.address}/24\n\tgateway 10.55.0.1\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n{second}",
+        f"\taddress {node.address}/24\n\tgateway 10.55.0.1\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n"
+        + (second if node.name == "pve2" else ""),
     )
     files.put_link("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
     files.put("/root/.ssh/id_rsa.pub", f"ssh-rsa {login_key.split()[1][:20]} root@{node.name}\n")
@@ -146,19 +187,29 @@ def _mounts(node: Node) -> None:
         Mount("/tank", "tank", "zfs", "rw,xattr,noacl,casesensitive", 940572672, 128),
         Mount("/tank/guests", "tank/guests", "zfs", "rw,xattr,noacl,casesensitive", 940572672, 96),
         Mount(
-            "/mnt/pve/nas", "10.55.0.9:/export/pve", "nfs4",
+            "/mnt/pve/nas",
+            "10.55.0.9:/export/pve",
+            "nfs4",
             "rw,relatime,vers=4.2,rsize=1048576,wsize=1048576,namlen=255,hard,proto=tcp,timeo=600,retrans=2,sec=sys,"
             f"clientaddr={node.address},local_lock=none,addr=10.55.0.9",
-            4198400000, 1876500480,
+            4198400000,
+            1876500480,
         ),
     ]
 
 
-def build(number: int, directory: Path, epoch: float, public_key: str, version: Version = PVE8) -> Cluster:
+def build(
+    number: int,
+    directory: Path,
+    epoch: float,
+    public_key: str,
+    version: Version = PVE8,
+    inventory: Inventory = RICH,
+) -> Cluster:
     """A healthy, quorate cluster of `number` nodes; scenarios shape it from there."""
     cluster = Cluster([f"pve{i + 1}" for i in range(number)], directory, epoch, version)
     created = int(epoch) - 86400 * 200
-    files = _configuration(cluster, public_key, created)
+    files = _configuration(cluster, inventory, public_key, created)
     template = directory / "config.db"
     _database(template, files, list(cluster.nodes), int(epoch) - 3600)
     for index, node in enumerate(cluster.nodes.values()):
@@ -175,18 +226,18 @@ def build(number: int, directory: Path, epoch: float, public_key: str, version: 
             if unit.name not in ("pvesr.service", "pve-guests.service"):
                 node.units._start_one(unit)
     for index, node in enumerate(cluster.nodes.values()):
-        _guests(node, index)
+        _guests(node, inventory, index)
     cluster.clock.advance(20.0)
     for node in cluster.nodes.values():
         node.pmxcfs.busy_until = 0.0
     return cluster
 
 
-def _guests(node: Node, index: int) -> None:
+def _guests(node: Node, inventory: Inventory, index: int) -> None:
     base = "data"
     node.storages.logical_volumes.extend((f"pve/{base}", "pve/root", "pve/swap"))
     node.storages.datasets.extend(("tank", "tank/guests"))
-    for vmid, plan in plans_of(index):
+    for vmid, plan in inventory.of(index):
         config = node.guests.config(vmid)
         if config is None:
             raise KeyError(vmid)

@@ -137,7 +137,16 @@ def _node(name: str, data: Json) -> NodeTruth:
         for vmid, g in data["guests"].items()
     }
     return NodeTruth(
-        name, data["boot_id"], data["mounted"], data["mode"], data["quorate"], data["standalone"], data["version"],
-        {unit: (active, enablement) for unit, (active, enablement) in data["units"].items()}, guests,
-        tuple(data["corosync_files"]), tuple(data["tasks"]), tuple(data["watchdog_clients"]),
+        name,
+        data["boot_id"],
+        data["mounted"],
+        data["mode"],
+        data["quorate"],
+        data["standalone"],
+        data["version"],
+        {unit: (active, enablement) for unit, (active, enablement) in data["units"].items()},
+        guests,
+        tuple(data["corosync_files"]),
+        tuple(data["tasks"]),
+        tuple(data["watchdog_clients"]),
     )

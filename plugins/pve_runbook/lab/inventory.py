@@ -49,17 +49,29 @@ PLANS: tuple[tuple[Plan, ...], ...] = (
     (
         Plan(1, "qemu", "web", True, True, 2048, ("scsi0: local-lvm:vm-ID-disk-0,size=32G",)),
         Plan(
-            2, "qemu", "db", True, True, 8192,
+            2,
+            "qemu",
+            "db",
+            True,
+            True,
+            8192,
             (
-                "scsi0: tank:vm-ID-disk-0,size=40G", "scsi1: tank:vm-ID-disk-1,size=200G",
+                "scsi0: tank:vm-ID-disk-0,size=40G",
+                "scsi1: tank:vm-ID-disk-1,size=200G",
                 "unused0: local-lvm:vm-ID-disk-0",
             ),
             snapshot=True,
         ),
         Plan(
-            3, "qemu", "win", False, False, 4096,
+            3,
+            "qemu",
+            "win",
+            False,
+            False,
+            4096,
             (
-                "efidisk0: local-lvm:vm-ID-disk-0,efitype=4m,size=4M", "scsi0: local-lvm:vm-ID-disk-1,size=64G",
+                "efidisk0: local-lvm:vm-ID-disk-0,efitype=4m,size=4M",
+                "scsi0: local-lvm:vm-ID-disk-1,size=64G",
                 "tpmstate0: local-lvm:vm-ID-disk-2,size=4M,version=v2.0",
             ),
         ),
@@ -69,19 +81,45 @@ PLANS: tuple[tuple[Plan, ...], ...] = (
     (
         Plan(1, "qemu", "mail", True, True, 4096, ("scsi0: tank:vm-ID-disk-0,size=64G",)),
         Plan(
-            2, "qemu", "ci", True, True, 2048,
+            2,
+            "qemu",
+            "ci",
+            True,
+            True,
+            2048,
             ("ide2: local-lvm:vm-ID-cloudinit,media=cdrom,size=4M", "scsi0: local-lvm:vm-ID-disk-0,size=20G"),
         ),
         Plan(3, "qemu", "build", True, False, 2048, ("scsi0: nas:ID/vm-ID-disk-0.qcow2,size=24G",)),
-        Plan(4, "qemu", "golden", False, False, 2048, ("scsi0: local-lvm:base-ID-disk-0,size=10G",), template=True),
         Plan(
-            10, "lxc", "files", True, True, 1024,
+            4,
+            "qemu",
+            "golden",
+            False,
+            False,
+            2048,
+            ("scsi0: local-lvm:base-ID-disk-0,size=10G",),
+            template=True,
+        ),
+        Plan(
+            10,
+            "lxc",
+            "files",
+            True,
+            True,
+            1024,
             ("rootfs: tank:subvol-ID-disk-0,size=8G", "mp0: tank:subvol-ID-disk-1,mp=/srv,size=500G"),
         ),
     ),
     (
         Plan(
-            1, "qemu", "monitor", True, True, 1024, ("scsi0: local:ID/vm-ID-disk-0.qcow2,size=16G",), snapshot=True
+            1,
+            "qemu",
+            "monitor",
+            True,
+            True,
+            1024,
+            ("scsi0: local:ID/vm-ID-disk-0.qcow2,size=16G",),
+            snapshot=True,
         ),
         Plan(2, "qemu", "legacy", False, False, 512, ("ide0: local:ID/vm-ID-disk-0.raw,size=8G",)),
         Plan(3, "qemu", "git", True, True, 2048, ("virtio0: nas:ID/vm-ID-disk-0.qcow2,size=32G",)),
@@ -90,10 +128,20 @@ PLANS: tuple[tuple[Plan, ...], ...] = (
 )
 
 
-def plans_of(number: int) -> list[tuple[int, Plan]]:
-    """The guests of the node with that index: vmid and plan; names stay unique by the vmid."""
-    hundred = 100 * (number + 1)
-    return [(hundred + plan.offset, plan) for plan in PLANS[number % len(PLANS)]]
+@dataclass(frozen=True)
+class Inventory:
+    """Storages and guests of a cluster; with more nodes than lists of guests the lists repeat."""
+
+    storage_cfg: str
+    plans: tuple[tuple[Plan, ...], ...]
+
+    def of(self, number: int) -> list[tuple[int, Plan]]:
+        """The guests of the node with that index: vmid and plan; names stay unique by the vmid."""
+        hundred = 100 * (number + 1)
+        return [(hundred + plan.offset, plan) for plan in self.plans[number % len(self.plans)]]
+
+
+RICH = Inventory(STORAGE_CFG, PLANS)
 
 
 def config_text(vmid: int, plan: Plan, created: int) -> str:
@@ -103,17 +151,34 @@ def config_text(vmid: int, plan: Plan, created: int) -> str:
     mac = f"BC:24:11:00:{vmid // 100 % 256:02X}:{vmid % 100:02X}"
     if plan.kind == "lxc":
         lines = [
-            "arch: amd64", "cores: 1", "features: nesting=1", f"hostname: {plan.name}{vmid}",
-            f"memory: {plan.memory}", f"net0: name=eth0,bridge=vmbr0,hwaddr={mac},ip=dhcp,type=veth",
-            "ostype: debian", "swap: 512", "unprivileged: 1", *disks,
+            "arch: amd64",
+            "cores: 1",
+            "features: nesting=1",
+            f"hostname: {plan.name}{vmid}",
+            f"memory: {plan.memory}",
+            f"net0: name=eth0,bridge=vmbr0,hwaddr={mac},ip=dhcp,type=veth",
+            "ostype: debian",
+            "swap: 512",
+            "unprivileged: 1",
+            *disks,
         ]
     else:
         first = next(d for d in disks if d.split(":")[0] in ("scsi0", "virtio0", "ide0")).split(":")[0]
         lines = [
-            f"boot: order={first}", "cores: 2", "cpu: x86-64-v2-AES", f"memory: {plan.memory}",
-            f"meta: creation-qemu=9.0.2,ctime={created}", f"name: {plan.name}{vmid}",
-            f"net0: virtio={mac},bridge=vmbr0", "numa: 0", "ostype: l26", "scsihw: virtio-scsi-single",
-            f"smbios1: uuid={uid}", "sockets: 1", f"vmgenid: {uuid.uuid5(uid, 'generation')}", *disks,
+            f"boot: order={first}",
+            "cores: 2",
+            "cpu: x86-64-v2-AES",
+            f"memory: {plan.memory}",
+            f"meta: creation-qemu=9.0.2,ctime={created}",
+            f"name: {plan.name}{vmid}",
+            f"net0: virtio={mac},bridge=vmbr0",
+            "numa: 0",
+            "ostype: l26",
+            "scsihw: virtio-scsi-single",
+            f"smbios1: uuid={uid}",
+            "sockets: 1",
+            f"vmgenid: {uuid.uuid5(uid, 'generation')}",
+            *disks,
         ]
     if plan.onboot:
         lines.append("onboot: 1")

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncssh
 
 from pve_runbook.lab.build import build
+from pve_runbook.lab.machine import Machine
 from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.scenarios import Scenario
-from pve_runbook.lab.shell import Channel, Machine
+from pve_runbook.lab.shell import Channel, Killed
 from pve_runbook.lab.verbs import VERBS
+
+MOST_CHANNELS = 256
+"""Commands that may run at one time."""
 
 Process = asyncssh.SSHServerProcess[bytes]
 
@@ -74,9 +81,11 @@ class LabServer:
         self.ports: dict[str, int] = {}
         self.machines: dict[str, Machine] = {}
         self._connections: dict[str, set[asyncssh.SSHServerConnection]] = {}
-        self._running: dict[str, set[asyncio.Task[object]]] = {}
         self._servers: list[asyncio.AbstractServer | asyncssh.SSHAcceptor] = []
         self._stopped = asyncio.Event()
+        self._turn = threading.Condition()
+        self._threads = ThreadPoolExecutor(max_workers=MOST_CHANNELS, thread_name_prefix="channel")
+        self._loop = asyncio.get_running_loop()
 
     @property
     def ssh_config(self) -> Path:
@@ -98,20 +107,26 @@ class LabServer:
         for name, node in self.cluster.nodes.items():
             host_key = asyncssh.generate_private_key("ssh-ed25519")
             self._connections[name] = set()
-            self._running[name] = set()
             log = self.directory / "nodes" / f"{name}.jsonl"
-            machine = self.machines[name] = Machine(node, log, self.directory / "unsimulated.log")
+            machine = self.machines[name] = Machine(node, log, self.directory / "unsimulated.log", self._turn)
             acceptor = await asyncssh.listen(
-                "127.0.0.1", 0, server_host_keys=[host_key], encoding=None, reuse_address=True,
-                server_factory=lambda node=node: _NodeServer(node, self._connections[node.name]),  # type: ignore[misc]
-                process_factory=lambda process, machine=machine: self._handle(machine, process),  # type: ignore[misc]
-                allow_scp=False, sftp_factory=None, compression_algs=None, login_timeout=30,
+                "127.0.0.1",
+                0,
+                server_host_keys=[host_key],
+                encoding=None,
+                reuse_address=True,
+                server_factory=functools.partial(_NodeServer, node, self._connections[name]),
+                process_factory=functools.partial(self._handle, machine),
+                allow_scp=False,
+                sftp_factory=None,
+                compression_algs=None,
+                login_timeout=30,
             )
             self._servers.append(acceptor)
             self.ports[name] = acceptor.get_port()
             key = host_key.export_public_key("openssh").decode().split()
             known_hosts += f"[127.0.0.1]:{self.ports[name]} {key[0]} {key[1]}\n"
-            node.on_power_cycle.append(lambda name=name: self._reset(name))  # type: ignore[misc]
+            node.on_power_cycle.append(functools.partial(self._reset, name))
         (self.directory / "known_hosts").write_text(known_hosts, encoding="utf-8")
         self.ssh_config.write_text("".join(self._host(name) for name in self.ports), encoding="utf-8")
         self._servers.append(await asyncio.start_unix_server(self._answer, str(self.control)))
@@ -135,55 +150,56 @@ class LabServer:
             server.close()
         for machine in self.machines.values():
             machine.close()
+        await self._loop.run_in_executor(None, self._threads.shutdown)
         for node in self.cluster.nodes.values():
             node.pmxcfs.database.close()
 
     # -- exec requests -----------------------------------------------------------------------
 
     async def _handle(self, machine: Machine, process: Process) -> None:
-        name = machine.node.name
-        task = asyncio.current_task()
-        if task is None or process.command is None:
+        if process.command is None:
             process.stderr.write(b"The lab's nodes take commands, not shells.\n")
             process.exit(1)
             return
-        self._running[name].add(task)
-        task.add_done_callback(self._running[name].discard)
-        channel = Channel(machine, process.stdin.read)
+        channel = Channel(machine, lambda done: self._read(process, done))
         try:
-            stdout, stderr, status = await channel.execute(process.command)
-        except (asyncio.CancelledError, Hung):
+            stdout, stderr, status = await self._loop.run_in_executor(self._threads, channel.execute, process.command)
+        except Killed:
             process.close()
-            raise
+            return
         with contextlib.suppress(OSError, asyncssh.Error):
             process.stdout.write(stdout.encode(errors="surrogateescape"))
             process.stderr.write(stderr.encode(errors="surrogateescape"))
             process.exit(status)
 
+    def _read(self, process: Process, done: Callable[[bytes], None]) -> None:
+        """Read a client's standard input to its end; called from a channel's thread."""
+
+        async def read() -> None:
+            try:
+                data = await process.stdin.read()
+            except (OSError, asyncssh.Error):
+                data = b""
+            done(data)
+
+        asyncio.run_coroutine_threadsafe(read(), self._loop)
+
     # -- what a verb of the control socket may do ------------------------------------------------
 
     def cut(self, node: str) -> None:
-        """Drop all connections of a node."""
+        """Drop all connections of a node; from any thread."""
         for connection in list(self._connections[node]):
-            connection.abort()
+            self._loop.call_soon_threadsafe(connection.abort)
 
     def _reset(self, node: str) -> None:
         """A node was reset: its connections, commands and transient units are gone."""
-        machine = self.machines[node]
         self.cut(node)
-        current = asyncio.current_task()
-        for task in [*self._running[node], *machine.detached.values()]:
-            if task is not current:
-                task.cancel()
+        self.machines[node].reset()
 
     def freeze(self, node: str, *, frozen: bool) -> None:
         """Let a node's commands wait, or go on."""
-        machine = self.machines[node]
-        if frozen:
-            machine.frozen = machine.frozen or asyncio.Event()
-        elif machine.frozen is not None:
-            machine.frozen.set()
-            machine.frozen = None
+        self.machines[node].frozen = frozen
+        self._turn.notify_all()
 
     def stop(self) -> None:
         """End the lab."""
@@ -193,7 +209,9 @@ class LabServer:
         reply: dict[str, object]
         try:
             request = json.loads(await reader.readline())
-            reply = {"result": VERBS[request["verb"]](self, request)}
+            with self._turn:
+                reply = {"result": VERBS[request["verb"]](self, request)}
+                self._turn.notify_all()
         except (KeyError, ValueError, TypeError, OSError) as problem:
             reply = {"error": f"{type(problem).__name__}: {problem}"}
         writer.write(json.dumps(reply).encode() + b"\n")

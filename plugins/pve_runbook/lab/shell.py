@@ -1,176 +1,175 @@
-"""One SSH channel or transient unit: a bash interpreter over the node's files and the simulated commands."""
+"""One SSH channel or transient unit: a bash interpreter over the node's files and the simulated commands.
+
+Each channel runs in a thread of its own; whatever touches the model does so in its turn, under one lock.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import inspect
-import json
 import re
 import shlex
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+import threading
+from collections.abc import Callable
 
 from bashkit import Bash, BuiltinContext, BuiltinResult
 
 from pve_runbook.lab.commands.base import Call, Result
 from pve_runbook.lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, binaries
+from pve_runbook.lab.machine import Machine
 from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
-from pve_runbook.lab.model.node import Node
+from pve_runbook.lab.model.units import Unit
 
 BATCH_SECONDS = 0.02
 """Model seconds of a batch of probes that run side by side."""
+NOT_INSTALLED = ("curl",)
+"""Commands that a node does not have (recorded); asking for them is no gap of the lab."""
 _NOT_FOUND = re.compile(r"^(bash: (?:line \d+: )?)(\S+): command not found(?:\. Did you mean.*)?$", re.M)
 _NO_BINARY = re.compile(r"^bash: (?:line \d+: )?(/(?:usr/)?s?bin/\S+): No such file or directory$", re.M)
+_PARSE_ERROR = re.compile(r"parse error at line (\d+).*?: (.*)", re.S)
 _LIMIT = 10**9
 _BINARIES = binaries()
+_ENVIRONMENT = {
+    "HOME": "/root",
+    "USER": "root",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
 
-Reader = Callable[[], Awaitable[bytes]]
+Reader = Callable[[Callable[[bytes], None]], None]
+"""Reads standard input to its end and hands it to the callback, from any thread."""
 
 
-async def _nothing() -> bytes:
-    return b""
+class Killed(Exception):
+    """The channel's node was reset or the lab ends."""
 
 
-class Machine:
-    """A node with what the lab keeps about it: its log, its channels, its detached units."""
-
-    def __init__(self, node: Node, log: Path, unsimulated: Path) -> None:
-        self.node = node
-        self.log = log
-        self.unsimulated = unsimulated
-        self.channels = 0
-        self.detached: dict[str, asyncio.Task[int]] = {}
-        self.blocked: set[str] = set()
-        self.progress = asyncio.Event()
-        self.frozen: asyncio.Event | None = None
-        self._generation = -1
-        self._log_file = log.open("a", encoding="utf-8", buffering=1)
-
-    def close(self) -> None:
-        """Close the log."""
-        self._log_file.close()
-
-    def record(self, argv: list[str], result: Result, channel: int, via: str) -> None:
-        """Write one line into the node's log."""
-        line = {
-            "t": round(self.node.clock.now, 3), "argv": argv, "exit_status": result.exit_status,
-            "mutating": result.mutating, "channel": channel, "via": via,
-        }
-        self._log_file.write(json.dumps(line) + "\n")
-
-    def refresh(self) -> None:
-        """Bring what the interpreter reads by itself up to date: /etc/pve and /proc."""
-        pmxcfs = self.node.pmxcfs
-        if pmxcfs.mounted and pmxcfs.database.generation != self._generation:
-            self._generation = pmxcfs.database.generation
-            pmxcfs.refresh()
-        if not pmxcfs.mounted:
-            self._generation = -1
-
-    def refresh_proc(self) -> None:
-        """Write the files of /proc that change by themselves."""
-        files = self.node.files
-        files.put("/proc/uptime", f"{self.node.processes.uptime:.2f} {self.node.processes.uptime * 7:.2f}\n")
-        files.put("/proc/loadavg", "0.42 0.35 0.30 1/512 4242\n")
-        mounts = self.node.storages.all_mounts()
-        files.put("/proc/mounts", "".join(f"{m.source} {m.target} {m.fstype} {m.options} 0 0\n" for m in mounts))
+def no_input(done: Callable[[bytes], None]) -> None:
+    """Standard input of what has none."""
+    done(b"")
 
 
 class Channel:
     """One exec request; commands in it run one after the other, or side by side with `&`."""
 
-    def __init__(self, machine: Machine, stdin: Reader = _nothing, via: str = "ssh") -> None:
-        machine.channels += 1
+    def __init__(self, machine: Machine, reader: Reader = no_input, via: str = "ssh") -> None:
+        machine.opened += 1
         self.machine = machine
         self.node = machine.node
-        self.number = machine.channels
+        self.number = machine.opened
         self.via = via
-        self.batch = False
-        self._reader = stdin
-        self._stdin: bytes | None = None
+        self.blocked = False
+        self._batch = False
         self._redirects = False
+        self._killed = False
+        self._reader = reader
+        self._input: bytes | None = None
+        self._shells: list[Bash] = []
 
-    # -- Session -----------------------------------------------------------------------------
+    def kill(self) -> None:
+        """Let the channel end at once; its turn must be held."""
+        self._killed = True
+        for shell in self._shells:
+            shell.cancel()
 
-    async def stdin(self) -> bytes:
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        """Give up the turn until the condition holds; raises Killed."""
+        self.machine.turn.wait_for(lambda: self._killed or condition())
+        if self._killed:
+            raise Killed
+
+    # -- what commands may ask -----------------------------------------------------------------
+
+    def stdin(self) -> bytes:
         """All that the client sends on standard input, read once."""
-        if self._stdin is None:
-            self._stdin = await self._reader()
-        data, self._stdin = self._stdin, b""
+        if self._input is None:
+            self._reader(self._take_input)
+            self._wait(lambda: self._input is not None)
+        data, self._input = self._input or b"", b""
         return data
 
-    async def run(self, argv: list[str], stdin: str | None) -> Result:
+    def _take_input(self, data: bytes) -> None:
+        with self.machine.turn:
+            self._input = data
+            self.machine.turn.notify_all()
+
+    def run(self, argv: list[str], stdin: str | None) -> Result:
         """Run a command of this channel: a simulated one, or one of the interpreter's."""
         name = argv[0].rpartition("/")[2]
         if name in COMMANDS:
-            return await self._call(name, argv[1:], stdin if not self.batch else stdin or "", "/root")
-        result = await self._interpreter().execute(shlex.join(argv))
-        stderr = self._errors(result.stderr)
-        return Result(result.stdout, stderr, result.exit_code, 0.005)
+            return self._call(name, argv[1:], stdin or "" if self._batch else stdin, "/root")
+        found = self._shell().execute_sync(shlex.join(argv))
+        return Result(found.stdout, self._errors(found.stderr), found.exit_code)
 
-    async def sleep(self, seconds: float) -> None:
-        """Let model time pass; detached units of the node use it first."""
+    def sleep(self, seconds: float) -> None:
+        """Let model time pass; the node's transient units have it first."""
         clock = self.node.clock
-        until = clock.now + seconds
-        if self.via == "ssh":
-            while clock.now < until and self.machine.detached.keys() - self.machine.blocked:
-                self.machine.progress.clear()
-                await self.machine.progress.wait()
-        clock.advance_to(until)
-        self.machine.refresh()
+        with self.machine.turn:
+            until = clock.now + seconds
+            if self.via == "ssh":
+                units = self.machine.units
+                self._wait(lambda: clock.now >= until or all(c.blocked for c in units.values()))
+            clock.advance_to(until)
+            self.machine.refresh()
+            self.machine.turn.notify_all()
 
-    async def detach(self, unit: str, argv: list[str], *, collect: bool, wait: bool, oneshot: bool) -> int:
-        """Run a command as a transient unit with a shell of its own."""
-        from pve_runbook.lab.detached import run_unit
-
-        task = asyncio.ensure_future(run_unit(self.machine, unit, argv, collect=collect, oneshot=oneshot))
-        self.machine.detached[unit] = task
-        return await asyncio.shield(task) if wait else 0
+    def detach(self, unit: str, argv: list[str], *, collect: bool, wait: bool, oneshot: bool) -> int:
+        """Run a command as a transient unit with a shell of its own; its exit status when waited for."""
+        running = _TransientUnit(self.machine, unit, argv, collect=collect, oneshot=oneshot)
+        running.start()
+        if wait:
+            self._wait(lambda: running.status is not None)
+        return running.status or 0
 
     # -- running -----------------------------------------------------------------------------
 
-    async def execute(self, command: str) -> tuple[str, str, int]:
-        """Run a command line as sshd would: stdout, stderr, exit status."""
-        if self.machine.frozen is not None:
-            await self.machine.frozen.wait()
-        self.batch = _is_batch(command)
-        self._redirects = not self.batch and (">" in command or ".sh" in command or self.via == "unit")
-        self.machine.refresh()
-        self.machine.refresh_proc()
-        result = await self._interpreter().execute(command)
-        if self.batch:
-            self.node.clock.advance(BATCH_SECONDS)
-        stderr = self._errors(result.stderr) + self._collect()
-        status = result.exit_code
-        parse = re.match(r"parse error at line (\d+).*?: (.*)", result.error or "", re.S)
-        if parse is not None:
-            stderr += f"bash: -c: line {parse[1]}: {parse[2]}\nbash: -c: line {parse[1]}: `{command}'\n"
-            status = 2
-        return result.stdout, stderr, status
+    def execute(self, command: str) -> tuple[str, str, int]:
+        """Run a command line as sshd would: stdout, stderr, exit status. Raises Killed."""
+        machine = self.machine
+        self._batch = _is_batch(command)
+        self._redirects = not self._batch and (">" in command or ".sh" in command or self.via == "unit")
+        with machine.turn:
+            machine.channels.add(self)
+            self._wait(lambda: not machine.frozen)
+            machine.refresh()
+            machine.refresh_proc()
+            shell = self._shell()
+        try:
+            found = shell.execute_sync(command)
+            with machine.turn:
+                if self._killed:
+                    raise Killed
+                if self._batch:
+                    self.node.clock.advance(BATCH_SECONDS)
+                stderr = self._errors(found.stderr) + self._collect()
+        finally:
+            with machine.turn:
+                machine.channels.discard(self)
+                machine.turn.notify_all()
+        broken = _PARSE_ERROR.match(found.error or "")
+        if broken is None:
+            return found.stdout, stderr, found.exit_code
+        text = f"bash: -c: line {broken[1]}: {broken[2]}\nbash: -c: line {broken[1]}: `{command}'\n"
+        return found.stdout, text, 2
 
-    def _interpreter(self) -> Bash:
+    def _shell(self) -> Bash:
         node = self.node
-        bash = Bash(
-            username="root", hostname=node.name, cwd="/root",
-            env={"HOME": "/root", "USER": "root", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-            timeout_seconds=86400.0, max_commands=_LIMIT, max_loop_iterations=_LIMIT,
-            custom_builtins=self._builtins(),
+        shell = Bash(
+            username="root",
+            hostname=node.name,
+            cwd="/root",
+            env=_ENVIRONMENT,
+            timeout_seconds=86400.0,
+            max_commands=_LIMIT,
+            max_loop_iterations=_LIMIT,
+            custom_builtins={name: self._builtin(name) for name in (("timeout",) if self._batch else COMMANDS)},
         )
-        bash.mount("/", node.files.root)
-        refuse = node.pmxcfs.mounted and not self._may_write()
-        bash.mount(CONFIG_MOUNT, node.files.config, read_only=refuse)
-        bash.mount(DATABASE_MOUNT, node.files.database)
+        shell.mount("/", node.files.root)
+        shell.mount(CONFIG_MOUNT, node.files.config, read_only=node.pmxcfs.mounted and not self._may_write())
+        shell.mount(DATABASE_MOUNT, node.files.database)
         for directory in BINARY_DIRECTORIES:
-            bash.mount(directory, _BINARIES, read_only=True)
-        return bash
-
-    def _builtins(self) -> dict[str, Callable[[BuiltinContext], str | Awaitable[BuiltinResult]]]:
-        """A batch's probes all come by way of timeout; the rest of its runner is the interpreter's own."""
-        if self.batch:
-            return {"timeout": self._builtin("timeout"), "flock": lambda _context: ""}
-        return {name: self._builtin(name) for name in COMMANDS}
+            shell.mount(directory, _BINARIES, read_only=True)
+        self._shells.append(shell)
+        return shell
 
     def _may_write(self) -> bool:
         try:
@@ -179,37 +178,46 @@ class Channel:
             return False
         return True
 
-    def _builtin(self, name: str) -> Callable[[BuiltinContext], Awaitable[BuiltinResult]]:
-        async def run(context: BuiltinContext) -> BuiltinResult:
+    def _builtin(self, name: str) -> Callable[[BuiltinContext], BuiltinResult]:
+        def run(context: BuiltinContext) -> BuiltinResult:
             try:
-                result = await self._call(name, context.argv, context.stdin, context.cwd)
+                result = self._call(name, context.argv, context.stdin, context.cwd)
             except Hung:
-                self.machine.blocked.add(self.via)
-                self.machine.progress.set()
-                await asyncio.Event().wait()
-                raise
+                with self.machine.turn, contextlib.suppress(Killed):
+                    self.blocked = True
+                    self.machine.turn.notify_all()
+                    self._wait(lambda: False)
+                return BuiltinResult(exit_code=255)
+            except Killed:
+                return BuiltinResult(exit_code=255)
             return BuiltinResult(result.stdout, result.stderr, result.exit_status)
 
         return run
 
-    async def _call(self, name: str, argv: list[str], stdin: str | None, cwd: str) -> Result:
-        errors = self._collect()
+    def _call(self, name: str, argv: list[str], stdin: str | None, cwd: str) -> Result:
         call = Call(self.node, name, argv, self, stdin, cwd)
-        try:
-            outcome = COMMANDS[name](call)
-            result = await outcome if inspect.isawaitable(outcome) else outcome
-        except (IndexError, KeyError, ValueError) as problem:
-            self._unsimulated(f"{name} {shlex.join(argv)} ({problem!r})")
-            result = Result("", f"{name}: these arguments are not simulated: {shlex.join(argv)}\n", 127)
-        if errors:
-            result.stderr = errors + result.stderr
-        if not self.batch and name not in ("sleep", "timeout"):
-            self.node.clock.advance(result.seconds)
-            self.machine.refresh()
-        if name not in ("flock", "timeout"):
-            self.machine.record([name, *argv], result, self.number, self.via)
-        self.machine.progress.set()
-        return result
+        if name == "timeout":
+            return COMMANDS[name](call)
+        machine = self.machine
+        with machine.turn:
+            self._wait(lambda: not machine.frozen)
+            refused = self._collect()
+            try:
+                result = COMMANDS[name](call)
+            except (Hung, Killed):
+                raise
+            except Exception as problem:  # whatever the lab cannot do must show in its log, not as an answer
+                machine.unknown(f"{name} {shlex.join(argv)} ({problem!r})")
+                result = Result("", f"{name}: these arguments are not simulated: {shlex.join(argv)}\n", 127)
+            result.stderr = refused + result.stderr
+            if not self._batch:
+                self.node.clock.advance(result.seconds)
+                machine.refresh()
+            machine.record([name, *argv], result, self.number, self.via)
+            machine.turn.notify_all()
+            if self._killed:
+                raise Killed
+            return result
 
     def _collect(self) -> str:
         """Take over what a redirection wrote into /etc/pve."""
@@ -218,6 +226,7 @@ class Channel:
         try:
             changed = self.node.pmxcfs.collect()
         except OSError as error:
+            self.node.pmxcfs.refresh()
             return f"bash: line 1: {error.filename}: {error.strerror}\n"
         for path in changed:
             self.machine.record([">", f"{CONFIG_MOUNT}/{path}"], Result(mutating=True), self.number, self.via)
@@ -225,17 +234,62 @@ class Channel:
         return ""
 
     def _errors(self, text: str) -> str:
-        for match in _NOT_FOUND.finditer(text):
-            if match[2] != "curl":
-                self._unsimulated(match[2])
-        for match in _NO_BINARY.finditer(text):
-            self._unsimulated(match[1])
+        unknown = [m[2] for m in _NOT_FOUND.finditer(text)] + [m[1] for m in _NO_BINARY.finditer(text)]
+        for name in unknown:
+            if name not in NOT_INSTALLED:
+                self.machine.unknown(name)
         text = _NOT_FOUND.sub(r"\1\2: command not found", text)
         return text.replace("filesystem is read-only", "Permission denied")
 
-    def _unsimulated(self, name: str) -> None:
-        with self.machine.unsimulated.open("a", encoding="utf-8") as log:
-            log.write(f"{self.node.name}: {name}\n")
+
+class _TransientUnit:
+    """What systemd-run starts: it goes on without the connection that started it (recorded on PVE 8.3)."""
+
+    def __init__(self, machine: Machine, name: str, argv: list[str], *, collect: bool, oneshot: bool) -> None:
+        self.machine = machine
+        self.status: int | None = None
+        self._command = shlex.join(argv)
+        self._collect = collect
+        self._channel = Channel(machine, via="unit")
+        node = machine.node
+        self._process = node.processes.spawn(argv[0].rpartition("/")[2][:15], tuple(argv))
+        self._unit = Unit(name, " ".join(argv), tuple(argv), enablement="transient", condition_result=True)
+        self._unit.active, self._unit.sub = ("activating", "start") if oneshot else ("active", "running")
+        self._unit.main_pid = self._process.pid
+        node.units.table[name] = self._unit
+        machine.units[name] = self._channel
+        node.journal.systemd(name, f"Starting {name} - {self._unit.description}...")
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        stdout, stderr, status = "", "", 255
+        with contextlib.suppress(Killed):
+            stdout, stderr, status = self._channel.execute(self._command)
+        with self.machine.turn:
+            self._finish((stdout + stderr).splitlines(), status)
+            self.machine.turn.notify_all()
+
+    def _finish(self, lines: list[str], status: int) -> None:
+        node, unit = self.machine.node, self._unit
+        for line in lines:
+            node.journal.add(unit.name, self._process.comm, self._process.pid, line)
+        node.processes.end(self._process.pid)
+        unit.main_pid, unit.exec_status = 0, status
+        if status:
+            unit.active, unit.sub, unit.result = "failed", "failed", "exit-code"
+            node.journal.systemd(unit.name, f"{unit.name}: Main process exited, code=exited, status={status}/n/a", 5)
+            node.journal.systemd(unit.name, f"{unit.name}: Failed with result 'exit-code'.", 4)
+        else:
+            unit.active, unit.sub = "inactive", "dead"
+            node.journal.systemd(unit.name, f"{unit.name}: Deactivated successfully.")
+            node.journal.systemd(unit.name, f"Finished {unit.name} - {unit.description}.")
+        if self._collect or not status:
+            node.units.table.pop(unit.name, None)
+        self.machine.units.pop(unit.name, None)
+        self.status = status
 
 
 def _is_batch(command: str) -> bool:

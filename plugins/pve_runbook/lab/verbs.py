@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from pve_runbook.lab.machine import Machine
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.shell import Machine
 
 Json = dict[str, Any]
 
@@ -22,8 +22,10 @@ class Lab(Protocol):
 
     def cut(self, node: str) -> None:
         """Drop a node's connections."""
+
     def freeze(self, node: str, *, frozen: bool) -> None:
         """Stop or resume a node's answers."""
+
     def stop(self) -> None:
         """End the lab."""
 
@@ -35,17 +37,25 @@ def node_state(node: Node) -> Json:
     for config in node.guests.configs():
         process = node.guests.running.get(config.vmid)
         guests[str(config.vmid)] = {
-            "kind": config.kind, "owner": config.owner, "sha256": hashlib.sha256(config.text.encode()).hexdigest(),
-            "pid": process.pid if process else None, "start": process.start if process else None,
+            "kind": config.kind,
+            "owner": config.owner,
+            "sha256": hashlib.sha256(config.text.encode()).hexdigest(),
+            "pid": process.pid if process else None,
+            "start": process.start if process else None,
         }
     mode = "local" if pmxcfs.local_mode else "cluster" if pmxcfs.clustered else "standalone"
     return {
-        "boot_id": node.boot_id, "mounted": pmxcfs.mounted, "mode": mode if pmxcfs.mounted else "unmounted",
-        "quorate": pmxcfs.quorate, "standalone": node.standalone,
+        "boot_id": node.boot_id,
+        "mounted": pmxcfs.mounted,
+        "mode": mode if pmxcfs.mounted else "unmounted",
+        "quorate": pmxcfs.quorate,
+        "standalone": node.standalone,
         "version": pmxcfs.database.head.version if pmxcfs.mounted else None,
         "units": {u.name: (u.active, u.unit_file_state) for u in node.units.table.values()},
-        "guests": guests, "corosync_files": node.files.names("/etc/corosync"),
-        "tasks": [t.upid for t in node.tasks.running], "watchdog_clients": node.ha.watchdog_clients,
+        "guests": guests,
+        "corosync_files": node.files.names("/etc/corosync"),
+        "tasks": [t.upid for t in node.tasks.running],
+        "watchdog_clients": node.ha.watchdog_clients,
     }
 
 
@@ -95,6 +105,15 @@ def _stop(lab: Lab, _request: Json) -> None:
 
 
 VERBS: dict[str, Callable[[Lab, Json], Any]] = {
-    "state": _state, "now": _now, "log": _log, "unsimulated": _unsimulated, "advance": _advance, "network": _network,
-    "power_cycle": _power_cycle, "cut": _cut, "freeze": _freeze, "thaw": _freeze, "stop": _stop,
+    "state": _state,
+    "now": _now,
+    "log": _log,
+    "unsimulated": _unsimulated,
+    "advance": _advance,
+    "network": _network,
+    "power_cycle": _power_cycle,
+    "cut": _cut,
+    "freeze": _freeze,
+    "thaw": _freeze,
+    "stop": _stop,
 }

@@ -74,7 +74,7 @@ def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
     option.htmlpath = str(config.stash[HTML])
     option.self_contained_html = True
     option.css = [*option.css, str(STYLE)]
-    option.tbstyle = "short"
+    option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
     option.reportchars = ""
     title = "Change record" if options.mode == "runbook" else "Verification record"
     config.pluginmanager.register(ChangeRecord(run.record, title), "pve_change_record")
@@ -230,8 +230,11 @@ def pytest_runtest_makereport(
     step.outcome = steps.worse(step.outcome, outcome)
     step.message = "\n".join(m for m in (step.message, message) if m)
     step.seconds += report.duration
-    if report.outcome == "failed" and steps.speaks_for_itself(call):
-        report.longrepr = message
+    if report.outcome == "failed":
+        if steps.speaks_for_itself(call):
+            report.longrepr = message
+        else:
+            step.traceback = report.longreprtext
     row: dict[str, Any] = {
         "phase": step.phase,
         "title": step.title,

@@ -26,9 +26,9 @@ from pve_runbook.wire.connection import ConnectOptions
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work.cluster import Cluster, Node
 from pve_runbook.work.continuity import Comparison, Snapshot, compare, snapshot
-from pve_runbook.work.nodefacts import UnknownFact, known
 from pve_runbook.work.obstacles import window_obstacle
 from pve_runbook.work.probes import Group
+from pve_runbook.work.readings import UnknownFact, known
 from pve_runbook.work.refusal import refusal
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Run:
         self.authority: Node | None = None
         self.network: dict[str, dict[str, str]] = {}
         """Node name → file → SHA-256, as at the baseline."""
+        self.clusters: dict[str, str] = {}
+        """Node name → name of the cluster it is or was a member of."""
         self.member_names: tuple[str, ...] = ()
         """The members by corosync.conf, or by themselves once there is none."""
         self.standalone_at_start: frozenset[str] = frozenset()
@@ -145,6 +147,7 @@ class Run:
             conf = known(lambda f=node.facts: f.corosync_conf)  # type: ignore[misc]
             if conf is not None:
                 self.cluster_name = conf.cluster_name
+                self.clusters[node.name] = conf.cluster_name
                 members.update({n.name: None for n in conf.nodes})
             if known(lambda f=node.facts: f.state) is NodeState.STANDALONE:  # type: ignore[misc]
                 standalone.add(node.name)
@@ -205,6 +208,11 @@ class Run:
             why="every guest must keep its process, config, owner and volumes through the whole run",
             do="Stop here. Look at the guest first; backups and the way back are in the record's folder",
         )
+
+    def guests_of(self, hostname: str) -> set[int]:
+        """The guests that a node owned at the baseline."""
+        assert self.baseline is not None
+        return {v for v, g in self.baseline.guests.items() if g.node == hostname}
 
     def settle(self, node: Node) -> None:
         """Give a node a few seconds to be in one state: mode and text differ for a moment when quorum changes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import pytest
@@ -15,7 +15,7 @@ from pve_runbook.wire.channel import WireError
 from pve_runbook.wire.journal import utc_now
 from pve_runbook.work.backup import BackupFailed
 from pve_runbook.work.cluster import ActionFailed, NotAllowed, OutcomeUnknown
-from pve_runbook.work.nodefacts import UnknownFact
+from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.window import WindowFailed
 
 Outcome = Literal["passed", "failed", "unknown", "blocked", "not evaluated"]
@@ -40,7 +40,8 @@ class Step:
     outcome: Outcome = "passed"
     message: str = ""
     seconds: float = 0.0
-    reports: list[pytest.TestReport] = field(default_factory=list)
+    traceback: str = ""
+    """Of an error that does not speak for itself."""
 
     @property
     def title(self) -> str:
@@ -53,6 +54,13 @@ class Step:
     def phase(self) -> int | None:
         """The phase's number; None in checks/."""
         return phase_of(self.item.path)
+
+    @property
+    def deviation(self) -> str:
+        """What the module's docstring says of where its commands differ from the article, and why; or ""."""
+        module = self.item.getparent(pytest.Module)
+        doc = inspect.getdoc(module.obj) if module is not None else None
+        return " ".join((doc or "").partition("Not as in the article: ")[2].partition("\n\n")[0].split())
 
     @property
     def phase_title(self) -> str:
@@ -96,22 +104,22 @@ def judge(call: pytest.CallInfo[None], report: pytest.TestReport, mode: str) -> 
         return "failed", str(error)
     return (
         "failed",
-        f"{type(error).__name__}: {error} (an error of the tool itself; its traceback is shown below)",
+        f"{type(error).__name__}: {error} (an error of the tool itself, with its traceback)",
     )
 
 
 def speaks_for_itself(call: pytest.CallInfo[None]) -> bool:
     """Whether the error's own text is all that the operator needs."""
     error = call.excinfo.value if call.excinfo is not None else None
-    return isinstance(error, (*UNKNOWN, *SPEAKING)) or (
-        isinstance(error, AssertionError) and "\nassert " in f"\n{error}" and not str(error).startswith("assert ")
-    )
+    if isinstance(error, AssertionError):
+        return not str(error).startswith("assert ")
+    return isinstance(error, (*UNKNOWN, *SPEAKING, pytest.fail.Exception))
 
 
 def _gate_words(text: str) -> str:
     """A failed assertion's own sentence, without the expression that pytest shows beneath it."""
     head, found, _ = text.partition("\nassert ")
-    return head if found else text
+    return "\n".join(line.strip() for line in head.splitlines()) if found else text
 
 
 _RANK: dict[Outcome, int] = {"passed": 0, "not evaluated": 1, "blocked": 2, "unknown": 3, "failed": 4}

@@ -69,6 +69,8 @@ def announce(item: pytest.Item, run: Run) -> None:
     step = Step(item, "")
     phase = phase_of(item.path)
     name = f"PHASE {phase}  {step.phase_title}" if phase is not None else step.phase_title
+    if step.deviation:
+        run.note("article", f"{name.partition('  ')[0].capitalize()}: {step.deviation}")
     reporter.ensure_newline()
     reporter.write_line("")
     reporter.write_line(name, bold=True)
@@ -91,7 +93,7 @@ def step_line(step: Step, run: Run) -> None:
     reporter.write(f"  {MARKS[step.outcome]:<8}", **{COLOURS[step.outcome]: True})
     reporter.write_line(f"{node:<8} {step.title}")
     if step.outcome in ("failed", "unknown"):
-        for line in step.message.splitlines():
+        for line in (step.message + "\n" + step.traceback).rstrip().splitlines():
             reporter.write_line(f"           {line}")
 
 

@@ -268,9 +268,7 @@ class Connection:
             ) from error
 
     def _identity_files(self, settings: Mapping[str, Any]) -> list[str]:
-        """--ssh-identity-file first, then ssh_config's IdentityFile lines; of these ssh skips what does not
-        exist.
-        """
+        """--ssh-identity-file first, then ssh_config's; of these, as in ssh, only what exists."""
         asked = self._options.identity_file
         if asked is not None and not os.path.isfile(os.path.expanduser(asked)):
             raise self._config(f"there is no identity file {asked}", "give --ssh-identity-file a private key")
@@ -279,9 +277,7 @@ class Connection:
         return existing if asked is None else [os.path.expanduser(asked), *existing]
 
     def _find_sudo(self) -> None:
-        """Choose sudo's options. `cat` shows whether sudo takes the password, or would leave it to the
-        command.
-        """
+        """Choose sudo's options. `cat` shows if sudo takes the password or leaves it to the command."""
         self._sudo = ()
         if not self._options.sudo:
             return

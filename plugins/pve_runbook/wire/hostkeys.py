@@ -78,7 +78,7 @@ class HostName:
     port: int = 22
     alias: str | None = None
     jumped: bool = False
-    """Whether a jump host or a proxy command stands in front of it: ssh-keyscan cannot reach through one."""
+    """Whether a jump host stands in front of it: ssh-keyscan cannot reach through one."""
 
     @property
     def entry(self) -> str:
@@ -137,8 +137,9 @@ class KnownHosts:
         return first + tuple(algorithm for algorithm in offered if algorithm not in first)
 
     def verify(self, name: HostName, key: HostKey) -> None:
-        """Return if the key is trusted (or was just accepted); raises UnknownHostKey, ChangedHostKey,
-        OSError.
+        """Return if the key is trusted or was just accepted.
+
+        Raises UnknownHostKey, ChangedHostKey, and OSError for a known_hosts file that cannot be used.
         """
         with _append_lock:
             lines = self._lines_for(name)
@@ -192,9 +193,7 @@ class HostKeyCheck:
 def known_hosts_of(
     settings: Mapping[str, Any], name: HostName, *, typed: str, user: str, accept_new: bool
 ) -> KnownHosts:
-    """The files that ssh_config's `settings` name for the host `typed` on the command line, or OpenSSH's
-    defaults.
-    """
+    """The files that ssh_config's `settings` name for the host `typed` by the operator, or the defaults."""
     home = os.path.expanduser("~")
     tokens = {"%%": "%", "%d": home, "%h": name.host, "%n": typed, "%k": name.alias or typed}
     tokens |= {"%p": str(name.port), "%r": user, "%u": getpass.getuser()}
@@ -308,9 +307,7 @@ def _at_the_console(key: HostKey) -> str:
 
 
 def _command_to_add(name: HostName, key: HostKey, user_files: Sequence[Path]) -> str:
-    """The line to type. ssh-keyscan neither passes a jump host nor knows an alias: there the key itself is
-    added.
-    """
+    """The line to type: ssh-keyscan, or the key itself where that cannot work (jump host, alias)."""
     file = _typed(user_files[0]) if user_files else "~/.ssh/known_hosts"
     if not name.jumped and name.alias is None:
         return f"ssh-keyscan -p {name.port} -t {key.kind} {shlex.quote(name.host)} >> {file}"

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pve_runbook.facts.output import ParseError
 from pve_runbook.work import actions, probes
 from pve_runbook.work.cluster import Node
-from pve_runbook.work.nodefacts import NodeFacts, UnknownFact, known
+from pve_runbook.work.nodefacts import NodeFacts
+from pve_runbook.work.readings import UnknownFact, known
 
 FIRST_ID = 9000
 _VOLUME_OF = re.compile(r"(?:vm|base|subvol)-(\d+)-|(?:^|/)(\d+)/")

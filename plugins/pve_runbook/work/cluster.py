@@ -20,8 +20,9 @@ from pve_runbook.wire.targets import Target
 from pve_runbook.work import probes
 from pve_runbook.work.actions import Action
 from pve_runbook.work.followup import Question, second_round
-from pve_runbook.work.nodefacts import Missing, NodeFacts, UnknownFact
+from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probes import Group, Probe, ProbeFamily
+from pve_runbook.work.readings import Missing, UnknownFact
 
 T = TypeVar("T")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pve_runbook.work.nodefacts import GuestTruth, NodeFacts, UnknownFact
+from pve_runbook.work.nodefacts import GuestTruth, NodeFacts
+from pve_runbook.work.readings import UnknownFact
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 
 from pve_runbook.facts.output import Output
 from pve_runbook.work import probes
-from pve_runbook.work.nodefacts import NodeFacts, known, subject_of_pids
+from pve_runbook.work.nodefacts import NodeFacts, subject_of_pids
 from pve_runbook.work.probes import Probe, ProbeFamily
+from pve_runbook.work.readings import known
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

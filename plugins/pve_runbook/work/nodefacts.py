@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from pve_runbook.facts import state
 from pve_runbook.facts.api import ClusterStatus
@@ -22,29 +21,14 @@ from pve_runbook.facts.storage import FreeSpace, Storage, volume_exists
 from pve_runbook.facts.tasks import Task
 from pve_runbook.facts.units import Job, Unit
 from pve_runbook.work import probes
-from pve_runbook.work.probes import Group, Probe, ProbeFamily
+from pve_runbook.work.readings import Readings, UnknownFact, known
 
 T = TypeVar("T")
 
 
+STANDS_STILL = ("paused", "io-error", "internal-error", "guest-panicked", "suspended", "prelaunch")
+SERVICES = ("pve-cluster.service", "pvedaemon.service", "pveproxy.service", "pvestatd.service")
 CANARY_PREFIX = "pve-runbook-canary-"
-
-
-class UnknownFact(Exception):
-    """A gate asked for a fact that the node did not give: the gate is unknown, and unknown blocks."""
-
-    def __init__(self, node: str, question: str, why: str) -> None:
-        super().__init__(f"{node}: {question}: {why}")
-        self.node = node
-        self.question = question
-        self.why = why
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """In place of a value: the node did not say, or not in words we know."""
-
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +49,9 @@ class GuestTruth:
     volumes_found: int
 
 
-@dataclass
-class NodeFacts:
-    """What the probes of one node said. ``readings`` maps a probe's name (``family:subject`` for a family)
-    to its parsed value or :class:`Missing`."""
-
-    node: str
-    readings: dict[str, object]
-    taken: float = field(default_factory=time.time)
-    """Seconds since the epoch on the control host, when the first round trip was answered."""
-
-    load: Callable[[Group], None] | None = None
-    """Reads a further group of probes on all nodes, when a fact of it is asked for."""
-
-    def get(self, probe: Probe[T]) -> T:
-        """The value of ``probe``. Raises UnknownFact when the node did not give it."""
-        if probe.name not in self.readings and probe.group is not Group.CORE and self.load is not None:
-            self.load(probe.group)
-        return cast(T, self._get(probe.name, " ".join(probe.argv)))
-
-    def family(self, family: ProbeFamily[T], subject: str) -> T:
-        """The value of ``family`` for ``subject``. Raises UnknownFact."""
-        return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.argv(subject))))
-
-    def _get(self, key: str, question: str) -> object:
-        value = self.readings.get(key, Missing("it was not asked"))
-        if isinstance(value, Missing):
-            raise UnknownFact(self.node, question if len(question) < 90 else key, value.why)
-        return value
+class NodeFacts(Readings):
+    """What the probes of one node said, in Proxmox's terms. Every property raises UnknownFact when what it is
+    made of is unknown."""
 
     # --- identity and services
 
@@ -107,8 +66,8 @@ class NodeFacts:
         return self.get(probes.UID) == 0
 
     @property
-    def version(self) -> Version:
-        """Which Proxmox VE this is."""
+    def version(self) -> Version | None:
+        """Which Proxmox VE this is; None when it is none."""
         return self.get(probes.VERSION)
 
     @property
@@ -174,6 +133,17 @@ class NodeFacts:
             )
         timer = self.units["pvesr.timer"]
         return (timer.exists and not timer.is_stopped) or "vzdump" in self.cron_files
+
+    @property
+    def ha_units_on(self) -> tuple[str, ...]:
+        """HA's units that run, or will at the next boot."""
+        units = (self.units[u] for u in ("pve-ha-lrm.service", "pve-ha-crm.service"))
+        return tuple(u.name for u in units if u.is_active or u.is_enabled)
+
+    @property
+    def dead_services(self) -> tuple[str, ...]:
+        """Proxmox's own services that do not run, and without which nobody can manage the node."""
+        return tuple(name for name in SERVICES if not self.units[name].is_active)
 
     # --- pmxcfs and quorum
 
@@ -302,6 +272,21 @@ class NodeFacts:
     def running(self) -> dict[int, int]:
         """VMID → pid of every guest process on this node."""
         return {vmid: p.pid for vmid, p in self.get(probes.GUEST_PROCESSES).items()}
+
+    @property
+    def locked(self) -> dict[int, str]:
+        """VMID → lock, for guests whose config carries one."""
+        return {v: g.lock for v, g in self.guests.items() if g.lock}
+
+    @property
+    def strays(self) -> tuple[int, ...]:
+        """Guests that run here, and whose config is not here."""
+        return tuple(sorted(v for v in self.running if v not in self.guests))
+
+    @property
+    def standing_still(self) -> dict[int, str]:
+        """VMID → status, for guests that are listed but do not serve (qemu-server, QMP run states)."""
+        return {v: g.status for v, g in self.listed.items() if g.status in STANDS_STILL}
 
     @property
     def arriving(self) -> tuple[int, ...]:
@@ -452,14 +437,6 @@ class NodeFacts:
     def earlier_runs(self) -> tuple[str, ...]:
         """Run ids of earlier runs whose folder is still on the node."""
         return self.get(probes.RUNS) or ()
-
-
-def known(ask: Callable[[], T]) -> T | None:
-    """The answer, or None where it is unknown: for evidence that is weighed, never for a gate."""
-    try:
-        return ask()
-    except (UnknownFact, ParseError):
-        return None
 
 
 def subject_of_pids(pids: Iterable[int]) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pve_runbook.facts.state import NodeState
 from pve_runbook.work.cluster import Node
 from pve_runbook.work.refusal import refusal
-
-AGAIN = "Run the same command line again: it goes on from what it finds"
+from pve_runbook.work.refusals import AGAIN, doubled_start
 
 
 def window_obstacle(leaver: Node, nodes: Sequence[Node], authority: Node | None, network: Mapping[str, str]) -> str:
@@ -96,11 +95,5 @@ def _moving(node: Node) -> str:
             do="Wait until it is done, then run the same command line again",
         )
     if facts.waiting_guests_on_shared_storage:
-        return refusal(
-            node.name,
-            seen=f"guests {', '.join(map(str, facts.waiting_guests_on_shared_storage))} wait for quorum to start, "
-            "on shared storage",
-            why="the window grants quorum, and they might run elsewhere already",
-            do="Set `onboot 0` for them once there is quorum",
-        )
+        return doubled_start(facts)
     return ""

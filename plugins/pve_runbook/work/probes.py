@@ -29,6 +29,7 @@ from pve_runbook.facts import (
     web,
     window,
 )
+from pve_runbook.facts.answers import NOT_INSTALLED
 from pve_runbook.facts.output import Output
 
 T = TypeVar("T")
@@ -118,9 +119,14 @@ def _without_secrets(output: Output) -> str:
     return _SECRET_LINE.sub(r"\1(left out)", output.stdout)
 
 
+def _version_if_any(output: Output) -> identity.Version | None:
+    """The version, None where there is no pveversion: that is an answer, not a fact that is missing."""
+    return None if output.exit_status == NOT_INSTALLED else identity.parse_pveversion(output)
+
+
 HOSTNAME = _probe("hostname", ["hostname"], identity.parse_hostname, "which node answers at this address")
 UID = _probe("uid", ["id", "-u"], identity.parse_uid, "whether the login is root")
-VERSION = _probe("version", ["pveversion"], identity.parse_pveversion, "which Proxmox VE this is")
+VERSION = _probe("version", ["pveversion"], _version_if_any, "which Proxmox VE this is")
 BOOT_ID = _probe(
     "boot_id",
     ["cat", "/proc/sys/kernel/random/boot_id"],

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pve_runbook.facts.window import WindowStatus
 from pve_runbook.work import actions, probes
 from pve_runbook.work.cluster import Cluster, Node
-from pve_runbook.work.nodefacts import UnknownFact
 from pve_runbook.work.probes import BACKUP_ROOT
+from pve_runbook.work.readings import UnknownFact
 
 BOUND = 180
 """Seconds within which a window ends; tried on PVE 8.3: 6 to 7 s."""

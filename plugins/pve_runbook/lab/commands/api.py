@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pve_runbook.lab.commands.base import Call, Result, Table
@@ -24,9 +25,13 @@ def pvesh(call: Call) -> Result:
     if call.argv[:1] != ["get"] or len(call.argv) < 2:
         return Result("", "ERROR: only 'pvesh get' is simulated\n", 255, 0.7, True)
     node, path = call.node, call.argv[1].rstrip("/")
-    readers = {
-        "/cluster/status": cluster_status, "/cluster/resources": cluster_resources, "/nodes": nodes,
-        "/cluster/nextid": next_id, "/version": version, f"/nodes/{node.name}/tasks": tasks,
+    readers: dict[str, Callable[[Node], Any]] = {
+        "/cluster/status": cluster_status,
+        "/cluster/resources": cluster_resources,
+        "/nodes": nodes,
+        "/cluster/nextid": next_id,
+        "/version": version,
+        f"/nodes/{node.name}/tasks": tasks,
     }
     if path not in readers:
         return Result("", f"No '{call.argv[0]}' handler defined for '{path}'\n", 1, 0.7)
@@ -39,8 +44,8 @@ def pvesh(call: Call) -> Result:
 
 def pvesr(call: Call) -> Result:
     """pvesr status."""
-    head = "JobID      Enabled    Target                           LastSync             NextSync   Duration  FailCount State\n"
-    return refused(call.node) or Result(head, seconds=0.7)
+    head = "JobID      Enabled    Target                           LastSync             NextSync   Duration  FailCount"
+    return refused(call.node) or Result(f"{head} State\n", seconds=0.7)
 
 
 def _has_members(node: Node) -> bool:
@@ -58,14 +63,26 @@ def _online(node: Node) -> set[str]:
 def cluster_status(node: Node) -> list[Json]:
     """GET /cluster/status: without a node list in .members there is no entry of type cluster."""
     conf = node.pmxcfs.conf()
-    own: Json = {"id": f"node/{node.name}", "ip": node.address, "level": "", "local": 1, "name": node.name, "online": 1, "type": "node"}
+    own: Json = {
+        "id": f"node/{node.name}",
+        "ip": node.address,
+        "level": "",
+        "local": 1,
+        "name": node.name,
+        "online": 1,
+        "type": "node",
+    }
     if conf is None or not _has_members(node):
         return [{**own, "nodeid": 0}]
     online = _online(node)
     rows: list[Json] = [
         {
-            "id": "cluster", "name": conf.cluster_name, "nodes": len(conf.members), "quorate": int(node.pmxcfs.quorate),
-            "type": "cluster", "version": conf.config_version,
+            "id": "cluster",
+            "name": conf.cluster_name,
+            "nodes": len(conf.members),
+            "quorate": int(node.pmxcfs.quorate),
+            "type": "cluster",
+            "version": conf.config_version,
         }
     ]
     for member in sorted(conf.members, key=lambda m: m.name != node.name):
@@ -73,8 +90,13 @@ def cluster_status(node: Node) -> list[Json]:
             rows.append({**own, "nodeid": member.nodeid})
         else:
             row: Json = {
-                "id": f"node/{member.name}", "level": "", "local": 0, "name": member.name, "nodeid": member.nodeid,
-                "online": int(member.name in online), "type": "node",
+                "id": f"node/{member.name}",
+                "level": "",
+                "local": 0,
+                "name": member.name,
+                "nodeid": member.nodeid,
+                "online": int(member.name in online),
+                "type": "node",
             }
             if member.name in node.pmxcfs.peers_seen:
                 row["ip"] = member.ring0_addr
@@ -91,17 +113,33 @@ def _known(node: Node, owner: str) -> bool:
 
 
 def _guest(node: Node, config: GuestConfig) -> Json:
-    row: Json = {"id": f"{config.kind}/{config.vmid}", "node": config.owner, "status": "unknown", "type": config.kind, "vmid": config.vmid}
+    row: Json = {
+        "id": f"{config.kind}/{config.vmid}",
+        "node": config.owner,
+        "status": "unknown",
+        "type": config.kind,
+        "vmid": config.vmid,
+    }
     if not _known(node, config.owner):
         return row
     owner = node.cluster.nodes[config.owner]
     process = owner.guests.running.get(config.vmid)
     up = int(owner.processes.uptime - process.start / 100) if process is not None else 0
     row.update(
-        cpu=0.0029 if process else 0, disk=0, diskread=512 if process else 0, diskwrite=0, maxcpu=2,
-        maxdisk=config.boot_disk_bytes, maxmem=config.memory * 1024**2, mem=config.memory * 900000 if process else 0,
-        name=config.name, netin=70 if process else 0, netout=0, status="running" if process else "stopped",
-        template=int(config.values.get("template", "0")), uptime=up,
+        cpu=0.0029 if process else 0,
+        disk=0,
+        diskread=512 if process else 0,
+        diskwrite=0,
+        maxcpu=2,
+        maxdisk=config.boot_disk_bytes,
+        maxmem=config.memory * 1024**2,
+        mem=config.memory * 900000 if process else 0,
+        name=config.name,
+        netin=70 if process else 0,
+        netout=0,
+        status="running" if process else "stopped",
+        template=int(config.values.get("template", "0")),
+        uptime=up,
     )
     if config.lock:
         row["lock"] = config.lock
@@ -131,14 +169,22 @@ def cluster_resources(node: Node) -> list[Json]:
         for storage in node.storages.all():
             known = _known(node, name)
             row = {
-                "content": storage.settings.get("content", ""), "id": f"storage/{name}/{storage.ident}", "node": name,
-                "plugintype": storage.kind, "shared": int(storage.shared), "status": "unknown",
-                "storage": storage.ident, "type": "storage",
+                "content": storage.settings.get("content", ""),
+                "id": f"storage/{name}/{storage.ident}",
+                "node": name,
+                "plugintype": storage.kind,
+                "shared": int(storage.shared),
+                "status": "unknown",
+                "storage": storage.ident,
+                "type": "storage",
             }
             if known and node.cluster.nodes[name].storages.active(storage):
                 row.update(disk=26154606592, maxdisk=270553174016, status="available")
             rows.append(row)
-    rows += [{"id": f"sdn/{n}/localnetwork", "node": n, "sdn": "localnetwork", "status": "ok", "type": "sdn"} for n in _names(node)]
+    rows += [
+        {"id": f"sdn/{n}/localnetwork", "node": n, "sdn": "localnetwork", "status": "ok", "type": "sdn"}
+        for n in _names(node)
+    ]
     return rows
 
 
@@ -148,8 +194,11 @@ def nodes(node: Node) -> list[Json]:
     for name in _names(node):
         digest = hashlib.sha256(name.encode()).hexdigest().upper()
         row: Json = {
-            "id": f"node/{name}", "node": name, "ssl_fingerprint": ":".join(digest[i : i + 2] for i in range(0, 64, 2)),
-            "status": "online" if name in _online(node) else "offline", "type": "node",
+            "id": f"node/{name}",
+            "node": name,
+            "ssl_fingerprint": ":".join(digest[i : i + 2] for i in range(0, 64, 2)),
+            "status": "online" if name in _online(node) else "offline",
+            "type": "node",
         }
         if name == node.name and not _known(node, name):
             row["status"] = "unknown"
@@ -169,7 +218,11 @@ def next_id(node: Node) -> int:
 
 def version(node: Node) -> Json:
     """GET /version."""
-    return {"release": ".".join(node.version.manager.split(".")[:2]), "repoid": node.version.repoid, "version": node.version.manager}
+    return {
+        "release": ".".join(node.version.manager.split(".")[:2]),
+        "repoid": node.version.repoid,
+        "version": node.version.manager,
+    }
 
 
 def tasks(node: Node) -> list[Json]:
@@ -177,8 +230,13 @@ def tasks(node: Node) -> list[Json]:
     rows = []
     for task in node.tasks.tasks:
         row: Json = {
-            "id": task.ident, "node": node.name, "pid": int(task.upid.split(":")[2], 16),
-            "pstart": int(task.upid.split(":")[3], 16), "starttime": task.started, "type": task.kind, "upid": task.upid,
+            "id": task.ident,
+            "node": node.name,
+            "pid": int(task.upid.split(":")[2], 16),
+            "pstart": int(task.upid.split(":")[3], 16),
+            "starttime": task.started,
+            "type": task.kind,
+            "upid": task.upid,
             "user": "root@pam",
         }
         if not task.pid:

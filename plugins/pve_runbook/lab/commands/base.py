@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,13 +16,16 @@ _SCRATCH = ("/run", "/tmp", "/dev", "/var/lib/pve-runbook", "/root")
 class Session(Protocol):
     """What a command may ask of the channel it runs in."""
 
-    async def stdin(self) -> bytes:
+    def stdin(self) -> bytes:
         """All that the client sends on standard input."""
-    async def run(self, argv: list[str], stdin: str | None) -> Result:
+
+    def run(self, argv: list[str], stdin: str | None) -> Result:
         """Run another command in this channel and wait for it."""
-    async def sleep(self, seconds: float) -> None:
+
+    def sleep(self, seconds: float) -> None:
         """Let model time pass."""
-    async def detach(self, unit: str, argv: list[str], *, collect: bool, wait: bool, oneshot: bool) -> int:
+
+    def detach(self, unit: str, argv: list[str], *, collect: bool, wait: bool, oneshot: bool) -> int:
         """Run a command as a transient unit; its exit status when waited for, else 0."""
 
 
@@ -52,12 +55,12 @@ class Call:
         """A path argument made absolute."""
         return name if name.startswith("/") else f"{self.cwd.rstrip('/')}/{name}"
 
-    async def input(self) -> bytes:
+    def input(self) -> bytes:
         """Standard input: the pipe's, else the client's."""
-        return self.piped.encode() if self.piped is not None else await self.session.stdin()
+        return self.piped.encode() if self.piped is not None else self.session.stdin()
 
 
-Handler = Callable[[Call], "Result | Awaitable[Result]"]
+Handler = Callable[[Call], Result]
 Table = dict[str, Handler]
 
 
@@ -71,7 +74,9 @@ def changes_node(path: str) -> bool:
     return not any(path == prefix or path.startswith(prefix + "/") for prefix in _SCRATCH)
 
 
-def options(argv: list[str], with_value: str = "", long_with_value: tuple[str, ...] = ()) -> tuple[dict[str, str], list[str]]:
+def options(
+    argv: list[str], with_value: str = "", long_with_value: tuple[str, ...] = ()
+) -> tuple[dict[str, str], list[str]]:
     """Split argv in options (short ones by letter, long ones by name) and operands.
 
     `with_value` are short options that take a value, `long_with_value` long ones.

@@ -168,7 +168,7 @@ def _make(files: NodeFiles, path: str, mode: int, *, parents: bool) -> None:
     files.mkdir(path, mode)
 
 
-async def install(call: Call) -> Result:
+def install(call: Call) -> Result:
     """install -d [-m MODE] DIRECTORY... | install [-m MODE] SOURCE TARGET."""
     given, names = options(call.argv, "mog", ("mode", "owner", "group"))
     mode = int(given.get("m", given.get("mode", "755")), 8)
@@ -188,7 +188,7 @@ async def install(call: Call) -> Result:
     if files.is_directory(place):
         place = f"{place}/{posixpath.basename(source)}"
     try:
-        data = await call.input() if source in ("/dev/stdin", "-") else files.read(call.path(source))
+        data = call.input() if source in ("/dev/stdin", "-") else files.read(call.path(source))
     except OSError as error:
         return Result("", f"install: cannot stat '{source}': {error.strerror}\n", 1, 0.01, mutating)
     try:
@@ -198,10 +198,10 @@ async def install(call: Call) -> Result:
     return Result(seconds=0.01, mutating=mutating)
 
 
-async def tee(call: Call) -> Result:
+def tee(call: Call) -> Result:
     """tee [-a] FILE..."""
     given, names = options(call.argv)
-    data = await call.input()
+    data = call.input()
     files = call.node.files
     errors = ""
     for name in names:
@@ -227,7 +227,13 @@ def ln(call: Call) -> Result:
             files.remove(path)
         files.symlink(target, path)
     except OSError as error:
-        return Result("", f"ln: failed to create symbolic link '{link}': {error.strerror}\n", 1, 0.005, _counts(call, [link]))
+        return Result(
+            "",
+            f"ln: failed to create symbolic link '{link}': {error.strerror}\n",
+            1,
+            0.005,
+            _counts(call, [link]),
+        )
     return Result(mutating=_counts(call, [link]))
 
 
@@ -310,6 +316,15 @@ def _unpack(call: Call, given: dict[str, str], archive: str, base: str) -> Resul
 
 
 TABLE: Table = {
-    "rm": rm, "rmdir": rmdir, "cp": cp, "mv": mv, "touch": touch, "mkdir": mkdir, "install": install, "tee": tee,
-    "ln": ln, "chmod": chmod, "tar": tar,
+    "rm": rm,
+    "rmdir": rmdir,
+    "cp": cp,
+    "mv": mv,
+    "touch": touch,
+    "mkdir": mkdir,
+    "install": install,
+    "tee": tee,
+    "ln": ln,
+    "chmod": chmod,
+    "tar": tar,
 }

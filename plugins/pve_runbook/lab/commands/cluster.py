@@ -1,4 +1,4 @@
-"""pvecm, pmxcfs, corosync-quorumtool, corosync-cfgtool, corosync-cmapctl, pveversion, ha-manager (recorded on PVE 8.3)."""
+"""pvecm, corosync-*, pmxcfs, pveversion, ha-manager (formats recorded on PVE 8.3)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def _quorum(node: Node, runtime: Runtime, *, addresses: bool, hexadecimal: bool)
         "Quorum information\n------------------\n"
         f"Date:             {stamp(node.clock.wall)}\nQuorum provider:  corosync_votequorum\n"
         f"Nodes:            {len(runtime.members)}\nNode ID:          {ident}\n"
-        f"Ring ID:          {runtime.ring[0]:x}.{runtime.ring[1]:x}\nQuorate:          {'Yes' if runtime.quorate else 'No'}\n\n"
+        f"Ring ID:          {runtime.ring[0]:x}.{runtime.ring[1]:x}\n"
+        f"Quorate:          {'Yes' if runtime.quorate else 'No'}\n\n"
         "Votequorum information\n----------------------\n"
         f"Expected votes:   {runtime.expected_votes}\nHighest expected: {runtime.expected_votes}\n"
         f"Total votes:      {runtime.total_votes}\nQuorum:           {runtime.quorum} {blocked}\n"
@@ -154,18 +155,37 @@ def _map(runtime: Runtime) -> list[tuple[str, str, str]]:
     for index, member in enumerate(members):
         key = f"nodelist.node.{index}"
         values += [
-            (f"{key}.name", "str", member.name), (f"{key}.nodeid", "u32", str(member.nodeid)),
-            (f"{key}.quorum_votes", "u32", str(member.votes)), (f"{key}.ring0_addr", "str", member.ring0_addr),
+            (f"{key}.name", "str", member.name),
+            (f"{key}.nodeid", "u32", str(member.nodeid)),
+            (f"{key}.quorum_votes", "u32", str(member.votes)),
+            (f"{key}.ring0_addr", "str", member.ring0_addr),
         ]
     token = 3000 + max(len(members) - 2, 0) * 650
     totem = {
-        "block_unlisted_ips": 1, "cancel_token_hold_on_retransmit": 0, "consensus": token * 12 // 10, "downcheck": 1000,
-        "fail_recv_const": 2500, "heartbeat_failures_allowed": 0, "hold": token * 75 // 400,
-        "interface.0.knet_ping_interval": token // 4, "interface.0.knet_ping_timeout": token // 2, "join": 50,
-        "knet_compression_threshold": 0, "knet_mtu": 0, "knet_pmtud_interval": 30, "max_messages": 17,
-        "max_network_delay": 50, "merge": 200, "miss_count_const": 5, "send_join": 0, "seqno_unchanged_const": 30,
-        "token": token, "token_retransmit": token * 10 // 42, "token_retransmits_before_loss_const": 4,
-        "token_warning": 75, "window_size": 50,
+        "block_unlisted_ips": 1,
+        "cancel_token_hold_on_retransmit": 0,
+        "consensus": token * 12 // 10,
+        "downcheck": 1000,
+        "fail_recv_const": 2500,
+        "heartbeat_failures_allowed": 0,
+        "hold": token * 75 // 400,
+        "interface.0.knet_ping_interval": token // 4,
+        "interface.0.knet_ping_timeout": token // 2,
+        "join": 50,
+        "knet_compression_threshold": 0,
+        "knet_mtu": 0,
+        "knet_pmtud_interval": 30,
+        "max_messages": 17,
+        "max_network_delay": 50,
+        "merge": 200,
+        "miss_count_const": 5,
+        "send_join": 0,
+        "seqno_unchanged_const": 30,
+        "token": token,
+        "token_retransmit": token * 10 // 42,
+        "token_retransmits_before_loss_const": 4,
+        "token_warning": 75,
+        "window_size": 50,
     }
     values += [(f"runtime.config.totem.{k}", "u32", str(v)) for k, v in totem.items()]
     values.append(("runtime.config.totem.knet_compression_level", "i32", "0"))
@@ -179,14 +199,27 @@ def _statistics(node: Node, runtime: Runtime) -> list[tuple[str, str, str]]:
         link = runtime.links[member.nodeid]
         key = f"stats.knet.node{member.nodeid}.link0"
         numbers: dict[str, tuple[str, int]] = {
-            "connected": ("u8", int(link.connected)), "down_count": ("u32", link.down_count), "enabled": ("u8", 1),
-            "latency_ave": ("u32", 154), "latency_max": ("u32", 293), "latency_min": ("u32", 147),
-            "latency_samples": ("u32", 47), "mtu": ("u32", 65535 if member.nodeid == runtime.nodeid else 1397),
-            "up_count": ("u32", link.up_count), "rx_total_packets": ("u64", 496), "rx_total_retries": ("u64", 1),
-            "tx_total_errors": ("u64", 0), "tx_total_packets": ("u64", 5151),
+            "connected": ("u8", int(link.connected)),
+            "down_count": ("u32", link.down_count),
+            "enabled": ("u8", 1),
+            "latency_ave": ("u32", 154),
+            "latency_max": ("u32", 293),
+            "latency_min": ("u32", 147),
+            "latency_samples": ("u32", 47),
+            "mtu": ("u32", 65535 if member.nodeid == runtime.nodeid else 1397),
+            "up_count": ("u32", link.up_count),
+            "rx_total_packets": ("u64", 496),
+            "rx_total_retries": ("u64", 1),
+            "tx_total_errors": ("u64", 0),
+            "tx_total_packets": ("u64", 5151),
         }
         values += [(f"{key}.{name}", kind, str(number)) for name, (kind, number) in numbers.items()]
-    for name, number in (("commit_entered", 4), ("consensus_timeouts", 1), ("gather_entered", 5), ("mcast_retx", 0)):
+    for name, number in (
+        ("commit_entered", 4),
+        ("consensus_timeouts", 1),
+        ("gather_entered", 5),
+        ("mcast_retx", 0),
+    ):
         values.append((f"stats.srp.{name}", "u64", str(number)))
     values.append(("stats.srp.firewall_enabled_or_nic_failure", "u8", "0"))
     values.append(("stats.srp.continuous_gather", "u32", "0"))
@@ -273,7 +306,9 @@ def _ha_status(node: Node) -> str:
     text += f"master {master} ({state}, {stamp(moment)})\n"
     if fencing:
         armed = "fencing armed (CRM watchdog active)" if fresh else "fencing standby (CRM watchdog standby)"
-        text += f"fencing disarmed, resource mode: {ha.disarmed} (CRM watchdog released)\n" if ha.disarmed else armed + "\n"
+        text += (
+            f"fencing disarmed, resource mode: {ha.disarmed} (CRM watchdog released)\n" if ha.disarmed else armed + "\n"
+        )
     for name in sorted(status.get("node_status", {})):
         text += _lrm_line(node, name)
     for sid, service in sorted(status.get("service_status", {}).items()):
@@ -302,6 +337,11 @@ def _lrm_line(node: Node, name: str) -> str:
 
 
 TABLE: Table = {
-    "pvecm": pvecm, "pmxcfs": pmxcfs, "corosync-quorumtool": quorumtool, "corosync-cfgtool": cfgtool,
-    "corosync-cmapctl": cmapctl, "pveversion": pveversion, "ha-manager": ha_manager,
+    "pvecm": pvecm,
+    "pmxcfs": pmxcfs,
+    "corosync-quorumtool": quorumtool,
+    "corosync-cfgtool": cfgtool,
+    "corosync-cmapctl": cmapctl,
+    "pveversion": pveversion,
+    "ha-manager": ha_manager,
 }

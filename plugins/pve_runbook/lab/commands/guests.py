@@ -96,14 +96,25 @@ def _create(call: Call, vmid: int, given: dict[str, str]) -> Result:
         return Result("", text, 255, 0.6, True)
     ident = uuid.uuid5(uuid.NAMESPACE_DNS, f"{node.name} {vmid} {node.clock.now}")
     lines = [f"{key}: {value}" for key, value in given.items() if key != "description"]
-    lines += [f"meta: creation-qemu=9.0.2,ctime={int(node.clock.wall)}", "numa: 0", f"smbios1: uuid={ident}", "boot: "]
+    lines += [
+        f"meta: creation-qemu=9.0.2,ctime={int(node.clock.wall)}",
+        "numa: 0",
+        f"smbios1: uuid={ident}",
+        "boot: ",
+    ]
     head = "".join(f"#{line}\n" for line in given.get("description", "").splitlines())
     text = head + "\n".join(sorted([*lines, f"vmgenid: {uuid.uuid5(ident, 'generation')}"])) + "\n"
     try:
         node.pmxcfs.write(f"nodes/{node.name}/qemu-server/{vmid}.conf", text.encode())
     except OSError as error:
         path = f"/etc/pve/nodes/{node.name}/qemu-server/{vmid}.conf"
-        return Result("", f"unable to create VM {vmid} - unable to open file '{path}.tmp.1' - {error.strerror}\n", 255, 0.6, True)
+        return Result(
+            "",
+            f"unable to create VM {vmid} - unable to open file '{path}.tmp.1' - {error.strerror}\n",
+            255,
+            0.6,
+            True,
+        )
     node.tasks.record("qmcreate", str(vmid))
     return Result(seconds=0.6, mutating=True)
 

@@ -19,16 +19,32 @@ def _interfaces(node: Node) -> list[Interface]:
     for vmid, process in sorted(node.guests.running.items()):
         tap = process.comm == "kvm"
         mac = f"d6:56:bd:ba:{vmid // 256:02x}:{vmid % 256:02x}"
-        found.append(Interface(index, f"tap{vmid}i0" if tap else f"veth{vmid}i0", mac, kind="tun" if tap else "veth", master="vmbr0"))
+        found.append(
+            Interface(
+                index,
+                f"tap{vmid}i0" if tap else f"veth{vmid}i0",
+                mac,
+                kind="tun" if tap else "veth",
+                master="vmbr0",
+            )
+        )
         index += 1
     return found
 
 
 def _loopback() -> Json:
     return {
-        "ifindex": 1, "ifname": "lo", "flags": ["LOOPBACK", "UP", "LOWER_UP"], "mtu": 65536, "qdisc": "noqueue",
-        "operstate": "UNKNOWN", "group": "default", "txqlen": 1000, "link_type": "loopback",
-        "address": "00:00:00:00:00:00", "broadcast": "00:00:00:00:00:00",
+        "ifindex": 1,
+        "ifname": "lo",
+        "flags": ["LOOPBACK", "UP", "LOWER_UP"],
+        "mtu": 65536,
+        "qdisc": "noqueue",
+        "operstate": "UNKNOWN",
+        "group": "default",
+        "txqlen": 1000,
+        "link_type": "loopback",
+        "address": "00:00:00:00:00:00",
+        "broadcast": "00:00:00:00:00:00",
     }
 
 
@@ -36,13 +52,21 @@ def _base(interface: Interface) -> Json:
     tap = interface.kind == "tun"
     flags = ["BROADCAST", "MULTICAST", *(["PROMISC"] if tap else []), "UP", "LOWER_UP"]
     data: Json = {
-        "ifindex": interface.index, **({"link": interface.link} if interface.link else {}), "ifname": interface.name,
-        "flags": flags, "mtu": interface.mtu, "qdisc": "pfifo_fast" if tap else "noqueue",
+        "ifindex": interface.index,
+        **({"link": interface.link} if interface.link else {}),
+        "ifname": interface.name,
+        "flags": flags,
+        "mtu": interface.mtu,
+        "qdisc": "pfifo_fast" if tap else "noqueue",
     }
     if interface.master:
         data["master"] = interface.master
     data.update(
-        operstate="UNKNOWN" if tap else "UP", group="default", txqlen=1000, link_type="ether", address=interface.mac,
+        operstate="UNKNOWN" if tap else "UP",
+        group="default",
+        txqlen=1000,
+        link_type="ether",
+        address=interface.mac,
         broadcast="ff:ff:ff:ff:ff:ff",
     )
     return data
@@ -50,14 +74,22 @@ def _base(interface: Interface) -> Json:
 
 def _address(family: str, local: str, prefix: int, scope: str, label: str = "") -> Json:
     return {
-        "family": family, "local": local, "prefixlen": prefix, "scope": scope, **({"label": label} if label else {}),
-        "valid_life_time": 4294967295, "preferred_life_time": 4294967295,
+        "family": family,
+        "local": local,
+        "prefixlen": prefix,
+        "scope": scope,
+        **({"label": label} if label else {}),
+        "valid_life_time": 4294967295,
+        "preferred_life_time": 4294967295,
     }
 
 
 def _addresses(node: Node) -> list[Json]:
     loopback = _loopback()
-    loopback["addr_info"] = [_address("inet", "127.0.0.1", 8, "host", "lo"), _address("inet6", "::1", 128, "host")]
+    loopback["addr_info"] = [
+        _address("inet", "127.0.0.1", 8, "host", "lo"),
+        _address("inet6", "::1", 128, "host"),
+    ]
     rows = [loopback]
     for interface in _interfaces(node):
         row = _base(interface)
@@ -78,17 +110,34 @@ def _links(node: Node) -> list[Json]:
             if interface.kind:
                 info["info_kind"] = interface.kind
             if interface.kind == "bridge":
-                info["info_data"] = {"forward_delay": 0, "stp_state": 0, "vlan_filtering": 0, "bridge_id": f"8000.{interface.mac}"}
+                info["info_data"] = {
+                    "forward_delay": 0,
+                    "stp_state": 0,
+                    "vlan_filtering": 0,
+                    "bridge_id": f"8000.{interface.mac}",
+                }
             if interface.kind == "vlan":
                 info["info_data"] = {"protocol": "802.1Q", "id": interface.vlan, "flags": ["REORDER_HDR"]}
             if interface.kind == "tun":
-                info["info_data"] = {"type": "tap", "pi": False, "vnet_hdr": True, "multi_queue": False, "persist": False}
+                info["info_data"] = {
+                    "type": "tap",
+                    "pi": False,
+                    "vnet_hdr": True,
+                    "multi_queue": False,
+                    "persist": False,
+                }
             if interface.master:
                 info["info_slave_kind"] = "bridge"
                 info["info_slave_data"] = {"state": "forwarding", "priority": 32, "cost": 2}
             if info:
                 row["linkinfo"] = info
-        row.update(inet6_addr_gen_mode="eui64", num_tx_queues=1, num_rx_queues=1, gso_max_size=65536, gso_max_segs=65535)
+        row.update(
+            inet6_addr_gen_mode="eui64",
+            num_tx_queues=1,
+            num_rx_queues=1,
+            gso_max_size=65536,
+            gso_max_segs=65535,
+        )
         rows.append(row)
     return rows
 
@@ -103,8 +152,12 @@ def _routes(node: Node) -> list[Json]:
             network = ipaddress.ip_network(f"{interface.address}/{interface.prefix}", strict=False)
             rows.append(
                 {
-                    "dst": str(network), "dev": interface.name, "protocol": "kernel", "scope": "link",
-                    "prefsrc": interface.address, "flags": [],
+                    "dst": str(network),
+                    "dev": interface.name,
+                    "protocol": "kernel",
+                    "scope": "link",
+                    "prefsrc": interface.address,
+                    "flags": [],
                 }
             )
     return rows
@@ -117,16 +170,41 @@ def _route_get(node: Node, target: str) -> Result:
         return Result("", f'Error: any valid prefix is expected rather than "{target}".\n', 1)
     for interface in node.interfaces:
         if interface.address == target:
-            row: Json = {"type": "local", "dst": target, "dev": "lo", "prefsrc": target, "flags": [], "uid": 0, "cache": ["local"]}
+            row: Json = {
+                "type": "local",
+                "dst": target,
+                "dev": "lo",
+                "prefsrc": target,
+                "flags": [],
+                "uid": 0,
+                "cache": ["local"],
+            }
             return Result(json.dumps([row], separators=(",", ":")) + "\n")
-        if interface.address and address in ipaddress.ip_network(f"{interface.address}/{interface.prefix}", strict=False):
-            row = {"dst": target, "dev": interface.name, "prefsrc": interface.address, "flags": [], "uid": 0, "cache": []}
+        if interface.address and address in ipaddress.ip_network(
+            f"{interface.address}/{interface.prefix}", strict=False
+        ):
+            row = {
+                "dst": target,
+                "dev": interface.name,
+                "prefsrc": interface.address,
+                "flags": [],
+                "uid": 0,
+                "cache": [],
+            }
             return Result(json.dumps([row], separators=(",", ":")) + "\n")
     if not node.default_routes:
         return Result("", "RTNETLINK answers: Network is unreachable\n", 2)
     route = node.default_routes[0]
     source = next(i.address for i in node.interfaces if i.name == route.device)
-    row = {"dst": target, "gateway": route.gateway, "dev": route.device, "prefsrc": source, "flags": [], "uid": 0, "cache": []}
+    row = {
+        "dst": target,
+        "gateway": route.gateway,
+        "dev": route.device,
+        "prefsrc": source,
+        "flags": [],
+        "uid": 0,
+        "cache": [],
+    }
     return Result(json.dumps([row], separators=(",", ":")) + "\n")
 
 
@@ -154,7 +232,10 @@ def getent(call: Call) -> Result:
             continue
         if database == "hosts":
             return Result(f"{fields[0]:<15} {' '.join(fields[1:])}\n")
-        return Result(f"{fields[0]:<15} STREAM {fields[1]}\n{fields[0]:<15} DGRAM  \n{fields[0]:<15} RAW    \n", seconds=0.01)
+        return Result(
+            f"{fields[0]:<15} STREAM {fields[1]}\n{fields[0]:<15} DGRAM  \n{fields[0]:<15} RAW    \n",
+            seconds=0.01,
+        )
     return Result(exit_status=2, seconds=0.01)
 
 
@@ -166,12 +247,15 @@ def ss(call: Call) -> Result:
     if "u" in letters:
         unit = node.units.get("corosync")
         if node.corosync.runtime is not None:
-            rows = f'UNCONN 0      0      {node.address}:5405 0.0.0.0:* users:(("corosync",pid={unit.main_pid},fd=28))\n'
+            rows = (
+                f'UNCONN 0      0      {node.address}:5405 0.0.0.0:* users:(("corosync",pid={unit.main_pid},fd=28))\n'
+            )
     elif "t" in letters:
         for name, port in (("ssh", 22), ("pveproxy", 8006), ("spiceproxy", 3128)):
             unit = node.units.get(name)
             if unit.is_active:
-                rows += f'LISTEN 0      128    *:{port} *:* users:(("{unit.argv[0].rpartition("/")[2]}",pid={unit.main_pid},fd=6))\n'
+                users = f'users:(("{unit.argv[0].rpartition("/")[2]}",pid={unit.main_pid},fd=6))'
+                rows += f"LISTEN 0      128    *:{port} *:* {users}\n"
     elif "x" in letters:
         for number, client in enumerate(node.ha.watchdog_clients):
             rows += f"u_str ESTAB 0      0      /run/watchdog-mux.sock {51000 + number} * {52000 + number} {client}\n"

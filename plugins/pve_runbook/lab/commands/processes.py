@@ -96,6 +96,12 @@ def kill(call: Call) -> Result:
     return Result("", errors, 1 if errors else 0, 0.005, name != "0" and bool(pids))
 
 
+def _column(process: Process, name: str) -> str:
+    if name == "pid":
+        return f"{process.pid:>7}"
+    return f"{process.comm:<15}" if name == "comm" else process.cmdline
+
+
 def ps(call: Call) -> Result:
     """ps: pid, name and command line of every process, or of -p PID / -C NAME."""
     given, _ = options(call.argv, "oCp", ("format",))
@@ -105,9 +111,9 @@ def ps(call: Call) -> Result:
         wanted = [p for p in wanted if str(p.pid) in given["p"].split(",")]
     if "C" in given:
         wanted = [p for p in wanted if p.comm == given["C"]]
-    values = {"pid": lambda p: f"{p.pid:>7}", "comm": lambda p: f"{p.comm:<15}", "args": lambda p: p.cmdline}
-    rows = [" ".join(values.get(c, lambda _p: "-")(p) for c in columns) for p in wanted]
-    head = "" if "=" in given.get("o", "") else " ".join({"pid": "    PID", "comm": "COMMAND"}.get(c, "CMD") for c in columns) + "\n"
+    rows = [" ".join(_column(p, c) for c in columns) for p in wanted]
+    titles = {"pid": "    PID", "comm": "COMMAND"}
+    head = "" if "=" in given.get("o", "") else " ".join(titles.get(c, "CMD") for c in columns) + "\n"
     return Result(head + "".join(f"{r}\n" for r in rows), exit_status=0 if rows else 1, seconds=0.02)
 
 

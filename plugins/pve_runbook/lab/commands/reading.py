@@ -15,11 +15,11 @@ from pve_runbook.lab.model.storage import Mount
 _LETTER = {"directory": "d", "symlink": "l", "socket": "s", "file": "-"}
 
 
-async def _contents(call: Call, names: list[str]) -> tuple[list[tuple[str, bytes]], list[str]]:
+def _contents(call: Call, names: list[str]) -> tuple[list[tuple[str, bytes]], list[str]]:
     found, errors = [], []
     for name in names or ["-"]:
         if name in ("-", "/dev/stdin"):
-            found.append((name, await call.input()))
+            found.append((name, call.input()))
             continue
         try:
             found.append((name, call.node.files.read(call.path(name))))
@@ -28,26 +28,26 @@ async def _contents(call: Call, names: list[str]) -> tuple[list[tuple[str, bytes
     return found, errors
 
 
-async def cat(call: Call) -> Result:
+def cat(call: Call) -> Result:
     """cat FILE..."""
     _, names = options(call.argv)
-    found, errors = await _contents(call, names)
+    found, errors = _contents(call, names)
     text = b"".join(data for _, data in found).decode(errors="replace")
     return Result(text, "".join(errors), 1 if errors else 0)
 
 
-async def sha256sum(call: Call) -> Result:
+def sha256sum(call: Call) -> Result:
     """sha256sum FILE..."""
     _, names = options(call.argv)
-    found, errors = await _contents(call, names)
+    found, errors = _contents(call, names)
     text = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in found)
     return Result(text, "".join(errors), 1 if errors else 0, 0.01)
 
 
-async def base64_(call: Call) -> Result:
+def base64_(call: Call) -> Result:
     """base64 [-d] [-w COLS] [FILE]."""
     given, names = options(call.argv, "w", ("wrap",))
-    found, errors = await _contents(call, names[:1])
+    found, errors = _contents(call, names[:1])
     if errors:
         return Result("", errors[0], 1)
     data = found[0][1]
@@ -128,8 +128,14 @@ def stat(call: Call) -> Result:
         kind = {"symlink": "symbolic link", "file": "regular file"}.get(found.kind, found.kind)
         line = form
         for directive, value in (
-            ("%a", f"{found.mode:o}"), ("%n", name), ("%s", str(found.size)), ("%Y", str(int(found.mtime))),
-            ("%F", kind), ("%U", "root"), ("%G", "root"), ("%h", "1"),
+            ("%a", f"{found.mode:o}"),
+            ("%n", name),
+            ("%s", str(found.size)),
+            ("%Y", str(int(found.mtime))),
+            ("%F", kind),
+            ("%U", "root"),
+            ("%G", "root"),
+            ("%h", "1"),
         ):
             line = line.replace(directive, value)
         text += line + "\n"
@@ -187,8 +193,15 @@ def _found(node: Node, start: str, path: str, depth: int, tests: dict[str, str],
     shown = f"{start.rstrip('/')}/{relative}" if relative else start
     form = tests.get("printf", "%p\\n")
     for directive, value in (
-        ("%y", letter), ("%P", relative), ("%p", shown), ("%f", name), ("%s", str(status.size)),
-        ("%m", f"{status.mode:o}"), ("\\n", "\n"), ("\\t", "\t"), ("\\0", "\0"),
+        ("%y", letter),
+        ("%P", relative),
+        ("%p", shown),
+        ("%f", name),
+        ("%s", str(status.size)),
+        ("%m", f"{status.mode:o}"),
+        ("\\n", "\n"),
+        ("\\t", "\t"),
+        ("\\0", "\0"),
     ):
         form = form.replace(directive, value)
     return form
@@ -235,7 +248,10 @@ def findmnt(call: Call) -> Result:
     else:
         found = node.storages.all_mounts()
     columns = (given.get("o") or given.get("output") or "TARGET,SOURCE,FSTYPE,OPTIONS").upper().split(",")
-    rows = [[{"TARGET": m.target, "SOURCE": m.source, "FSTYPE": m.fstype, "OPTIONS": m.options}[c] for c in columns] for m in found]
+    rows = [
+        [{"TARGET": m.target, "SOURCE": m.source, "FSTYPE": m.fstype, "OPTIONS": m.options}[c] for c in columns]
+        for m in found
+    ]
     if not rows:
         return Result(exit_status=1)
     widths = [max(len(c), *(len(r[i]) for r in rows)) for i, c in enumerate(columns)]
@@ -245,6 +261,14 @@ def findmnt(call: Call) -> Result:
 
 
 TABLE: Table = {
-    "cat": cat, "sha256sum": sha256sum, "base64": base64_, "ls": ls, "stat": stat, "readlink": readlink,
-    "realpath": readlink, "find": find, "df": df, "findmnt": findmnt,
+    "cat": cat,
+    "sha256sum": sha256sum,
+    "base64": base64_,
+    "ls": ls,
+    "stat": stat,
+    "readlink": readlink,
+    "realpath": readlink,
+    "find": find,
+    "df": df,
+    "findmnt": findmnt,
 }

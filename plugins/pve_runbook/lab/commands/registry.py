@@ -4,16 +4,62 @@ from __future__ import annotations
 
 from bashkit import FileSystem
 
-from pve_runbook.lab.commands import api, changing, cluster, guests, network, processes, reading, sqlite, storage, system, systemd
+from pve_runbook.lab.commands import (
+    api,
+    changing,
+    cluster,
+    guests,
+    network,
+    processes,
+    reading,
+    sqlite,
+    storage,
+    system,
+    systemd,
+)
 from pve_runbook.lab.commands.base import Table
 
 COMMANDS: Table = {
-    **reading.TABLE, **changing.TABLE, **systemd.TABLE, **cluster.TABLE, **processes.TABLE, **network.TABLE,
-    **sqlite.TABLE, **guests.TABLE, **storage.TABLE, **api.TABLE, **system.TABLE,
+    **reading.TABLE,
+    **changing.TABLE,
+    **systemd.TABLE,
+    **cluster.TABLE,
+    **processes.TABLE,
+    **network.TABLE,
+    **sqlite.TABLE,
+    **guests.TABLE,
+    **storage.TABLE,
+    **api.TABLE,
+    **system.TABLE,
 }
 INTERPRETER = (
-    "bash", "sh", "grep", "egrep", "fgrep", "sed", "awk", "sort", "uniq", "head", "tail", "cut", "tr", "wc", "env",
-    "xargs", "basename", "dirname", "seq", "diff", "printf", "echo", "test", "true", "false", "nohup", "sudo",
+    "bash",
+    "sh",
+    "grep",
+    "egrep",
+    "fgrep",
+    "sed",
+    "awk",
+    "sort",
+    "uniq",
+    "head",
+    "tail",
+    "cut",
+    "tr",
+    "wc",
+    "env",
+    "xargs",
+    "basename",
+    "dirname",
+    "seq",
+    "diff",
+    "printf",
+    "echo",
+    "test",
+    "true",
+    "false",
+    "nohup",
+    "sudo",
 )
 """Commands that the interpreter brings."""
 BINARY_DIRECTORIES = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
@@ -22,7 +68,9 @@ BINARY_DIRECTORIES = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
 def binaries() -> FileSystem:
     """A directory with a file for every command, so that absolute paths work too."""
     directory = FileSystem()
-    for name in (*COMMANDS, *INTERPRETER):
-        directory.write_file(f"/{name}", f'#!/bin/bash\n{name} "$@"\n'.encode())
+    bodies = {name: f'{name} "$@"' for name in (*COMMANDS, *INTERPRETER)}
+    bodies["flock"] = ":"  # the streams of one batch never mix here
+    for name, body in bodies.items():
+        directory.write_file(f"/{name}", f"#!/bin/bash\n{body}\n".encode())
         directory.chmod(f"/{name}", 0o755)
     return directory

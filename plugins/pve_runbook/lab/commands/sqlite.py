@@ -37,7 +37,9 @@ def sqlite(call: Call) -> Result:
         error = f"Error: in prepare, {problem} ({status})\n"
     finally:
         connection.close()
-    writes = not read_only and any(re.match(r"\s*(insert|update|delete|replace|drop|create)", s, re.I) for s in statements)
+    writes = not read_only and any(
+        re.match(r"\s*(insert|update|delete|replace|drop|create)", s, re.I) for s in statements
+    )
     return Result(output, error, status, 0.02, writes and changes_node(path))
 
 

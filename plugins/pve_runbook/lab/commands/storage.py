@@ -38,13 +38,17 @@ def pvesm(call: Call) -> Result:
     return Result("", f"ERROR: unknown command 'pvesm {verb}'\n", 255, 0.5, True)
 
 
+def _row(width: int, *cells: str) -> str:
+    name, kind, state, total, used, available, percent = cells
+    return f"{name:<{width}} {kind:>10} {state:>10} {total:>15} {used:>15} {available:>15} {percent:>8}\n"
+
+
 def _status(node: Node) -> Result:
     storages = sorted(node.storages.all(), key=lambda s: s.ident)
     width = max(len(s.ident) for s in storages) + 1
-    if node.version.kib_header:
-        head = f"{'Name':<{width}} {'Type':>10} {'Status':>10} {'Total (KiB)':>15} {'Used (KiB)':>15} {'Available (KiB)':>15} {'%':>8}\n"
-    else:
-        head = f"{'Name':<{width}} {'Type':>10} {'Status':>10} {'Total':>15} {'Used':>15} {'Available':>15} {'%':>8}\n"
+    unit = " (KiB)" if node.version.kib_header else ""
+    titles = ("Name", "Type", "Status", f"Total{unit}", f"Used{unit}", f"Available{unit}", "%")
+    head = _row(width, *titles)
     text, errors, seconds = head, "", 0.5
     for storage in storages:
         state, percent = "active", "0.00%"
@@ -58,7 +62,8 @@ def _status(node: Node) -> Result:
         else:
             total, used = _usage(node, storage)
             percent = f"{used * 100 / total:.2f}%" if total else percent
-        text += f"{storage.ident:<{width}} {storage.kind:>10} {state:>10} {total:>15} {used:>15} {max(total - used, 0):>15} {percent:>8}\n"
+        available = max(total - used, 0)
+        text += _row(width, storage.ident, storage.kind, state, str(total), str(used), str(available), percent)
     return Result(text, errors, seconds=seconds)
 
 
@@ -69,7 +74,11 @@ def _list(node: Node, ident: str, vmid: str | None) -> Result:
     rows: list[tuple[str, str, str, str, str]] = []
     for config in node.guests.configs():
         for volume in dict.fromkeys(config.volumes):
-            if volume.startswith(f"{ident}:") and node.storages.volume_exists(volume) and vmid in (None, str(config.vmid)):
+            if (
+                volume.startswith(f"{ident}:")
+                and node.storages.volume_exists(volume)
+                and vmid in (None, str(config.vmid))
+            ):
                 form = volume.rpartition(".")[2] if "." in volume else "raw"
                 kind = "images" if config.kind == "qemu" else "rootdir"
                 rows.append((volume, form, kind, "16777216", str(config.vmid)))
@@ -104,14 +113,19 @@ def _volume(name: str) -> dict[str, str]:
     elif volume.startswith("base-"):
         attributes = "Vri---tz-k"
     return {
-        "vg_name": group, "lv_name": volume, "lv_attr": attributes, "data_percent": data, "metadata_percent": metadata,
-        "pool_lv": "" if volume in ("data", "root", "swap") else "data", "lv_size": "32.00g",
+        "vg_name": group,
+        "lv_name": volume,
+        "lv_attr": attributes,
+        "data_percent": data,
+        "metadata_percent": metadata,
+        "pool_lv": "" if volume in ("data", "root", "swap") else "data",
+        "lv_size": "32.00g",
     }
 
 
 def zfs(call: Call) -> Result:
     """zfs list -H -o name [DATASET] | zfs get -H -o value PROPERTY DATASET."""
-    given, operands = options(call.argv, "otd")
+    _, operands = options(call.argv, "otd")
     datasets = call.node.storages.datasets
     if operands[:1] == ["get"]:
         read_only = call.node.storages.read_only(f"/{operands[2]}")
@@ -119,7 +133,12 @@ def zfs(call: Call) -> Result:
         return Result("".join(values.get(p, "-") + "\n" for p in operands[1].split(",")), seconds=0.03)
     wanted = operands[1:]
     missing = "".join(f"cannot open '{w}': dataset does not exist\n" for w in wanted if w not in datasets)
-    return Result("".join(f"{d}\n" for d in sorted(datasets) if not wanted or d in wanted), missing, 1 if missing else 0, 0.03)
+    return Result(
+        "".join(f"{d}\n" for d in sorted(datasets) if not wanted or d in wanted),
+        missing,
+        1 if missing else 0,
+        0.03,
+    )
 
 
 def zpool(call: Call) -> Result:
@@ -140,7 +159,7 @@ def mount(call: Call) -> Result:
 
 def umount(call: Call) -> Result:
     """umount [-l] TARGET; /etc/pve is busy as long as pmxcfs serves it."""
-    given, operands = options(call.argv)
+    _, operands = options(call.argv)
     node = call.node
     target = operands[0]
     if target == "/etc/pve" and node.pmxcfs.mounted:
@@ -154,5 +173,11 @@ def umount(call: Call) -> Result:
 
 
 TABLE: Table = {
-    "pvesm": pvesm, "lvs": lvs, "vgs": lvs, "zfs": zfs, "zpool": zpool, "mount": mount, "umount": umount,
+    "pvesm": pvesm,
+    "lvs": lvs,
+    "vgs": lvs,
+    "zfs": zfs,
+    "zpool": zpool,
+    "mount": mount,
+    "umount": umount,
 }

@@ -27,7 +27,7 @@ def date(call: Call) -> Result:
     return Result(time.strftime(form, time.gmtime(wall)) + "\n")
 
 
-async def sleep(call: Call) -> Result:
+def sleep(call: Call) -> Result:
     """sleep SECONDS: model time passes, real time does not."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     total = 0.0
@@ -37,11 +37,11 @@ async def sleep(call: Call) -> Result:
             total += float(item[:-1]) * factor if factor else float(item)
         except ValueError:
             return Result("", f"sleep: invalid time interval '{item}'\n", 1)
-    await call.session.sleep(total)
+    call.session.sleep(total)
     return Result(seconds=0.0)
 
 
-async def timeout(call: Call) -> Result:
+def timeout(call: Call) -> Result:
     """timeout [-k SECONDS] [-s SIGNAL] SECONDS COMMAND...: limits model time."""
     rest = list(call.argv)
     killed = 124
@@ -51,15 +51,10 @@ async def timeout(call: Call) -> Result:
             killed = 137 if rest.pop(0) in ("KILL", "SIGKILL", "9") else killed
     limit = float(rest.pop(0).rstrip("s"))
     try:
-        return await call.session.run(rest, call.piped)
+        return call.session.run(rest, call.piped)
     except Hung:
-        await call.session.sleep(limit)
+        call.session.sleep(limit)
         return Result(exit_status=killed, seconds=0.0)
-
-
-def flock(call: Call) -> Result:
-    """flock FD: one shell never waits for another here."""
-    return Result(seconds=0.0)
 
 
 def sync(call: Call) -> Result:
@@ -80,7 +75,9 @@ def not_installed(call: Call) -> Result:
 def uptime(call: Call) -> Result:
     """uptime."""
     wall = time.strftime("%H:%M:%S", time.gmtime(call.node.clock.wall))
-    return Result(f" {wall} up {int(call.node.processes.uptime // 60)} min,  0 users,  load average: 0.42, 0.35, 0.30\n")
+    return Result(
+        f" {wall} up {int(call.node.processes.uptime // 60)} min,  0 users,  load average: 0.42, 0.35, 0.30\n"
+    )
 
 
 def nproc(call: Call) -> Result:
@@ -93,7 +90,9 @@ def uname(call: Call) -> Result:
     kernel = call.node.version.kernel
     if "-r" in call.argv:
         return Result(f"{kernel}\n")
-    return Result(f"Linux {call.node.name} {kernel} #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n" if "-a" in call.argv else "Linux\n")
+    return Result(
+        f"Linux {call.node.name} {kernel} #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n" if "-a" in call.argv else "Linux\n"
+    )
 
 
 def sshd(call: Call) -> Result:
@@ -105,6 +104,16 @@ def sshd(call: Call) -> Result:
 
 
 TABLE: Table = {
-    "hostname": hostname, "id": id_, "date": date, "sleep": sleep, "timeout": timeout, "flock": flock, "sync": sync,
-    "wget": wget, "curl": not_installed, "uptime": uptime, "nproc": nproc, "uname": uname, "sshd": sshd,
+    "hostname": hostname,
+    "id": id_,
+    "date": date,
+    "sleep": sleep,
+    "timeout": timeout,
+    "sync": sync,
+    "wget": wget,
+    "curl": not_installed,
+    "uptime": uptime,
+    "nproc": nproc,
+    "uname": uname,
+    "sshd": sshd,
 }

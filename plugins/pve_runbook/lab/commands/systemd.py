@@ -13,8 +13,19 @@ from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.model.units import Outcome, Unit
 
 _ORDER = (
-    "Type", "MainPID", "Result", "ExecMainStatus", "Id", "Names", "Description", "LoadState", "ActiveState", "SubState",
-    "UnitFileState", "ConditionResult", "Job",
+    "Type",
+    "MainPID",
+    "Result",
+    "ExecMainStatus",
+    "Id",
+    "Names",
+    "Description",
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "ConditionResult",
+    "Job",
 )
 _SERVICE_ONLY = ("Type", "MainPID", "ExecMainStatus")
 
@@ -26,8 +37,14 @@ def systemctl(call: Call) -> Result:
         return Result(exit_status=1, stderr="Unknown command verb.\n")
     verb, *names = operands
     readers = {
-        "is-active": _is_active, "is-enabled": _is_enabled, "is-failed": _is_failed, "show": _show, "list-jobs": _list_jobs,
-        "list-unit-files": _list_unit_files, "status": _status, "cat": _cat,
+        "is-active": _is_active,
+        "is-enabled": _is_enabled,
+        "is-failed": _is_failed,
+        "show": _show,
+        "list-jobs": _list_jobs,
+        "list-unit-files": _list_unit_files,
+        "status": _status,
+        "cat": _cat,
     }
     if verb in readers:
         return readers[verb](call.node, names, given)
@@ -101,10 +118,19 @@ def _properties(node: Node, name: str) -> dict[str, str]:
     else:
         load = "masked" if unit.masked else "loaded"
     return {
-        "Type": "simple", "MainPID": str(unit.main_pid), "Result": unit.result, "ExecMainStatus": str(unit.exec_status),
-        "Id": unit.name, "Names": unit.name, "Description": unit.description, "LoadState": load, "ActiveState": unit.active,
-        "SubState": unit.sub, "UnitFileState": unit.unit_file_state,
-        "ConditionResult": "yes" if unit.condition_result else "no", "Job": str(unit.job or ""),
+        "Type": "simple",
+        "MainPID": str(unit.main_pid),
+        "Result": unit.result,
+        "ExecMainStatus": str(unit.exec_status),
+        "Id": unit.name,
+        "Names": unit.name,
+        "Description": unit.description,
+        "LoadState": load,
+        "ActiveState": unit.active,
+        "SubState": unit.sub,
+        "UnitFileState": unit.unit_file_state,
+        "ConditionResult": "yes" if unit.condition_result else "no",
+        "Job": str(unit.job or ""),
     }
 
 
@@ -134,9 +160,15 @@ def _list_jobs(node: Node, names: list[str], given: dict[str, str]) -> Result:
 
 
 def _list_unit_files(node: Node, names: list[str], given: dict[str, str]) -> Result:
-    found = [(u.name, u.unit_file_state, "enabled" if u.enablement in ("enabled", "disabled") else "-") for u in node.units.table.values()]
+    found = [
+        (u.name, u.unit_file_state, "enabled" if u.enablement in ("enabled", "disabled") else "-")
+        for u in node.units.table.values()
+    ]
     found += [("pve-container-debug@.service", "static", "-"), ("pve-container@.service", "static", "-")]
-    found += [("pve-manager.service", "alias", "-"), ("pve-query-machine-capabilities.service", "enabled", "enabled")]
+    found += [
+        ("pve-manager.service", "alias", "-"),
+        ("pve-query-machine-capabilities.service", "enabled", "enabled"),
+    ]
     found += [("pve-storage.target", "static", "-")]
     shown = [f for f in sorted(found) if not names or any(fnmatch.fnmatchcase(f[0], n) for n in names)]
     shown.sort(key=lambda f: f[0].endswith(".target"))
@@ -154,7 +186,8 @@ def _status(node: Node, names: list[str], given: dict[str, str]) -> Result:
             status = 4
             continue
         text += (
-            f"* {unit.name} - {unit.description}\n     Loaded: loaded (/lib/systemd/system/{unit.name}; {unit.unit_file_state})\n"
+            f"* {unit.name} - {unit.description}\n"
+            f"     Loaded: loaded (/lib/systemd/system/{unit.name}; {unit.unit_file_state})\n"
             f"     Active: {unit.active} ({unit.sub})\n"
         )
         status = status or (0 if unit.is_active else 3)
@@ -173,7 +206,7 @@ def _cat(node: Node, names: list[str], given: dict[str, str]) -> Result:
     return Result(text)
 
 
-async def systemd_run(call: Call) -> Result:
+def systemd_run(call: Call) -> Result:
     """systemd-run [--unit=NAME] [--collect] [--no-block] [-p PROPERTY]... COMMAND..."""
     rest = list(call.argv)
     unit, collect, block, oneshot = f"run-r{call.node.units.next_job}", False, True, False
@@ -191,8 +224,12 @@ async def systemd_run(call: Call) -> Result:
             oneshot = item.endswith("Type=oneshot") or oneshot
     full = call.node.units.full_name(unit)
     if call.node.units.find(full) is not None:
-        return Result("", f"Failed to start transient service unit: Unit {full} was already loaded or has a fragment file.\n", 1)
-    status = await call.session.detach(full, rest, collect=collect, wait=block and oneshot, oneshot=oneshot)
+        return Result(
+            "",
+            f"Failed to start transient service unit: Unit {full} was already loaded or has a fragment file.\n",
+            1,
+        )
+    status = call.session.detach(full, rest, collect=collect, wait=block and oneshot, oneshot=oneshot)
     return Result("", f"Running as unit: {full}\n", status, 0.05, True)
 
 
@@ -220,8 +257,11 @@ def journalctl(call: Call) -> Result:
         elif item in ("-p", "--priority"):
             priority = _priority(rest.pop(0))
     found = [
-        e for e in call.node.journal.entries
-        if (not units or e.unit in units) and e.priority <= priority and (not kernel or e.identifier == "kernel")
+        e
+        for e in call.node.journal.entries
+        if (not units or e.unit in units)
+        and e.priority <= priority
+        and (not kernel or e.identifier == "kernel")
         and e.time >= _since(call.node, since)
     ]
     found = found[-lines:] if lines else found
@@ -249,15 +289,22 @@ def _entry(node: Node, entry: Entry, form: str) -> str:
         micro = int(entry.time * 1_000_000)
         mono = int((entry.time - node.clock.epoch - node.processes.booted) * 1_000_000)
         boot = node.boot_id.replace("-", "")
-        return json.dumps(
-            {
-                "__CURSOR": f"s=d60dd234da14443e9fb137acc3536099;i={micro % 4096:x};b={boot};m={mono:x};t={micro:x};x=c9982ff375c022a1",
-                "SYSLOG_IDENTIFIER": entry.identifier, "_PID": str(entry.pid), "_BOOT_ID": boot,
-                "__REALTIME_TIMESTAMP": str(micro), "PRIORITY": str(entry.priority), "MESSAGE": entry.message,
-                "__MONOTONIC_TIMESTAMP": str(mono),
-            },
-            separators=(",", ":"),
-        ) + "\n"
+        return (
+            json.dumps(
+                {
+                    "__CURSOR": f"s=d60dd234da14443e;i={micro % 4096:x};b={boot};m={mono:x};t={micro:x};x=c9982ff3",
+                    "SYSLOG_IDENTIFIER": entry.identifier,
+                    "_PID": str(entry.pid),
+                    "_BOOT_ID": boot,
+                    "__REALTIME_TIMESTAMP": str(micro),
+                    "PRIORITY": str(entry.priority),
+                    "MESSAGE": entry.message,
+                    "__MONOTONIC_TIMESTAMP": str(mono),
+                },
+                separators=(",", ":"),
+            )
+            + "\n"
+        )
     if form == "cat":
         return f"{entry.message}\n"
     if form == "short-iso":

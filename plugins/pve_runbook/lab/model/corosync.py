@@ -193,7 +193,10 @@ def _log_change(node: Node, before: tuple[int, ...], after: tuple[int, ...], rin
         log("KNET", f"host: host: {host} has no active links")
     if left:
         log("TOTEM", "Token has not been received in 2737 ms")
-        log("TOTEM", "A processor failed, forming new configuration: token timed out (3650ms), waiting 4380ms for consensus.")
+        log(
+            "TOTEM",
+            "A processor failed, forming new configuration: token timed out (3650ms), waiting 4380ms for consensus.",
+        )
     for host in joined if before else []:
         log("KNET", f"rx: host: {host} link: 0 is up")
         log("KNET", f"link: Resetting MTU for link 0 because host {host} joined")

@@ -60,7 +60,7 @@ class Database:
 
     def open(self) -> None:
         """Load the file, creating an empty database; raises sqlite3.DatabaseError."""
-        connection = sqlite3.connect(self.file, isolation_level=None)
+        connection = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")
@@ -133,7 +133,16 @@ class Database:
             for item in (row, head):
                 connection.execute(
                     "INSERT OR REPLACE INTO tree VALUES (?,?,?,?,?,?,?,?)",
-                    (item.inode, item.parent, item.version, item.writer, item.mtime, item.type, item.name, item.data),
+                    (
+                        item.inode,
+                        item.parent,
+                        item.version,
+                        item.writer,
+                        item.mtime,
+                        item.type,
+                        item.name,
+                        item.data,
+                    ),
                 )
         self.rows[row.inode] = row
         self.rows[0] = head
@@ -164,7 +173,16 @@ class Database:
         parent, _, name = new.rpartition("/")
         version = self.head.version + 1
         self._store(
-            Row(row.inode, self.paths[parent] if parent else 0, version, writer, mtime, row.type, name, row.data)
+            Row(
+                row.inode,
+                self.paths[parent] if parent else 0,
+                version,
+                writer,
+                mtime,
+                row.type,
+                name,
+                row.data,
+            )
         )
         self._index()
 

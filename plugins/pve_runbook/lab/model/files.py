@@ -34,22 +34,31 @@ class ConfigView(Protocol):
     @property
     def mounted(self) -> bool:
         """Whether the file system is mounted."""
+
     def lstat(self, path: str) -> Stat:
         """Raise FileNotFoundError when there is no such entry."""
+
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
+
     def names(self, path: str) -> list[str]:
         """The names in a directory."""
+
     def write(self, path: str, data: bytes) -> None:
         """Create or replace a file; raise PermissionError without quorum."""
+
     def mkdir(self, path: str) -> None:
         """Create a directory."""
+
     def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""
+
     def rename(self, old: str, new: str) -> None:
         """Rename within the file system."""
+
     def touch(self, path: str) -> None:
         """Set the time of a file, or create it."""
+
     def may_write(self, path: str) -> None:
         """Raise PermissionError or EBUSY when a write would be refused."""
 

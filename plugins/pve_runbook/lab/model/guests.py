@@ -69,7 +69,8 @@ class GuestConfig:
         match = _SIZE.search(values.get(key, ""))
         if match is None:
             return 0
-        return int(match[1]) * 1024 ** " KMGT".index(match[2] or " ")
+        exponent = " KMGT".index(match[2] or " ")
+        return int(match[1]) * int(1024**exponent)
 
     @property
     def lock(self) -> str:

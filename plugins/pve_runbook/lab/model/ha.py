@@ -111,8 +111,11 @@ class Ha:
         self.fence_at = self.node.clock.now + FENCE_AFTER - age
         self._fence = self.node.clock.after(FENCE_AFTER - age, self._reset)
         self.node.journal.add(
-            "pve-ha-lrm.service", "pve-ha-lrm", self.node.units.get("pve-ha-lrm").main_pid,
-            f"lost lock 'ha_agent_{self.node.name}_lock - cfs lock update failed - Permission denied", 3,
+            "pve-ha-lrm.service",
+            "pve-ha-lrm",
+            self.node.units.get("pve-ha-lrm").main_pid,
+            f"lost lock 'ha_agent_{self.node.name}_lock - cfs lock update failed - Permission denied",
+            3,
         )
 
     def quorum_returned(self) -> None:
@@ -204,8 +207,11 @@ class Ha:
             moved = config.path.replace(f"nodes/{config.owner}/", f"nodes/{node.name}/")
             node.pmxcfs.rename(config.path, moved)
             node.journal.add(
-                "pve-ha-crm.service", "pve-ha-crm", node.units.get("pve-ha-crm").main_pid,
-                f"recover service '{sid}' from fenced node '{config.owner}' to node '{node.name}'", 5,
+                "pve-ha-crm.service",
+                "pve-ha-crm",
+                node.units.get("pve-ha-crm").main_pid,
+                f"recover service '{sid}' from fenced node '{config.owner}' to node '{node.name}'",
+                5,
             )
             status.setdefault("service_status", {}).setdefault(sid, {}).update(node=node.name, state="started")
             node.guests.start(config.vmid)

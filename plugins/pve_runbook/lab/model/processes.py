@@ -53,7 +53,13 @@ class ProcessTable:
         return self._clock.now - self.booted
 
     def spawn(
-        self, comm: str, argv: tuple[str, ...], *, vmid: int | None = None, age: float = 0.0, pid: int | None = None
+        self,
+        comm: str,
+        argv: tuple[str, ...],
+        *,
+        vmid: int | None = None,
+        age: float = 0.0,
+        pid: int | None = None,
     ) -> Process:
         """Start a process that counts as started `age` seconds ago."""
         if pid is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Scheduler:
             self.overdue = False
             self.backup()
 
-    def backup(self) -> None:
-        """A vzdump task begins and locks the first guest that runs here."""
+    def backup(self, seconds: float = BACKUP) -> None:
+        """A vzdump task begins, locks the first guest that runs here, and ends after `seconds`."""
         node = self.node
         task = node.tasks.begin("vzdump", "")
         vmid = min(node.guests.running, default=None)
@@ -47,9 +48,11 @@ class Scheduler:
             node.guests.set_lock(vmid, "backup")
 
         def finished() -> None:
-            if task.pid:
-                node.tasks.end(task)
-                if vmid is not None and node.pmxcfs.quorate:
+            if not task.pid:
+                return
+            node.tasks.end(task)
+            if vmid is not None:
+                with contextlib.suppress(OSError):
                     node.guests.set_lock(vmid, "")
 
-        node.clock.after(BACKUP, finished)
+        node.clock.after(seconds, finished)

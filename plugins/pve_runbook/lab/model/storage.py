@@ -44,7 +44,7 @@ def parse_storage_cfg(text: str) -> list[Storage]:
     """The sections of storage.cfg in their order."""
     found: list[Storage] = []
     for line in text.splitlines():
-        if line.startswith("\t") or line.startswith(" "):
+        if line.startswith(("\t", " ")):
             key, _, value = line.strip().partition(" ")
             if found and key:
                 found[-1].settings[key] = value.strip() or "1"
@@ -67,7 +67,9 @@ class Storages:
     def all(self) -> list[Storage]:
         """The storages of storage.cfg; without one there is the default `local`."""
         text = self.node.pmxcfs.database.text("storage.cfg")
-        return parse_storage_cfg(text) or [Storage("local", "dir", {"path": "/var/lib/vz", "content": "iso,vztmpl,backup"})]
+        return parse_storage_cfg(text) or [
+            Storage("local", "dir", {"path": "/var/lib/vz", "content": "iso,vztmpl,backup"})
+        ]
 
     def find(self, ident: str) -> Storage | None:
         """The storage of that name."""
@@ -128,7 +130,9 @@ class Storages:
         """The mount that a path lies on."""
         best = self.mounts[0]
         for mount in self.all_mounts():
-            if (path == mount.target or path.startswith(mount.target.rstrip("/") + "/")) and len(mount.target) >= len(best.target):
+            if (path == mount.target or path.startswith(mount.target.rstrip("/") + "/")) and len(mount.target) >= len(
+                best.target
+            ):
                 best = mount
         return best
 

@@ -59,23 +59,52 @@ def proxmox_units(*, scheduler: bool) -> list[Unit]:
         _daemon("ssh", "OpenBSD Secure Shell server", argv=("/usr/sbin/sshd", "-D")),
         _daemon("cron", "Regular background program processing daemon", argv=("/usr/sbin/cron", "-f")),
         _daemon("rrdcached", "LSB: start or stop rrdcached", argv=("/usr/bin/rrdcached",), enablement="generated"),
-        _daemon("watchdog-mux", "Proxmox VE watchdog multiplexer", enablement="static", argv=("/usr/sbin/watchdog-mux",)),
+        _daemon(
+            "watchdog-mux",
+            "Proxmox VE watchdog multiplexer",
+            enablement="static",
+            argv=("/usr/sbin/watchdog-mux",),
+        ),
         _daemon("qmeventd", "PVE Qemu Event Daemon", argv=("/usr/sbin/qmeventd", "/var/run/qmeventd.sock")),
         _daemon(
-            "pve-cluster", "The Proxmox VE cluster filesystem", "corosync", argv=("/usr/bin/pmxcfs",),
-            start_cost=1.05, stop_cost=0.8,
+            "pve-cluster",
+            "The Proxmox VE cluster filesystem",
+            "corosync",
+            argv=("/usr/bin/pmxcfs",),
+            start_cost=1.05,
+            stop_cost=0.8,
         ),
         _daemon(
-            "corosync", "Corosync Cluster Engine", argv=("/usr/sbin/corosync", "-f"), sysv=True,
-            condition="/etc/corosync/corosync.conf", start_cost=1.0, stop_cost=0.46,
+            "corosync",
+            "Corosync Cluster Engine",
+            argv=("/usr/sbin/corosync", "-f"),
+            sysv=True,
+            condition="/etc/corosync/corosync.conf",
+            start_cost=1.0,
+            stop_cost=0.46,
         ),
         _daemon("pve-firewall", "Proxmox VE firewall", "pve-cluster"),
         _daemon("pvestatd", "PVE Status Daemon", "pve-cluster", "corosync", start_cost=1.2),
         _daemon("pvedaemon", "PVE API Daemon", "pve-cluster", "corosync", start_cost=1.4, stop_cost=1.0),
-        _daemon("pve-ha-crm", "PVE Cluster HA Resource Manager Daemon", "pve-cluster", "corosync", "watchdog-mux", "pvedaemon",
-                stop_cost=1.7),
-        _daemon("pve-ha-lrm", "PVE Local HA Resource Manager Daemon", "pve-cluster", "corosync", "watchdog-mux", "pvedaemon",
-                "pve-ha-crm", stop_cost=1.7),
+        _daemon(
+            "pve-ha-crm",
+            "PVE Cluster HA Resource Manager Daemon",
+            "pve-cluster",
+            "corosync",
+            "watchdog-mux",
+            "pvedaemon",
+            stop_cost=1.7,
+        ),
+        _daemon(
+            "pve-ha-lrm",
+            "PVE Local HA Resource Manager Daemon",
+            "pve-cluster",
+            "corosync",
+            "watchdog-mux",
+            "pvedaemon",
+            "pve-ha-crm",
+            stop_cost=1.7,
+        ),
         _daemon("pveproxy", "PVE API Proxy Server", "pve-cluster", "corosync", "pvedaemon", start_cost=1.5),
         _daemon("spiceproxy", "PVE SPICE Proxy Server", "pve-cluster", "corosync"),
         _daemon("pve-guests", "PVE guests", "pvestatd", "pveproxy", "spiceproxy", argv=()),
@@ -220,7 +249,13 @@ class Units:
         """The unit's processes have ended well."""
         if unit.main_pid:
             self.node.processes.end(unit.main_pid)
-        unit.active, unit.sub, unit.main_pid, unit.result, unit.exec_status = "inactive", "dead", 0, "success", 0
+        unit.active, unit.sub, unit.main_pid, unit.result, unit.exec_status = (
+            "inactive",
+            "dead",
+            0,
+            "success",
+            0,
+        )
         self.node.journal.systemd(unit.name, f"{unit.name}: Deactivated successfully.")
         self.node.journal.systemd(unit.name, f"Stopped {unit.name} - {unit.description}.")
         self.node.journal.systemd(unit.name, f"{unit.name}: Consumed 1.563s CPU time.")

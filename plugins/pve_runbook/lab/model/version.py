@@ -32,10 +32,16 @@ class Version:
         return int(self.manager.split(".")[0])
 
 
-PVE7 = Version(
-    "7.0-11", "63d82f4e", "5.11.22-4-pve", "3.1.2", "11", "bullseye", scheduler=False, resolved_line=False
-)
+PVE7 = Version("7.0-11", "63d82f4e", "5.11.22-4-pve", "3.1.2", "11", "bullseye", scheduler=False, resolved_line=False)
 PVE8 = Version("8.3.0", "c1689ccb84065c2b", "6.8.12-4-pve", "3.1.7", "12", "bookworm")
 PVE9 = Version(
-    "9.1.6", "71482d1833ded40a", "6.17.4-1-pve", "3.1.10", "13", "trixie", fencing_line=True, kib_header=True, rules=True
+    "9.1.6",
+    "71482d1833ded40a",
+    "6.17.4-1-pve",
+    "3.1.10",
+    "13",
+    "trixie",
+    fencing_line=True,
+    kib_header=True,
+    rules=True,
 )

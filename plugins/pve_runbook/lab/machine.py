@@ -1,0 +1,78 @@
+"""A node with what the lab keeps about it: its log, its channels, its transient units."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pve_runbook.lab.commands.base import Result
+from pve_runbook.lab.model.node import Node
+
+if TYPE_CHECKING:
+    from pve_runbook.lab.shell import Channel
+
+
+class Machine:
+    """One node; `turn` is the one lock around the whole model, notified whenever something went on."""
+
+    def __init__(self, node: Node, log: Path, unsimulated: Path, turn: threading.Condition) -> None:
+        self.node = node
+        self.log = log
+        self.unsimulated = unsimulated
+        self.turn = turn
+        self.opened = 0
+        self.channels: set[Channel] = set()
+        self.units: dict[str, Channel] = {}
+        self.frozen = False
+        self._generation = -1
+        self._log_file = log.open("a", encoding="utf-8", buffering=1)
+
+    def close(self) -> None:
+        """End all channels and close the log."""
+        self.reset()
+        with self.turn:
+            self._log_file.close()
+
+    def reset(self) -> None:
+        """The node was reset: what ran on it is gone."""
+        with self.turn:
+            for channel in self.channels:
+                channel.kill()
+            self.turn.notify_all()
+
+    def record(self, argv: list[str], result: Result, channel: int, via: str) -> None:
+        """Write one line into the node's log."""
+        line = {
+            "t": round(self.node.clock.now, 3),
+            "argv": argv,
+            "exit_status": result.exit_status,
+            "mutating": result.mutating,
+            "channel": channel,
+            "via": via,
+        }
+        if not self._log_file.closed:
+            self._log_file.write(json.dumps(line) + "\n")
+
+    def unknown(self, what: str) -> None:
+        """Note a command that the lab was asked and does not know."""
+        with self.unsimulated.open("a", encoding="utf-8") as log:
+            log.write(f"{self.node.name}: {what}\n")
+
+    def refresh(self) -> None:
+        """Bring the interpreter's copy of /etc/pve up to date."""
+        pmxcfs = self.node.pmxcfs
+        if not pmxcfs.mounted:
+            self._generation = -1
+        elif pmxcfs.database.generation != self._generation:
+            self._generation = pmxcfs.database.generation
+            pmxcfs.refresh()
+
+    def refresh_proc(self) -> None:
+        """Write the files of /proc that change by themselves."""
+        files, uptime = self.node.files, self.node.processes.uptime
+        files.put("/proc/uptime", f"{uptime:.2f} {uptime * 7:.2f}\n")
+        files.put("/proc/loadavg", "0.42 0.35 0.30 1/512 4242\n")
+        mounts = self.node.storages.all_mounts()
+        files.put("/proc/mounts", "".join(f"{m.source} {m.target} {m.fstype} {m.options} 0 0\n" for m in mounts))

@@ -1,0 +1,239 @@
+"""/etc/pve as pmxcfs shows it: generated files, links, modes that follow quorum.
+
+Formats from pve-cluster's src/pmxcfs (status.c, cfs-plug-link.c) and as recorded on PVE 8.3.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bashkit import FileSystem
+
+from pve_runbook.lab.model import corosync_conf
+from pve_runbook.lab.model.database import DIRECTORY, Database
+from pve_runbook.lab.model.errors import no_such_file
+from pve_runbook.lab.model.files import Stat
+
+if TYPE_CHECKING:
+    from pve_runbook.lab.model.node import Node
+
+_GUEST = re.compile(r"nodes/([^/]+)/(qemu-server|lxc)/([1-9][0-9]*)\.conf")
+
+
+class PmxcfsView:
+    """The state of one node's pmxcfs, and what processes of the node read from it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.database = Database(node.files.database_directory / "config.db")
+        self.pid = 0
+        self.started = 0.0
+        self.ends: float | None = None
+        self.clustered = False
+        self.corosync_seen = False
+        self.quorate = False
+        self.busy_until = 0.0
+        self.peers_seen: set[str] = set()
+        self.members_version = 0
+        self.synced: dict[str, bytes | str | None] = {}
+        self._hidden: dict[str, bytes] = {}
+
+    # -- state -------------------------------------------------------------------------------
+
+    @property
+    def mounted(self) -> bool:
+        """Whether /etc/pve is mounted (it is as long as the process lives)."""
+        return self.pid != 0
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether it runs in cluster mode beside a running corosync."""
+        return self.mounted and self.clustered and self.node.corosync.runtime is not None
+
+    @property
+    def local_mode(self) -> bool:
+        """Whether it was started with -l."""
+        return self.mounted and self.node.processes.table[self.pid].argv[-1] == "-l"
+
+    def conf(self) -> corosync_conf.CorosyncConf | None:
+        """corosync.conf of the database, None without one."""
+        data = self.database.data("corosync.conf") if self.mounted else None
+        return None if data is None else corosync_conf.parse(data.decode(errors="replace"))
+
+    # -- the view that processes of the node have --------------------------------------------
+
+    def real_path(self, path: str) -> str:
+        """A path with the links of /etc/pve (local, qemu-server, lxc) resolved."""
+        first, _, rest = path.partition("/")
+        target = self.links.get(first)
+        return path if target is None or not rest else f"{target}/{rest}"
+
+    @property
+    def links(self) -> dict[str, str]:
+        """The symbolic links that pmxcfs shows in its root."""
+        own = f"nodes/{self.node.name}"
+        return {
+            "local": own,
+            "qemu-server": f"{own}/qemu-server",
+            "lxc": f"{own}/lxc",
+            "openvz": f"{own}/openvz",
+        }
+
+    def special(self, path: str) -> str | None:
+        """The generated files."""
+        if path == ".members":
+            return self.members_text()
+        if path == ".vmlist":
+            return self.vmlist_text()
+        if path == ".version":
+            return f'{{\n"starttime": {int(self.node.clock.epoch + self.started)},\n"clusterlog": 0\n}}\n'
+        if path == ".clusterlog":
+            return '{\n"data": [\n]\n}\n'
+        return None
+
+    def lstat(self, path: str) -> Stat:
+        """Modes follow quorum: 755/640 with, 555/440 without; priv is root's alone."""
+        now = self.node.clock.wall
+        if path == "":
+            return Stat("directory", 0, 0o755, now)
+        link = self.links.get(path)
+        if link is not None:
+            return Stat("symlink", 0, 0o755 if self.quorate else 0o555, now, link)
+        text = self.special(path)
+        if text is not None:
+            return Stat("file", len(text), 0o440, now)
+        row = self.database.get(path)
+        if row is None:
+            raise no_such_file(f"/etc/pve/{path}")
+        private = path == "priv" or path.startswith("priv/") or "/priv" in path
+        if row.type == DIRECTORY:
+            mode = (0o700 if self.quorate else 0o500) if private else (0o755 if self.quorate else 0o555)
+            return Stat("directory", 0, mode, row.mtime)
+        mode = (0o600 if self.quorate else 0o400) if private else (0o640 if self.quorate else 0o440)
+        return Stat("file", len(row.data or b""), mode, row.mtime)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file of /etc/pve."""
+        text = self.special(path)
+        if text is not None:
+            return text.encode()
+        data = self.database.data(path)
+        if data is None:
+            raise no_such_file(f"/etc/pve/{path}")
+        return data
+
+    def names(self, path: str) -> list[str]:
+        """The names in a directory of /etc/pve."""
+        prefix = f"{path}/" if path else ""
+        found = {p[len(prefix) :] for p in self.database.paths if p.startswith(prefix) and "/" not in p[len(prefix) :]}
+        if not path:
+            found.update(self.links, (".members", ".vmlist", ".version", ".clusterlog"))
+        return sorted(found)
+
+    def guests(self) -> list[tuple[int, str, str, int]]:
+        """All guests of the database: vmid, owner, qemu or lxc, version of the config."""
+        found = []
+        for path, inode in self.database.paths.items():
+            match = _GUEST.fullmatch(path)
+            if match:
+                kind = "qemu" if match[2] == "qemu-server" else "lxc"
+                found.append((int(match[3]), match[1], kind, self.database.rows[inode].version))
+        return sorted(found)
+
+    def members_text(self) -> str:
+        """.members (pve-cluster status.c; recorded on PVE 8.3)."""
+        node = self.node
+        conf = self.conf()
+        if not self.clustered or not self.corosync_seen or conf is None:
+            return f'{{\n"nodename": "{node.name}",\n"version": 0\n}}\n'
+        runtime = node.corosync.runtime
+        own = conf.member(node.name)
+        visible = runtime.members if runtime is not None else (own.nodeid if own is not None else 0,)
+        rows = []
+        for member in conf.members:
+            known = f', "ip": "{member.ring0_addr}"' if member.name in self.peers_seen else ""
+            rows.append(
+                f'  "{member.name}": {{ "id": {member.nodeid}, "online": {int(member.nodeid in visible)}{known}}}'
+            )
+        return (
+            f'{{\n"nodename": "{node.name}",\n"version": {self.members_version},\n'
+            f'"cluster": {{ "name": "{conf.cluster_name}", "version": {conf.config_version}, '
+            f'"nodes": {len(conf.members)}, "quorate": {int(self.quorate)} }},\n'
+            '"nodelist": {\n' + ",\n".join(rows) + "\n  }\n}\n"
+        )
+
+    def vmlist_text(self) -> str:
+        """.vmlist (recorded on PVE 8.3); its order is a hash table's, not sorted."""
+        guests = self.guests()
+        if not guests:
+            return '{\n"version": 1\n\n}\n'
+        rows = [
+            f'"{vmid}": {{ "node": "{owner}", "type": "{kind}", "version": {version} }}'
+            for vmid, owner, kind, version in sorted(guests, key=lambda g: (g[0] * 7919) % 1009)
+        ]
+        return '{\n"version": 1,\n"ids": {\n' + ",\n".join(rows) + "}\n\n}\n"
+
+    # -- the same view for the shell's own redirections, globs and tests -----------------------
+
+    def _mount(self) -> None:
+        self._hidden = contents(self.node.files.config)
+        clear(self.node.files.config)
+        self.synced = {}
+        self.refresh()
+
+    def _unmount(self) -> None:
+        clear(self.node.files.config)
+        for path, data in self._hidden.items():
+            self.node.files.put(f"/etc/pve{path}", data)
+        self.synced = {}
+
+    def wanted(self) -> dict[str, bytes | str | None]:
+        """Everything /etc/pve shows now: bytes of files, None for directories, targets of links."""
+        tree: dict[str, bytes | str | None] = {}
+        for path in sorted(self.database.paths):
+            row = self.database.rows[self.database.paths[path]]
+            tree[f"/{path}"] = None if row.type == DIRECTORY else row.data or b""
+        for name in (".members", ".vmlist", ".version"):
+            tree[f"/{name}"] = (self.special(name) or "").encode()
+        for name, target in self.links.items():
+            tree[f"/{name}"] = target
+        return tree
+
+    def refresh(self) -> None:
+        """Bring the shell's copy of /etc/pve up to date."""
+        if not self.mounted:
+            return
+        target = self.node.files.config
+        wanted = self.wanted()
+        for path in sorted(self.synced.keys() - wanted.keys(), reverse=True):
+            target.remove(path, recursive=True)
+        for path, content in wanted.items():
+            if path in self.synced and self.synced[path] == content:
+                continue
+            if content is None:
+                target.mkdir(path, recursive=True)
+            elif isinstance(content, bytes):
+                target.write_file(path, content)
+            elif path not in self.synced:
+                target.symlink(content, path)
+        self.synced = wanted
+
+
+def contents(tree: FileSystem, path: str = "") -> dict[str, bytes]:
+    """All files of a file system."""
+    found: dict[str, bytes] = {}
+    for entry in tree.read_dir(path or "/"):
+        inner = f"{path}/{entry['name']}"
+        kind = entry["metadata"]["file_type"]
+        if kind == "directory":
+            found.update(contents(tree, inner))
+        elif kind == "file":
+            found[inner] = tree.read_file(inner)
+    return found
+
+
+def clear(tree: FileSystem) -> None:
+    """Empty a file system."""
+    for entry in tree.read_dir("/"):
+        tree.remove(f"/{entry['name']}", recursive=True)

@@ -1,0 +1,68 @@
+"""The answers of one node's probes; an unknown fact cannot be read as yes or no."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from pve_runbook.facts.output import ParseError
+from pve_runbook.work.probes import Group, Probe, ProbeFamily
+
+T = TypeVar("T")
+
+
+class UnknownFact(Exception):
+    """A gate asked for a fact that the node did not give: the gate is unknown, and unknown blocks."""
+
+    def __init__(self, node: str, question: str, why: str) -> None:
+        super().__init__(f"{node}: {question}: {why}")
+        self.node = node
+        self.question = question
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """In place of a value: the node did not say, or not in words we know."""
+
+    why: str
+
+
+@dataclass
+class Readings:
+    """What the probes of one node said. ``readings`` maps a probe's name (``family:subject`` for a family)
+    to its parsed value or :class:`Missing`."""
+
+    node: str
+    readings: dict[str, object]
+    taken: float = field(default_factory=time.time)
+    """Seconds since the epoch on the control host, when the first round trip was answered."""
+
+    load: Callable[[Group], None] | None = None
+    """Reads a further group of probes on all nodes, when a fact of it is asked for."""
+
+    def get(self, probe: Probe[T]) -> T:
+        """The value of ``probe``. Raises UnknownFact when the node did not give it."""
+        if probe.name not in self.readings and probe.group is not Group.CORE and self.load is not None:
+            self.load(probe.group)
+        return cast(T, self._get(probe.name, " ".join(probe.argv)))
+
+    def family(self, family: ProbeFamily[T], subject: str) -> T:
+        """The value of ``family`` for ``subject``. Raises UnknownFact."""
+        return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.argv(subject))))
+
+    def _get(self, key: str, question: str) -> object:
+        value = self.readings.get(key, Missing("it was not asked"))
+        if isinstance(value, Missing):
+            raise UnknownFact(self.node, question if len(question) < 90 else key, value.why)
+        return value
+
+
+def known(ask: Callable[[], T]) -> T | None:
+    """The answer, or None where it is unknown: for evidence that is weighed, never for a gate."""
+    try:
+        return ask()
+    except (UnknownFact, ParseError):
+        return None

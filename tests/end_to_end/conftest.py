@@ -1,0 +1,149 @@
+"""The plugin as an operator uses it: its own process, against a lab in another, over real SSH."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
+
+PROJECT = Path(__file__).parents[2]
+BOUND = 120  # seconds
+
+
+@dataclass
+class Lab:
+    """A lab that is up, and what was true of it at first."""
+
+    hosts: list[str]
+    ssh_config: str
+    control: LabControl
+    before: dict[str, NodeTruth] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self.control.state()
+
+    @property
+    def options(self) -> list[str]:
+        """What to add to pytest's command line to reach it."""
+        return [f"--hosts={','.join(self.hosts)}", f"--ssh-config={self.ssh_config}"]
+
+    def mutating(self) -> list[tuple[str, tuple[str, ...]]]:
+        """(node, argv) of every command that changed a node, by the nodes' own logs."""
+        return [(node, line.argv) for node in self.hosts for line in self.control.log(node) if line.mutating]
+
+    @staticmethod
+    def owned(state: dict[str, NodeTruth]) -> dict[int, GuestTruth]:
+        """Every guest as its owner has it."""
+        return {v: g for name, node in state.items() for v, g in node.guests.items() if g.owner == name}
+
+    def changed_guests(self) -> list[int]:
+        """Guests that lost their process, owner or config since the start; a stopped one may have been started."""
+        before, now = self.owned(self.before), self.owned(self.control.state())
+        changed = []
+        for vmid, was in before.items():
+            is_ = now.get(vmid)
+            same = is_ is not None and (is_.owner, is_.sha256) == (was.owner, was.sha256)
+            if same and was.running:
+                same = is_ is not None and (is_.pid, is_.start) == (was.pid, was.start)
+            if not same:
+                changed.append(vmid)
+        return changed
+
+
+@pytest.fixture
+def start_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
+    """Start a lab: ``start_lab("broken", nodes=3)``. In the end nothing may have been asked that is not simulated."""
+    running: list[tuple[subprocess.Popen[str], Lab]] = []
+
+    def start(scenario: str = "broken", nodes: int = 3) -> Lab:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pve_runbook.lab", "--scenario", scenario, "--nodes", str(nodes), "--until-eof"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        lab = Lab(ready["hosts"], ready["ssh_config"], LabControl(ready["control"]))
+        running.append((process, lab))
+        return lab
+
+    yield start
+    unknown = [line for _, lab in running for line in lab.control.unsimulated()]
+    for process, _ in running:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.close()
+        process.wait(BOUND)
+        process.stdout.close()
+    assert unknown == []
+
+
+@dataclass
+class Ran:
+    """One run of pytest, with its record's folder."""
+
+    status: int
+    text: str
+    record: Path | None
+
+    def journal(self) -> list[dict[str, object]]:
+        """The events of its journal."""
+        assert self.record is not None
+        return [json.loads(line) for line in (self.record / "journal.jsonl").read_text().splitlines()]
+
+    def outcomes(self) -> dict[str, int]:
+        """How many steps ended how, by the journal."""
+        found: dict[str, int] = {}
+        for event in self.journal():
+            if event["kind"] == "step":
+                found[str(event["outcome"])] = found.get(str(event["outcome"]), 0) + 1
+        return found
+
+    def failed(self) -> list[tuple[str, str]]:
+        """(title, message) of the steps that failed or are unknown."""
+        return [
+            (str(e["title"]), str(e["message"]))
+            for e in self.journal()
+            if e["kind"] == "step" and e["outcome"] in ("failed", "unknown")
+        ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Ran]:
+    """Run pytest in a process of its own, without a terminal: ``run("runbook/", *lab.options)``."""
+
+    def run_it(*arguments: str, project: Path = PROJECT) -> Ran:
+        records = tmp_path / "records"
+        before = set(records.iterdir()) if records.exists() else set()
+        said = subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-m",
+                "pytest",
+                *arguments,
+                f"--records={records}",
+                "-p",
+                "no:cacheprovider",
+            ],
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=BOUND,
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+            check=False,
+        )
+        new = (set(records.iterdir()) if records.exists() else set()) - before
+        return Ran(said.returncode, said.stdout + said.stderr, new.pop() if new else None)
+
+    return run_it

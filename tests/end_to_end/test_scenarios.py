@@ -1,0 +1,123 @@
+"""Every starting state of the lab: taken to standalone nodes, or refused without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+ENDS_STANDALONE = [
+    "broken",
+    "quorate",
+    "flapping",
+    "heals-mid-run",
+    "half-dismantled",
+    "standalone",
+    "ha-quorate",
+    "startall-waiting",
+    "pve7",
+    "pve9",
+]
+
+REFUSED = {
+    "ha-armed": ("HA is not active without quorum.", "its watchdog is armed, and there is no quorum"),
+    "storage-readonly": ("The storages of this node's guests are active and writable.", "mounted read-only at"),
+    "storage-missing": ("Every volume of every guest is on the node that owns the guest.", "volumes are not there:"),
+    "backup-running": ("No backup, migration or clone is under way.", "a task is running: vzdump"),
+    "migrating": ("No backup, migration or clone is under way.", "a task is running: qmigrate 101"),
+}
+
+
+def expect_standalone(lab: Any, ran: Any) -> None:
+    """The whole runbook passed; by the lab's own truth every node is standalone and no guest was touched."""
+    assert ran.status == 0, ran.text
+    assert set(ran.outcomes()) == {"passed"}
+    after = lab.control.state()
+    for node in after.values():
+        assert node.standalone and node.mounted and node.mode == "standalone"
+        assert node.corosync_files in ((), ("uidgid.d",))
+        assert node.units["corosync.service"] == ("inactive", "disabled")
+        assert node.units["pve-ha-lrm.service"] == ("inactive", "disabled")
+        assert node.units["pve-ha-crm.service"] == ("inactive", "disabled")
+        assert node.watchdog_clients == ()
+        assert node.boot_id == lab.before[node.name].boot_id
+    assert lab.changed_guests() == []
+    assert not [g for g in lab.owned(after) if g not in lab.owned(lab.before)], "the canary is still there"
+
+
+@pytest.mark.parametrize("scenario", ENDS_STANDALONE)
+def test_nodes_become_standalone_and_no_guest_is_touched(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
+) -> None:
+    lab = start_lab(scenario)
+    expect_standalone(lab, run("runbook/", *lab.options, "--approve=all"))
+
+
+@pytest.mark.parametrize("nodes", [1, 5])
+def test_clusters_of_other_sizes(start_lab: Callable[..., Any], run: Callable[..., Any], nodes: int) -> None:
+    lab = start_lab("broken" if nodes > 1 else "quorate", nodes=nodes)
+    expect_standalone(lab, run("runbook/", *lab.options, "--approve=all"))
+
+
+@pytest.mark.parametrize("scenario", REFUSED)
+def test_what_reading_can_judge_is_refused_before_the_first_change(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
+) -> None:
+    lab = start_lab(scenario)
+    ran = run("runbook/", *lab.options, "--approve=all")
+    title, words = REFUSED[scenario]
+    assert ran.status == 1
+    assert [t for t, _ in ran.failed()] == [title]
+    message = ran.failed()[0][1]
+    assert words in message and len(message.splitlines()) == 3
+    assert lab.mutating() == []
+    assert lab.changed_guests() == []
+
+
+def test_without_terminal_and_approval_nothing_is_changed(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    lab = start_lab()
+    ran = run("runbook/", *lab.options)
+    assert ran.status == 1
+    assert [t for t, _ in ran.failed()] == ["The operator approves the freeze, and has the consoles at hand."]
+    assert "--approve=0" in ran.failed()[0][1]
+    assert ran.outcomes()["blocked"] > 100
+    assert lab.mutating() == []
+    assert not any(
+        "systemctl" in argv[0] and "stop" in argv for n in lab.hosts for argv in [lab.control.log(n)[-1].argv]
+    )
+
+
+def test_checks_before_and_after_on_one_cluster(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab()
+    before = run("checks/", *lab.options)
+    assert before.status == 1
+    assert "no quorum (1 of 3 votes); /etc/pve is read-only" in before.text
+    assert lab.mutating() == []
+    assert run("runbook/", *lab.options, "--approve=all").status == 0
+    changes = lab.mutating()
+    after = run("checks/", *lab.options)
+    assert after.status == 0, after.text
+    assert lab.mutating() == changes
+
+
+def test_a_second_run_finds_everything_done(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab()
+    assert run("runbook/", *lab.options, "--approve=all").status == 0
+    first = len(lab.mutating())
+    again = run("runbook/", *lab.options, "--approve=all", "--canary=off")
+    assert again.status == 0, again.text
+    assert lab.mutating()[first:] == []
+
+
+def test_the_lab_is_one_option_away(run: Callable[..., Any]) -> None:
+    ran = run("runbook/", "--hosts=lab", "--approve=all")
+    assert ran.status == 0, ran.text
+    assert ran.record is not None
+    names = {p.name for p in ran.record.iterdir()}
+    assert names == {"journal.jsonl", "report.html", "record.json", "summary.md", "backups"}
+    page = (ran.record / "report.html").read_text()
+    for words in ("Every node of labcluster is standalone", "14 of 14 guests unchanged", "Phase 7", "pvecm expected 1"):
+        assert words in page

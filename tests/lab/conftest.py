@@ -1,0 +1,31 @@
+"""Fixtures for the tests of the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from lab_bench import Bench
+
+from pve_runbook.lab.inventory import RICH, Inventory
+
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
+    """Build benches; each ends with the test, and none may have been asked what it does not simulate."""
+    benches: list[Bench] = []
+
+    def make(scenario: str = "quorate", number: int = 3, inventory: Inventory = RICH) -> Bench:
+        directory = tmp_path / f"lab{len(benches)}"
+        directory.mkdir()
+        bench = Bench(directory, scenario, number, inventory)
+        benches.append(bench)
+        return bench
+
+    yield make
+    for bench in benches:
+        bench.close()
+    assert "".join(bench.unsimulated() for bench in benches) == ""

@@ -1,0 +1,136 @@
+"""A lab without its SSH servers: nodes whose commands are run directly, and the recorded outputs to compare with."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from pve_runbook.lab.build import build
+from pve_runbook.lab.inventory import RICH, Inventory, Plan
+from pve_runbook.lab.machine import Machine
+from pve_runbook.lab.model.node import Node
+from pve_runbook.lab.scenarios import SCENARIOS
+from pve_runbook.lab.shell import Channel
+
+CAPTURES = Path(__file__).parent.parent / "captures"
+EPOCH = 1795415359.0
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
+
+
+def _vm(offset: int) -> Plan:
+    return Plan(offset, "qemu", "vm", True, True, 32, ("scsi0: local:ID/vm-ID-disk-0.raw,size=16M",))
+
+
+def _ct(offset: int) -> Plan:
+    return Plan(offset, "lxc", "ct", False, False, 64, ("rootfs: local:ID/vm-ID-disk-0.raw,size=8M",))
+
+
+RECORDED = Inventory(
+    "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup,images,rootdir\n\n",
+    ((_vm(1), _vm(2), _ct(90)), (_vm(1), _vm(2), _vm(3), _ct(90)), (_vm(1), _vm(2), _ct(90))),
+)
+"""The guests and the storage of the cluster that the captures come from."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one command said."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+class Bench:
+    """A cluster in this process; every command runs in a channel of its own."""
+
+    def __init__(
+        self, directory: Path, scenario: str = "quorate", number: int = 3, inventory: Inventory = RICH
+    ) -> None:
+        shaped = SCENARIOS[scenario]
+        self.cluster = build(number, directory, EPOCH, KEY, shaped.version, inventory)
+        shaped.shape(self.cluster)
+        turn = threading.Condition()
+        self.unsimulated_file = directory / "unsimulated.log"
+        self.machines = {
+            name: Machine(node, directory / "nodes" / f"{name}.jsonl", self.unsimulated_file, turn)
+            for name, node in self.cluster.nodes.items()
+        }
+
+    def node(self, name: str) -> Node:
+        """The model of a node."""
+        return self.cluster.nodes[name]
+
+    def run(self, node: str, command: str, stdin: bytes = b"") -> Said:
+        """Run a command line on a node."""
+        stdout, stderr, status = Channel(self.machines[node], lambda done: done(stdin)).execute(command)
+        return Said(status, stdout, stderr)
+
+    def batch(self, node: str, runner: str, probes: list[str], seconds: int = 5) -> list[Said]:
+        """Run command lines as one batch, the way the wire does."""
+        words = ["bash", "-c", runner, "batch"]
+        for index, probe in enumerate(probes):
+            argv = shlex.split(probe)
+            words += [str(2 + len(argv)), f"p{index}", str(seconds), *argv]
+        said = self.run(node, shlex.join(words))
+        frames: dict[str, dict[str, str]] = {}
+        for line in said.stdout.splitlines():
+            ident, kind, *value = line.split(" ")
+            frames.setdefault(ident, {})[kind] = value[0] if value else ""
+        found = [frames[f"p{index}"] for index in range(len(probes))]
+        return [Said(int(f["x"]), _decode(f["o"]), _decode(f["e"])) for f in found]
+
+    def advance(self, seconds: float) -> None:
+        """Let model time pass."""
+        self.cluster.clock.advance(seconds)
+
+    def mutations(self) -> list[str]:
+        """What the nodes' logs call mutating, in order of the nodes."""
+        found = []
+        for machine in self.machines.values():
+            for line in machine.log.read_text().splitlines():
+                entry = json.loads(line)
+                if entry["mutating"]:
+                    found.append(shlex.join(entry["argv"]))
+        return found
+
+    def unsimulated(self) -> str:
+        """What was asked and is not simulated; empty when all is well."""
+        return self.unsimulated_file.read_text() if self.unsimulated_file.exists() else ""
+
+    def close(self) -> None:
+        """End everything."""
+        for machine in self.machines.values():
+            machine.close()
+        for node in self.cluster.nodes.values():
+            node.pmxcfs.database.close()
+
+
+def _decode(text: str) -> str:
+    return base64.b64decode(text).decode()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One recorded command."""
+
+    node: str
+    command: str
+    said: Said
+
+
+def recorded(name: str) -> list[Recorded]:
+    """All commands of one capture, in order."""
+    record = json.loads((CAPTURES / f"{name}.json").read_text())
+    return [
+        Recorded(
+            record.get("node") or step["node"],
+            step["command"],
+            Said(step["exit_status"], step["stdout"], step["stderr"]),
+        )
+        for step in record.get("commands") or record["steps"]
+    ]
