@@ -10,7 +10,8 @@ import pytest
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.run import Run
 from pve_runbook.work import actions, authority, backup, canary, refusals, thaw, window
-from pve_runbook.work.cluster import Cluster, Node
+from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.node import Node
 
 STANDALONE = NodeState.STANDALONE
 LATENCY_SAMPLES = 3

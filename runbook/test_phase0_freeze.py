@@ -12,6 +12,7 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.approval import approve
 from pve_runbook.work import refusals
 from pve_runbook.work.backup import SPACE_KIB
+from pve_runbook.work.canary import used_ids
 from pve_runbook.work.refusal import refusal
 
 CLOCK_SKEW = 5.0  # seconds; HA reports a time drift, and logs of two nodes cannot be put in order any more
@@ -143,6 +144,18 @@ def test_ha_can_be_stopped(host):
 def test_no_start_of_all_guests_would_double(host):
     """No start of all guests waits for quorum while a guest of it lies on shared storage."""
     assert not host.pve.waiting_guests_on_shared_storage, refusals.doubled_start(host.pve)
+
+
+def test_canary_id_is_free(cluster, run):
+    """The id of the throw-away guest is free on every node and storage."""
+    wanted = run.options.canary
+    taken = isinstance(wanted, int) and wanted in used_ids(n.facts for n in cluster.nodes)
+    assert not taken, refusal(
+        "cluster",
+        seen=f"--canary={wanted}: a guest or a volume bears this id",
+        why="the throw-away guest of phase 6 is destroyed at its end, and its id with it",
+        do="Choose a free id, or leave the option out: a free one is found",
+    )
 
 
 def test_baseline_is_taken(host, run, baseline):

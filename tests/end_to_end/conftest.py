@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
 from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
 
 PROJECT = Path(__file__).parents[2]

@@ -65,6 +65,7 @@ def _ha_stopped(bench: Bench) -> None:
     for service in ("pve-ha-lrm", "pve-ha-crm"):
         for name in bench.cluster.nodes:
             bench.run(name, f"systemctl stop {service}")
+    bench.advance(10)
 
 
 STATES: dict[str, Callable[[Bench], None]] = {

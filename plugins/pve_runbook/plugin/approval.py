@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import sys
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -36,10 +37,10 @@ def approve(run: Run, phase: int, word: str, text: str) -> None:
     if phase in run.options.approve:
         _record(run, phase, word, text, "approved", "--approve", by)
         return
-    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stdout__ and sys.__stdout__.isatty()):
+    typed = ask_at_terminal(run.config, f"\n{text}\nType {word} to go on, anything else to stop: ")
+    if typed is None:
         _record(run, phase, word, text, "refused", "no terminal", by)
-        raise NotApproved(NO_TERMINAL.format(phase=phase, name=PHASES_THAT_ASK[phase], text=text))
-    typed = _ask(run.config, f"\n{text}\nType {word} to go on, anything else to stop: ")
+        raise NotApproved(NO_TERMINAL.format(phase=phase, name=PHASES_THAT_ASK[phase], text=text.rstrip()))
     run.cluster.forget()
     if typed != word:
         _record(run, phase, word, text, "refused", "typed", by)
@@ -47,13 +48,15 @@ def approve(run: Run, phase: int, word: str, text: str) -> None:
     _record(run, phase, word, text, "approved", "typed", by)
 
 
-def _ask(config: pytest.Config, prompt: str) -> str:
-    """Read one line from the terminal, past pytest's capture; the end of the input is an empty line."""
+def ask_at_terminal(config: pytest.Config, prompt: str, read: Callable[[str], str] = input) -> str | None:
+    """Read one line past pytest's capture, by ``read``; None without a terminal. The end of the input is no line."""
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.suspend(in_=True)
     try:
-        return input(prompt).strip()
+        if not (os.isatty(0) and os.isatty(1)):
+            return None
+        return read(prompt).strip()
     except EOFError:
         return ""
     finally:

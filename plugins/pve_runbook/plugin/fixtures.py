@@ -6,7 +6,8 @@ import pytest
 from testinfra.host import Host
 
 from pve_runbook.plugin.run import RUN, Run
-from pve_runbook.work.cluster import Cluster, Node
+from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.node import Node
 
 __all__ = ["_leaver", "cluster", "leaver", "node", "run"]
 

@@ -7,7 +7,6 @@ Inert unless the command line names runbook/ or checks/. A run that executes or 
 from __future__ import annotations
 
 import getpass
-import os
 import shutil
 import signal
 import tempfile
@@ -21,6 +20,7 @@ import testinfra.backend
 from pytest_html.basereport import BaseReport
 
 from pve_runbook.plugin import labs, order, steps, terminal
+from pve_runbook.plugin.approval import ask_at_terminal
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_options
 from pve_runbook.plugin.run import RUN, Run
@@ -174,16 +174,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _password(config: pytest.Config) -> str:
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is not None:
-        capture.suspend(in_=True)
-    try:
-        if not os.isatty(0):
-            raise pytest.UsageError(NEED_PASSWORD)
-        return getpass.getpass("SSH password: ")
-    finally:
-        if capture is not None:
-            capture.resume()
+    typed = ask_at_terminal(config, "SSH password: ", getpass.getpass)
+    if typed is None:
+        raise pytest.UsageError(NEED_PASSWORD)
+    return typed
 
 
 class _Door:

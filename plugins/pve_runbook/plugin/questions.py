@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pve_runbook.work.cluster import Node
+from pve_runbook.work.node import Node
 from pve_runbook.work.probes import BACKUP_ROOT
 
 

@@ -24,8 +24,9 @@ from pve_runbook.plugin.options import RunOptions
 from pve_runbook.record.model import Record, build
 from pve_runbook.wire.connection import ConnectOptions
 from pve_runbook.wire.journal import Journal
-from pve_runbook.work.cluster import Cluster, Node
+from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.continuity import Comparison, Snapshot, compare, snapshot
+from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
 from pve_runbook.work.probes import Group
 from pve_runbook.work.readings import UnknownFact, known

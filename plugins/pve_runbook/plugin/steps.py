@@ -14,7 +14,7 @@ from pve_runbook.plugin.run import Run
 from pve_runbook.wire.channel import WireError
 from pve_runbook.wire.journal import utc_now
 from pve_runbook.work.backup import BackupFailed
-from pve_runbook.work.cluster import ActionFailed, NotAllowed, OutcomeUnknown
+from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
 from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.window import WindowFailed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pve_runbook.facts.config_tree import parse_config_tree
 from pve_runbook.facts.output import Output
 from pve_runbook.work import actions, probes
-from pve_runbook.work.cluster import Node
+from pve_runbook.work.node import Node
 from pve_runbook.work.probes import BACKUP_ROOT
 
 SPACE_KIB = 262_144

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pve_runbook.facts.output import ParseError
 from pve_runbook.work import actions, probes
-from pve_runbook.work.cluster import Node
+from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import UnknownFact, known
 

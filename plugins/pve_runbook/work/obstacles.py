@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pve_runbook.facts.state import NodeState
-from pve_runbook.work.cluster import Node
+from pve_runbook.work.node import Node
 from pve_runbook.work.refusal import refusal
 from pve_runbook.work.refusals import AGAIN, doubled_start
 

@@ -8,7 +8,8 @@ from importlib.resources import files
 
 from pve_runbook.facts.window import WindowStatus
 from pve_runbook.work import actions, probes
-from pve_runbook.work.cluster import Cluster, Node
+from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.node import Node
 from pve_runbook.work.probes import BACKUP_ROOT
 from pve_runbook.work.readings import UnknownFact
 

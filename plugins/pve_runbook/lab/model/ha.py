@@ -139,8 +139,8 @@ class Ha:
             return self.fence_at - self.node.clock.now + 1.0
         return 13.7 if self.is_master else 9.8
 
-    def lrm_stopped(self) -> None:
-        """With quorum: services frozen, watchdog closed, guests keep running."""
+    def lrm_stopped(self, seconds: float) -> None:
+        """With quorum: services frozen, watchdog closed after `seconds`, guests keep running."""
         journal, pid = self.node.journal, self.node.units.get("pve-ha-lrm").main_pid
         journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "received signal TERM")
         if self.armed:
@@ -153,7 +153,7 @@ class Ha:
                 self._put("ha/manager_status", status)
             self._put(
                 f"nodes/{self.node.name}/lrm_status",
-                {"mode": "restart", "results": {}, "state": "active", "timestamp": int(self.node.clock.wall)},
+                {"mode": "restart", "results": {}, "state": "active", "timestamp": int(self.node.clock.wall + seconds)},
             )
             journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "watchdog closed (disabled)")
         journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "server stopped")

@@ -124,7 +124,7 @@ class Node:
             if self.ha.fence_at is not None and self.ha.armed:
                 self.clock.advance(seconds)
                 return 0.0
-            self.ha.lrm_stopped()
+            self.ha.lrm_stopped(seconds)
             self.clock.after(0.0, self.ha.update_marker)
             self.clock.after(0.0, self.ha.configuration_changed)
             return seconds

@@ -23,6 +23,8 @@ BUSY = 6.0
 """Seconds that writes answer EBUSY after quorum returned."""
 LAG = 1.0
 """Seconds until pmxcfs notices that corosync died."""
+RETRY = 6.0
+"""Seconds between two attempts to reach corosync."""
 LOCK_WAIT = 10.0
 """Seconds that a second pmxcfs waits for the lock of the first."""
 LOCK_TEXT = (
@@ -93,6 +95,7 @@ class Pmxcfs(PmxcfsView):
             self._write_corosync_conf()
             synchronise(node)
             self._take_quorum()
+            self._try_corosync()
         self.configuration_changed()
         if self.quorate:
             node.quorum_granted()
@@ -160,9 +163,19 @@ class Pmxcfs(PmxcfsView):
             self._log("[quorum] crit: quorum_dispatch failed: 2", 2)
             self.node.clock.after(LAG, self._follow_quorum)
 
+    def _try_corosync(self) -> None:
+        """Without corosync it tries to connect every 6 s and logs each failure."""
+        if not self.clustered or self.node.corosync.runtime is not None:
+            return
+        for service in ("[quorum] crit: quorum", "[confdb] crit: cmap", "[dcdb] crit: cpg", "[status] crit: cpg"):
+            self._log(f"{service}_initialize failed: 2", 2)
+        pid = self.pid
+        self.node.clock.after(RETRY, lambda: self._try_corosync() if self.pid == pid else None)
+
     def _follow_quorum(self) -> None:
         if self.mounted and self.clustered and not self.node.corosync.quorate:
             self._lose_quorum()
+            self._try_corosync()
 
     def _lose_quorum(self) -> None:
         if self.quorate:
