@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from lab_bench import Bench
-
 from pve_runbook.lab.inventory import RICH, Inventory
 
 MakeBench = Callable[..., Bench]

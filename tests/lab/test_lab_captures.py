@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import MakeBench
 from lab_bench import RECORDED, Bench, Recorded, recorded
+from pve_runbook.lab.scenarios import ha_quorate, half_dismantled
 
-from pve_runbook.lab.scenarios import half_dismantled, ha_quorate
+from conftest import MakeBench
 
 
 def _leave(bench: Bench, *, upto: str = "") -> None:
@@ -33,7 +33,9 @@ def _corosync_stopped(bench: Bench) -> None:
     for name in bench.cluster.nodes:
         bench.run(name, "systemctl stop pve-ha-lrm; systemctl stop pve-ha-crm")
     for name in bench.cluster.nodes:
-        bench.run(name, "systemctl stop corosync; systemctl disable corosync; rm -rf /etc/corosync/* /var/lib/corosync/*")
+        bench.run(
+            name, "systemctl stop corosync; systemctl disable corosync; rm -rf /etc/corosync/* /var/lib/corosync/*"
+        )
     bench.advance(2)
 
 

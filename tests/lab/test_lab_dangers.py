@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MakeBench
 from lab_bench import Bench
-
 from pve_runbook.wire.batch import RUNNER
+
+from conftest import MakeBench
 
 
 def _leave(bench: Bench, name: str, *, keep_ha: bool) -> None:
@@ -72,10 +72,6 @@ def test_ha_stops_cleanly_with_quorum(make_bench: MakeBench) -> None:
 def test_a_separated_node_that_kept_has_files_takes_over(keep_ha: bool, make_bench: MakeBench) -> None:
     """After about 240 s the others' guests are its own, and started where it can reach their disks; else never."""
     bench = make_bench("ha-quorate")
-    bench.node("pve2").guests.stop(203)
-    bench.run("pve2", "sed -i '' /dev/null")
-    text = bench.run("pve2", "cat /etc/pve/ha/resources.cfg").stdout
-    assert "vm: 201\n" in text
     for unit in ("pve-ha-lrm", "pve-ha-crm"):
         for name in bench.cluster.nodes:
             bench.run(name, f"systemctl stop {unit}")

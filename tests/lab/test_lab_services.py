@@ -79,7 +79,9 @@ def test_a_database_put_back_is_what_pmxcfs_loads(make_bench: MakeBench) -> None
     """The rollback: copy aside, edit in local mode, put back: version and content as before, member again."""
     bench = make_bench("broken")
     version = "sqlite3 -readonly /var/lib/pve-cluster/config.db 'SELECT version FROM tree WHERE inode=0'"
-    bench.run("pve1", "systemctl stop pve-cluster corosync; mkdir /root/b; cp -p /var/lib/pve-cluster/config.db /root/b/")
+    bench.run(
+        "pve1", "systemctl stop pve-cluster corosync; mkdir /root/b; cp -p /var/lib/pve-cluster/config.db /root/b/"
+    )
     assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout == "config.db\n"
     bench.run("pve1", "pmxcfs -l; rm /etc/pve/corosync.conf; rm /etc/pve/nodes/pve2/qemu-server/201.conf")
     edited = int(bench.run("pve1", version).stdout)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import MakeBench
 from lab_bench import RECORDED, Bench, Recorded, Said, recorded
 from lab_process import Lab, Typist, running_lab, typist
+from pve_runbook.lab.scenarios import ha_quorate
 from test_lab_captures import shapes
 
-from pve_runbook.lab.scenarios import ha_quorate
-
-
+from conftest import MakeBench
 
 
 def _is_journal(line: str) -> bool:

@@ -16,6 +16,8 @@ from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.server import LabServer
 
 MOST_NODES = 32
+LONGEST_SOCKET = 100
+"""Bytes of a Unix socket's path that every system takes."""
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -47,6 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--nodes must be 1 to {MOST_NODES}, not {given.nodes}")
     if given.dir is not None and given.dir.exists() and any(given.dir.iterdir()):
         parser.error(f"{given.dir} is not empty: name a directory that is new or empty")
+    if given.dir is not None and len(str(given.dir.absolute() / "control")) > LONGEST_SOCKET:
+        parser.error(f"the path of {given.dir} is too long for the control socket: name a shorter one")
     directory = Path(given.dir or tempfile.mkdtemp(prefix="pve-runbook-lab-")).absolute()
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 
 import pytest
 
@@ -11,6 +12,7 @@ from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.steps import Step, node_of
 from pve_runbook.plugin.verdict import Verdict
 
+WIDTH = 80
 MARKS = {
     "passed": "ok",
     "failed": "FAILED",
@@ -65,19 +67,21 @@ def announce(item: pytest.Item, run: Run) -> None:
     if reporter is None or run.shown_module == item.path.name:
         return
     run.shown_module = item.path.name
-    run.blocked_shown = False
     step = Step(item, "")
     phase = phase_of(item.path)
-    name = f"PHASE {phase}  {step.phase_title}" if phase is not None else step.phase_title
+    name = f"PHASE {phase}" if phase is not None else ""
     if step.deviation:
-        run.note("article", f"{name.partition('  ')[0].capitalize()}: {step.deviation}")
+        run.note("article", f"{name.capitalize()}: {step.deviation}")
+    if run.blocked_shown:
+        return
     reporter.ensure_newline()
     reporter.write_line("")
-    reporter.write_line(name, bold=True)
+    for line in _wrapped(f"{name}  " if name else "", step.phase_title):
+        reporter.write_line(line, bold=True)
 
 
 def step_line(step: Step, run: Run) -> None:
-    """One line for a step that ended; of the steps that an earlier failure blocks, only the first a phase."""
+    """One line for a step that ended; all that an earlier failure blocks is one line."""
     reporter = _writer(step.item.config)
     if reporter is None:
         return
@@ -86,31 +90,46 @@ def step_line(step: Step, run: Run) -> None:
             return
         run.blocked_shown = True
         reporter.ensure_newline()
-        reporter.write_line("  blocked: an earlier step did not pass", yellow=True)
+        reporter.write_line("  blocked  every step after this one, in this phase and in all later ones", yellow=True)
         return
     node = node_of(step.item, run) or "all"
     reporter.ensure_newline()
-    reporter.write(f"  {MARKS[step.outcome]:<8}", **{COLOURS[step.outcome]: True})
-    reporter.write_line(f"{node:<8} {step.title}")
+    mark = f"  {MARKS[step.outcome]:<8} "
+    first, *rest = _wrapped(f"{mark}{node:<8} ", step.title)
+    reporter.write(mark, **{COLOURS[step.outcome]: True})
+    reporter.write_line(first[len(mark) :])
+    for line in rest:
+        reporter.write_line(line)
     if step.outcome in ("failed", "unknown"):
-        for line in (step.message + "\n" + step.traceback).rstrip().splitlines():
-            reporter.write_line(f"           {line}")
+        for line in step.message.splitlines():
+            for part in _wrapped(" " * len(mark), line):
+                reporter.write_line(part)
+        for line in step.traceback.splitlines():
+            reporter.write_line(" " * len(mark) + line)
 
 
 def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> None:
     """The last lines: verdict, what is left, record, journal head, what to type next."""
-    counts = ", ".join(f"{n} {name}" for name, n in run.counts.items())
+    colour = "green" if verdict.exit_status == 0 else "red"
     reporter.ensure_newline()
     reporter.write_sep("=", "change record" if run.options.mode == "runbook" else "verification")
-    reporter.write_line(
-        f"verdict   {verdict.sentence}", bold=True, **{"green" if verdict.exit_status == 0 else "red": True}
-    )
-    reporter.write_line(f"steps     {counts or 'none ran'}")
+    for line in _wrapped("verdict   ", verdict.sentence):
+        reporter.write_line(line, bold=True, **{colour: True})
+    counts = ", ".join(f"{n} {name}" for name, n in run.counts.items())
+    lines = [("steps     ", counts or "none ran")]
     if run.last_comparison is not None:
-        reporter.write_line(f"guests    {run.last_comparison.line}")
-    for left in run.left:
-        reporter.write_line(f"left      {left}")
-    reporter.write_line(f"next      {verdict.next}")
+        lines.append(("guests    ", run.last_comparison.line))
+    lines += [("left      ", left) for left in run.left]
+    lines.append(("next      ", verdict.next))
+    for label, text in lines:
+        for line in _wrapped(label, text):
+            reporter.write_line(line)
     if run.folder is not None:
         reporter.write_line(f"journal   head {run.journal.head[:16]}")
         reporter.write_line(f"record    {run.folder}/report.html")
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    """``text`` behind ``head``, in lines that fit a terminal of 80 columns; words and paths stay whole."""
+    lines = textwrap.wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    return [(head if i == 0 else " " * len(head)) + line for i, line in enumerate(lines)]

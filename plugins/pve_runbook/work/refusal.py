@@ -5,4 +5,4 @@ from __future__ import annotations
 
 def refusal(node: str, *, seen: str, why: str, do: str) -> str:
     """Three lines for the operator. ``node`` is a node's name, or "cluster" where no single one is meant."""
-    return f"{node}: {seen}.\n{why}.\n{do}"
+    return f"{node}: {seen}.\n{why[0].upper()}{why[1:]}.\n{do}."
