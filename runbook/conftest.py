@@ -7,9 +7,11 @@ still to be done, so that a second run goes on from wherever the first one stopp
 from __future__ import annotations
 
 import pytest
+from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.run import Run
-from pve_runbook.work import actions, authority, backup, canary, refusals, thaw, window
+from pve_runbook.plugin.unfinished import operator
+from pve_runbook.work import actions, authority, backup, canary, probes, refusals, thaw, window
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
 
@@ -29,12 +31,40 @@ def baseline(run: Run) -> None:
 
 
 @pytest.fixture(scope="session")
-def backups(run: Run, cluster: Cluster, baseline: None) -> None:
-    """Every node's configuration on the control host, opened and checked there; the nodes side by side."""
-    assert run.folder is not None
+def locked(run: Run, cluster: Cluster, baseline: None) -> None:
+    """Every node carries the lock of this work: who, since when, which run."""
+    text = Lock(cluster.work, operator(), f"{run.started:%Y-%m-%dT%H:%M:%SZ}", run.folder.name).text
+    cluster.each(lambda node: _lock(run, node, text))
+
+
+def _lock(run: Run, node: Node, text: str) -> None:
+    held = node.facts.get(probes.LOCK)
+    if held is not None and held.run == run.cluster.work:
+        nothing_to_do(run, node, f"locked since {held.since} by {held.by}, the run that this one takes up")
+        return
+    if held is not None:
+        run.note("lock", f"broken by --break-lock={held.run}: held by {held.by} since {held.since}", node.name)
+        node.act(actions.RELEASE_LOCK.bind())
+    node.act(actions.MAKE_FOLDER.bind(run=run.cluster.work))
+    node.act(actions.TAKE_LOCK.bind(lock=text))
+
+
+@pytest.fixture(scope="session")
+def backups(run: Run, cluster: Cluster, locked: None) -> None:
+    """Every node's configuration on the control host, opened and checked there; the nodes side by side.
+
+    What an unfinished run backed up before it changed anything is what counts: it is checked, not made again.
+    """
     folder = run.folder / "backups"
     folder.mkdir(mode=0o700, exist_ok=True)
-    cluster.each(lambda node: backup.back_up(node, run.id, folder / node.name))
+    earlier = run.unfinished
+    if earlier is not None and earlier.changed_something:
+        for node in cluster.nodes:
+            backup.take_over(
+                node, earlier.folder / "backups" / node.name, folder / node.name, earlier.transfers(node.name)
+            )
+        return
+    cluster.each(lambda node: backup.back_up(node, cluster.work, folder / node.name))
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +87,7 @@ def _scheduler_off(run: Run, node: Node) -> None:
     if units["pvesr.timer"].exists and not units["pvesr.timer"].is_stopped:
         node.act(actions.STOP_OLD_SCHEDULER.bind())
     if "vzdump" in (node.facts.cron_files or ()) and not units["pvescheduler.service"].exists:
-        node.act(actions.PARK_CRON.bind(run=run.id))
+        node.act(actions.PARK_CRON.bind(run=run.cluster.work))
 
 
 @pytest.fixture(scope="session")
@@ -103,12 +133,14 @@ def candidates(run: Run, cluster: Cluster) -> list[authority.Candidate]:
 def chosen(run: Run, cluster: Cluster, candidates: list[authority.Candidate]) -> authority.Candidate:
     """The authority: as --authority says, or by the evidence."""
     by_name = {c.node: c for c in candidates}
-    wanted = run.options.authority
+    earlier = run.unfinished.authority if run.unfinished is not None else None
+    wanted = run.options.authority or (earlier if earlier in by_name else None)
     if wanted is not None and wanted not in by_name:
         run.note("authority", f"--authority={wanted} is standalone already and needs no quorum", wanted)
     one = by_name.get(wanted or "", authority.choose(candidates))
     run.authority = cluster.node(one.node)
-    how = "by --authority" if one.node == wanted else "by its database, then its disks, guests and answers"
+    by_name_given = one.node == wanted
+    how = "by name (--authority, or the run taken up)" if by_name_given else "by database, disks, guests and answers"
     run.note("authority", f"chosen {how}: {one.evidence}", one.node)
     return one
 
@@ -161,7 +193,7 @@ def left_cluster(run: Run, cluster: Cluster, leaver: Node) -> None:
     if leaver.facts.state is STANDALONE:
         nothing_to_do(run, leaver, "the node is standalone already")
         return
-    window.leave(cluster, leaver, run.id, run.member_names)
+    window.leave(cluster, leaver, run.member_names)
 
 
 @pytest.fixture(scope="session")
@@ -219,13 +251,24 @@ def _scheduler_back(run: Run, node: Node) -> None:
         node.act(actions.START_OLD_SCHEDULER.bind())
     if (
         "vzdump" not in (node.facts.cron_files or ())
-        and run.id in node.facts.earlier_runs
+        and run.cluster.work in node.facts.earlier_runs
         and node.facts.tree.text("vzdump.cron")
     ):
-        node.act(actions.UNPARK_CRON.bind(run=run.id))
+        node.act(actions.UNPARK_CRON.bind(run=run.cluster.work))
 
 
 @pytest.fixture(scope="session")
 def overdue_jobs(cluster: Cluster) -> dict[str, list[str]]:
     """Node name → what its scheduler would do that deserves a look."""
     return {n.name: thaw.risky_jobs(n.facts) for n in cluster.nodes if not n.facts.scheduler_runs}
+
+
+@pytest.fixture(scope="session")
+def released(cluster: Cluster) -> None:
+    """The work is done: the locks are gone, and what its commands left under /run."""
+    cluster.each(_release)
+
+
+def _release(node: Node) -> None:
+    node.act(actions.FORGET_OUTCOMES.bind(run=node.work))
+    node.act(actions.RELEASE_LOCK.bind())

@@ -66,6 +66,13 @@ def test_hosts_are_the_members(cluster, run):
     )
 
 
+def test_nobody_else_works_here(run):
+    """No other run holds these nodes; an unfinished one of this operator is taken up."""
+    assert not run.held, run.held
+    if run.unfinished is not None:
+        run.note("state", f"takes up the unfinished run {run.unfinished.work} (record {run.unfinished.folder.name})")
+
+
 def test_state_is_known(host, node, run):
     """The node is in a state that this runbook knows how to go on from."""
     run.settle(node)
@@ -167,6 +174,28 @@ def test_baseline_is_taken(host, run, baseline):
 def test_operator_approves_the_freeze(run):
     """The operator approves the freeze, and has the consoles at hand."""
     approve(run, 0, run.cluster_name, run.freeze_text())
+
+
+def test_nodes_are_locked(host, run, locked):
+    """The node is locked for this run: a second operator is kept out."""
+    lock = host.pve.lock
+    assert lock is not None and lock.run == run.cluster.work, refusal(
+        host.pve.node,
+        seen=f"its lock says {lock.text if lock else 'nothing'}",
+        why="another run came between; two runs at once would undo each other's steps",
+        do="Ask who it is, then run the same command line again",
+    )
+
+
+def test_nothing_of_an_earlier_run_goes_on(host, node, run):
+    """No command of an earlier run is still under way on the node; a bounded wait for it."""
+    run.wait_for_earlier(node)
+    assert not host.pve.our_units, refusal(
+        host.pve.node,
+        seen=f"still under way: {', '.join(host.pve.our_units)}",
+        why="it was sent before the line was lost, and may change what is read now",
+        do="Look at `systemctl status` of it there, then run the same command line again",
+    )
 
 
 def test_backups_are_checked(host, run, backups):

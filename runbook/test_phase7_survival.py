@@ -43,3 +43,13 @@ def test_guests_are_untouched_by_the_thaw(run):
     """Every guest still runs on after the schedulers came back."""
     lost = run.losses(7)
     assert not lost, lost
+
+
+def test_nodes_are_released(host, released):
+    """The node's lock is gone: this work is done."""
+    assert host.pve.lock is None, refusal(
+        host.pve.node,
+        seen=f"its lock is still there: {host.pve.lock.text if host.pve.lock else ''}",
+        why="the next run would take this one for unfinished",
+        do="Run the same command line again",
+    )

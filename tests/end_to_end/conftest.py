@@ -85,9 +85,14 @@ def start_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     assert unknown == []
 
 
+def unwrapped(text: str) -> str:
+    """What a terminal shows, as one line: where it was wrapped does not matter."""
+    return " ".join(text.split())
+
+
 @dataclass
 class Ran:
-    """One run of pytest, with its record's folder."""
+    """One run of pytest, with its record's folder; ``text`` is unwrapped."""
 
     status: int
     text: str
@@ -143,6 +148,6 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
             check=False,
         )
         new = (set(records.iterdir()) if records.exists() else set()) - before
-        return Ran(said.returncode, said.stdout + said.stderr, new.pop() if new else None)
+        return Ran(said.returncode, unwrapped(said.stdout + said.stderr), new.pop() if new else None)
 
     return run_it

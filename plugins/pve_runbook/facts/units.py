@@ -130,3 +130,16 @@ def parse_list_jobs(output: Output) -> tuple[Job, ...]:
             raise unread("systemctl list-jobs", line)
         jobs.append(Job(int(match["id"]), match["unit"], match["type"], match["state"]))
     return tuple(jobs)
+
+
+def parse_list_units(output: Output) -> tuple[str, ...]:
+    """Read `systemctl list-units --no-legend --plain`: the names of the units that are loaded."""
+    names = []
+    for line in lines_of(stdout_of(output, "systemctl list-units")):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) < 4 or "." not in fields[0]:
+            raise unread("systemctl list-units", line)
+        names.append(fields[0])
+    return tuple(names)

@@ -224,7 +224,7 @@ def build(
     for node in cluster.nodes.values():
         for unit in node.units.table.values():
             if unit.name not in ("pvesr.service", "pve-guests.service"):
-                node.units._start_one(unit)
+                node.units.start_one(unit)
     for index, node in enumerate(cluster.nodes.values()):
         _guests(node, inventory, index)
     cluster.clock.advance(20.0)

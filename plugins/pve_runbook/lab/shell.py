@@ -97,7 +97,9 @@ class Channel:
         name = argv[0].rpartition("/")[2]
         if name in COMMANDS:
             return self._call(name, argv[1:], stdin or "" if self._batch else stdin, "/root")
-        found = self._shell().execute_sync(shlex.join(argv))
+        with self.machine.turn:
+            shell = self._shell()
+        found = shell.execute_sync(shlex.join(argv))
         return Result(found.stdout, self._errors(found.stderr), found.exit_code)
 
     def sleep(self, seconds: float) -> None:

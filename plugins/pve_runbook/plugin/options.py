@@ -55,6 +55,9 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NODE",
         help="the node that gets quorum first and leaves last; NODE@VERSION accepts an older database",
     )
+    group.addoption(
+        "--break-lock", metavar="RUN", help="give up an unfinished run for good, by the id that its refusal names"
+    )
     group.addoption("--ticket", metavar="ID", help="the ticket this change belongs to")
     group.addoption(
         "--records",
@@ -92,6 +95,7 @@ class RunOptions:
     approve: frozenset[int]
     authority: str | None
     authority_version: int | None
+    break_lock: str | None
     ticket: str | None
     records: Path
     canary: int | Literal["off"] | None
@@ -141,6 +145,7 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         approve=_approve(option.approve),
         authority=authority,
         authority_version=version,
+        break_lock=option.break_lock,
         ticket=option.ticket,
         records=_records(config),
         canary=_canary(option.canary),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import re
 import secrets
 import shlex
-import socket
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime
@@ -21,11 +19,13 @@ import pytest
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.options import RunOptions
+from pve_runbook.plugin.unfinished import Unfinished, operator, whose
 from pve_runbook.record.model import Record, build
 from pve_runbook.wire.connection import ConnectOptions
 from pve_runbook.wire.journal import Journal
+from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.continuity import Comparison, Snapshot, compare, snapshot
+from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, snapshot
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
 from pve_runbook.work.probes import Group
@@ -34,6 +34,9 @@ from pve_runbook.work.refusal import refusal
 
 if TYPE_CHECKING:
     from pve_runbook.plugin.steps import Step
+
+EARLIER_SECONDS = 200
+"""The longest that one of our own commands may take."""
 
 UNREACHED = "not every node was reached; nothing was changed on any.\n{lines}"
 
@@ -57,6 +60,10 @@ class Run:
         """Node name → file → SHA-256, as at the baseline."""
         self.clusters: dict[str, str] = {}
         """Node name → name of the cluster it is or was a member of."""
+        self.unfinished: Unfinished | None = None
+        """The run that this one takes up."""
+        self.held = ""
+        """Why these nodes are not free, in words."""
         self.member_names: tuple[str, ...] = ()
         """The members by corosync.conf, or by themselves once there is none."""
         self.standalone_at_start: frozenset[str] = frozenset()
@@ -116,7 +123,8 @@ class Run:
 
         Raises UsageError when a node is not reached or the folder cannot be made: nothing was changed then.
         """
-        cluster = Cluster(self.options.targets, connect, self.journal, read_only=self.options.mode == "checks")
+        read_only = self.options.mode == "checks"
+        cluster = Cluster(self.options.targets, connect, self.journal, read_only=read_only, attempt=self.id)
         failed = cluster.open()
         if failed:
             cluster.close()
@@ -124,20 +132,25 @@ class Run:
             raise pytest.UsageError(UNREACHED.format(lines=lines))
         self._cluster = cluster
         self._learn_the_cluster()
+        if not read_only:
+            self._take_up()
         self.folder = self._make_folder()
         self.journal.attach(self.folder / "journal.jsonl")
         self.journal.write(
             "run",
             run=self.id,
+            work=cluster.work,
             mode=self.options.mode,
             cluster=self.cluster_name,
             hosts=[n.name for n in cluster.nodes],
-            operator=f"{getpass.getuser()}@{socket.gethostname()}",
+            operator=operator(),
             ticket=self.options.ticket,
             code=code_revision(self.config.rootpath),
             command=self.command_line(),
             version=_version(),
         )
+        if self.unfinished is not None:
+            self.journal.write("continues", folder=self.unfinished.folder.name, head=self.unfinished.head)
 
     def _learn_the_cluster(self) -> None:
         """Name and members of the cluster, from every node that still knows them."""
@@ -154,6 +167,26 @@ class Run:
                 standalone.add(node.name)
         self.standalone_at_start = frozenset(standalone)
         self.member_names = tuple(members)
+
+    def _take_up(self) -> None:
+        """Find the unfinished run that these nodes are locked for; its baseline is the one that counts."""
+        locks = {}
+        for node in self.cluster.nodes:
+            try:
+                locks[node.name] = node.facts.get(probes.LOCK)
+            except UnknownFact as error:
+                self.held = str(error)
+        if not self.held:
+            self.unfinished, self.held = whose(locks, self.options.records, self.options.break_lock)
+        if self.unfinished is None:
+            return
+        self.cluster.work = self.unfinished.work
+        found = self.unfinished.baseline
+        if found is not None:
+            self.baseline, self.network = found.snapshot, found.network
+            self.member_names, self.clusters = found.members, found.clusters
+            self.standalone_at_start = found.standalone
+            self.cluster_name = next(iter(found.clusters.values()), self.cluster_name)
 
     def _make_folder(self) -> Path:
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", self.cluster_name)[:64]
@@ -185,10 +218,27 @@ class Run:
         return self.last_comparison
 
     def take_baseline(self) -> None:
-        """Write every guest and node down as they are; what was taken first is what counts."""
+        """Write every guest and node down as they are; what an unfinished run took is what counts.
+
+        A node that was rebooted since has new processes: they are taken instead, and the record says so.
+        """
+        now = snapshot(n.facts for n in self.cluster.nodes)
         if self.baseline is None:
-            self.baseline = snapshot(n.facts for n in self.cluster.nodes)
+            self.baseline = now
             self.network = {n.name: dict(n.facts.network_files) for n in self.cluster.nodes}
+        else:
+            self.baseline, rebooted = rebased(self.baseline, now)
+            for node in rebooted:
+                self.note("reboot", "rebooted since the baseline: its guests' processes are new", node)
+        self.journal.write(
+            "baseline",
+            sync=True,
+            **self.baseline.for_journal(),
+            network=self.network,
+            members=list(self.member_names),
+            clusters=self.clusters,
+            standalone=sorted(self.standalone_at_start),
+        )
 
     def losses(self, phase: int) -> str:
         """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact."""
@@ -222,6 +272,11 @@ class Run:
                 node, lambda f: f.state is not NodeState.UNKNOWN, "whether its state settles", seconds=10
             )
 
+    def wait_for_earlier(self, node: Node) -> None:
+        """Give a command of an earlier run, sent before its line was lost, the time to end."""
+        with contextlib.suppress(UnknownFact):
+            self.cluster.wait_until(node, lambda f: not f.our_units, "whether it ends", seconds=EARLIER_SECONDS)
+
     def obstacle(self, leaver: Node) -> str:
         """What forbids the window of ``leaver`` now, in words, or "". Raises UnknownFact."""
         return window_obstacle(leaver, self.cluster.nodes, self.authority, self.network.get(leaver.name, {}))
@@ -238,7 +293,7 @@ class Run:
 
     def window_text(self, leaver: Node) -> str:
         """The question before a node leaves."""
-        return questions.window(leaver, self.id, leaver is self.authority)
+        return questions.window(leaver, self.cluster.work, leaver is self.authority)
 
     def thaw_text(self, jobs: dict[str, list[str]]) -> str:
         """The question before the schedulers run again."""

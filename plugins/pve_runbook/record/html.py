@@ -32,16 +32,17 @@ from pve_runbook.record.parts import Continuity, GuestRow, NodeRow, Record
 __all__ = ["detail_html", "summary_html"]
 
 
-def summary_html(record: Record) -> str:
+def summary_html(record: Record, journal_head: str = "") -> str:
     """Return the part that is read first: verdict, facts, phases, survival, approvals, backups, what is left.
 
     Self-contained markup for the top of a page; ``style.css`` beside this module dresses it.
+    ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
     """
     sections = [
         _banner(record),
         _stopped(record),
         _left(record),
-        _section("Facts", _facts(record)),
+        _section("Facts", _facts(record, journal_head)),
         _section("Phases", _phases(record)),
         _continuity(record),
         _approvals(record),
@@ -95,7 +96,7 @@ def _stopped(record: Record) -> Html:
     return _section("Where it stopped" if record.header.mode == "runbook" else "What did not hold", *content)
 
 
-def _facts(record: Record) -> Html:
+def _facts(record: Record, journal_head: str) -> Html:
     header = record.header
     authority = words.authority(record)
     evidence = [tag("li", words.said(node, text)) for node, text in words.merged(record.topic("authority"))]
@@ -110,6 +111,8 @@ def _facts(record: Record) -> Html:
         ("Code", " · ".join(filter(None, [header.code, header.version and f"version {header.version}"]))),
         ("Run", header.run or NOTHING),
     ]
+    if journal_head:
+        rows.append(("Journal head", code(journal_head)))
     if evidence:
         rows.insert(2, ("Authority", join([tag("b", authority or ""), tag("ul", join(evidence), css="pve-list")])))
     return pairs(rows)

@@ -18,8 +18,11 @@ MAX_ITEM = 200
 """Characters of one item: a ticket is not the place for the whole text."""
 
 
-def summary_md(record: Record) -> str:
-    """Return at most 25 lines of Markdown: verdict, what, who, when, phases, what is left, what next."""
+def summary_md(record: Record, journal_head: str = "") -> str:
+    """Return at most 25 lines of Markdown: verdict, what, who, when, phases, what is left, what next.
+
+    ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
+    """
     header = record.header
     title = f"# Change record: cluster {header.cluster or 'unknown'}, {date_time(header.started)}"
     if header.ticket:
@@ -30,7 +33,7 @@ def summary_md(record: Record) -> str:
         f"**{words.kind(record)}, {words.judgement(record)}** ({_md(words.ending(record))}): "
         + _md(words.verdict(record)),
         "",
-        *(f"- {line}" for line in _facts(record)),
+        *(f"- {line}" for line in _facts(record, journal_head)),
         "",
         "| Phase | Outcome | Steps passed | Start (UTC) | Duration |",
         "| --- | --- | --- | --- | --- |",
@@ -42,7 +45,7 @@ def summary_md(record: Record) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(record: Record) -> list[str]:
+def _facts(record: Record, journal_head: str) -> list[str]:
     header = record.header
     took = words.took(record)
     authority = words.authority(record)
@@ -57,9 +60,14 @@ def _facts(record: Record) -> list[str]:
     if record.approvals:
         answers = (f"{item.subject} {item.answer} by {item.by} ({item.how})" for item in record.approvals)
         facts.append(f"Approvals: {_md('; '.join(answers))}")
+    proof = []
     if record.transfers:
         total = sum(item.size or 0 for item in record.transfers)
-        facts.append(f"Backups: {count(len(record.transfers), 'file')}, {size(total)}, hashes in record.json")
+        proof.append(f"Backups: {count(len(record.transfers), 'file')}, {size(total)}, hashes in record.json")
+    if journal_head:
+        proof.append(f"Journal head: `{journal_head}`")
+    if proof:
+        facts.append("; ".join(proof))
     left = [words.said(node, text) for node, text in words.merged(record.topic("left"))]
     if left:
         facts.append(f"Left to do ({len(left)}): {_md('; '.join(left))}")

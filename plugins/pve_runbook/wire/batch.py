@@ -81,9 +81,7 @@ def batch_command(probes: Sequence[Probe]) -> str:
         words += [str(2 + len(argv)), id_, str(seconds), *argv]
     command = shlex.join(["bash", "-c", RUNNER, "batch", *words])
     if len(command.encode()) > _MAX_COMMAND_BYTES:
-        raise ValueError(
-            f"a batch of {len(probes)} probes is longer than {_MAX_COMMAND_BYTES} bytes; split it"
-        )
+        raise ValueError(f"a batch of {len(probes)} probes is longer than {_MAX_COMMAND_BYTES} bytes; split it")
     return command
 
 
@@ -98,9 +96,7 @@ class _Frames:
     def output(self) -> Output | None:
         if self.stdout is None or self.stderr is None or self.exit_status is None:
             return None
-        return Output(
-            self.stdout.decode("utf-8", "replace"), self.stderr.decode("utf-8", "replace"), self.exit_status
-        )
+        return Output(self.stdout.decode("utf-8", "replace"), self.stderr.decode("utf-8", "replace"), self.exit_status)
 
 
 class FrameReader:
@@ -142,9 +138,7 @@ class FrameReader:
             else:
                 raise ParseError(f"the answer of probe {id_} cannot be read: {_shown(line)}; {_NOISE}")
         except binascii.Error as error:
-            raise ParseError(
-                f"the answer of probe {id_} is damaged ({error}): {_shown(line)}; {_NOISE}"
-            ) from error
+            raise ParseError(f"the answer of probe {id_} is damaged ({error}): {_shown(line)}; {_NOISE}") from error
         output = frames.output()
         if output is None:
             return None
@@ -189,9 +183,7 @@ def run_batch(
 def _why_incomplete(result: Result) -> str:
     said = " ".join(result.stderr.decode("utf-8", "replace").split())
     status = "a signal" if result.exit_status is None else f"exit status {result.exit_status}"
-    return f"the batch ended with {status} before this probe had answered" + (
-        f": {said[:300]}" if said else ""
-    )
+    return f"the batch ended with {status} before this probe had answered" + (f": {said[:300]}" if said else "")
 
 
 def _shown(line: bytes) -> str:

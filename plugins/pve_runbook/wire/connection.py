@@ -29,9 +29,7 @@ _KEEPALIVE_SECONDS = 15
 _CLOSE_SECONDS = 5.0
 _SUDO_WITHOUT_PASSWORD = ("sudo", "-n")
 _SUDO_WITH_PASSWORD = ("sudo", "-S", "-k", "-p", "")
-_LOGIN_ADVICE = (
-    "check the user (root@NODE), load its key with ssh-add, or give --ssh-identity-file or --ask-password"
-)
+_LOGIN_ADVICE = "check the user (root@NODE), load its key with ssh-add, or give --ssh-identity-file or --ask-password"
 _LOG_ADVICE = "at its console, type: journalctl -u ssh -n 20"
 _TIMEOUT_ADVICE = "check that it is up and that no firewall drops the connection, then run again"
 
@@ -176,9 +174,7 @@ class Connection:
         target, options = self.target, self._options
         config = fabric.Config(runtime_ssh_path=options.ssh_config, lazy=True)
         config.load_ssh_config()
-        link = fabric.Connection(
-            target.host, user=target.user, port=target.port, config=config, gateway=False
-        )
+        link = fabric.Connection(target.host, user=target.user, port=target.port, config=config, gateway=False)
         settings: Mapping[str, Any] = link.ssh_config
         hops = self._hops(settings, link.host)
         name = HostName(link.host, link.port, settings.get("hostkeyalias"), jumped=bool(hops))
@@ -216,9 +212,7 @@ class Connection:
         if self._route is not None:
             return tuple(self._route)
         if settings.get("proxycommand") is not None:
-            raise self._config(
-                "ssh_config has a ProxyCommand for it", "write the way there as ProxyJump HOST"
-            )
+            raise self._config("ssh_config has a ProxyCommand for it", "write the way there as ProxyJump HOST")
         words = settings.get("proxyjump", "none")
         if words.lower() == "none":
             return ()
@@ -229,9 +223,7 @@ class Connection:
                 f"its ProxyJump {words!r} is not readable", "write ProxyJump [user@]host[:port]"
             ) from None
         if any(hop.host in self._leads_to for hop in hops):
-            raise self._config(
-                f"its ProxyJump {words!r} goes in a circle", "give the jump host a way without itself"
-            )
+            raise self._config(f"its ProxyJump {words!r} goes in a circle", "give the jump host a way without itself")
         return hops
 
     def _directly(self, host: str, port: int) -> socket.socket:

@@ -264,9 +264,7 @@ def _append(file: Path, name: HostName, key: HostKey) -> None:
         os.close(descriptor)
 
 
-def _unknown(
-    name: HostName, key: HostKey, files: Sequence[Path], user_files: Sequence[Path]
-) -> UnknownHostKey:
+def _unknown(name: HostName, key: HostKey, files: Sequence[Path], user_files: Sequence[Path]) -> UnknownHostKey:
     listed = ", ".join(_tilde(file) for file in files) or "any known_hosts file (ssh_config names none)"
     command = _command_to_add(name, key, user_files)
     return UnknownHostKey(
@@ -279,9 +277,7 @@ def _unknown(
 def _changed(
     name: HostName, key: HostKey, known: Sequence[HostKey], files: Sequence[Path], user_files: Sequence[Path]
 ) -> ChangedHostKey:
-    holders = [
-        file for file in files for line in _read(file) if not line.revoked and line.matches(name.entry)
-    ]
+    holders = [file for file in files for line in _read(file) if not line.revoked and line.matches(name.entry)]
     removals = " && ".join(
         f"ssh-keygen -R {shlex.quote(name.entry)} -f {_typed(file)}" for file in dict.fromkeys(holders)
     )

@@ -6,6 +6,7 @@ Every line carries the SHA-256 of the line before it, so that a line cannot be c
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,16 @@ from pathlib import Path
 FIRST = "0" * 64
 
 Event = dict[str, object]
+
+
+def is_live(path: Path) -> bool:
+    """Whether the process that writes the journal at ``path`` is alive. Raises OSError when it cannot be opened."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def utc_now() -> str:
@@ -53,10 +64,12 @@ class Journal:
     def attach(self, path: Path) -> None:
         """Create ``path`` (0600, must not exist), write what was kept so far and sync it.
 
-        Raises OSError when the file cannot be created.
+        The file is locked while this process lives: a second run sees that this one is not dead. Raises OSError
+        when the file cannot be created.
         """
         with self._lock:
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for line in self._early:
                 os.write(self._fd, line)
             self._early.clear()

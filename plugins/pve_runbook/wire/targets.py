@@ -50,13 +50,9 @@ def parse_hosts(spec: list[str] | str) -> tuple[Target, ...]:
 def _parse_entry(entry: str) -> Target:
     shown = repr(entry)
     if not entry.strip():
-        raise TargetError(
-            "--hosts has an empty entry; write --hosts=pve1,pve2,pve3 without doubled or final commas"
-        )
+        raise TargetError("--hosts has an empty entry; write --hosts=pve1,pve2,pve3 without doubled or final commas")
     if any(character.isspace() or not character.isprintable() for character in entry):
-        raise TargetError(
-            f"--hosts entry {shown} holds white space or a control character; separate nodes by commas"
-        )
+        raise TargetError(f"--hosts entry {shown} holds white space or a control character; separate nodes by commas")
     text = entry
     if "://" in entry:
         scheme, _, text = entry.partition("://")
@@ -76,9 +72,7 @@ def _split_user(text: str, shown: str) -> tuple[str | None, str]:
     if not at:
         return None, address
     if ":" in user:
-        raise TargetError(
-            "--hosts entry with a password in it; never write one there, give --ask-password instead"
-        )
+        raise TargetError("--hosts entry with a password in it; never write one there, give --ask-password instead")
     if not _USER.fullmatch(user):
         raise TargetError(f"--hosts entry {shown} has no usable user name before the @; write root@pve1")
     return user, address
@@ -89,22 +83,16 @@ def _split_port(address: str, shown: str) -> tuple[str, int | None]:
     if address.startswith("["):
         host, bracket, rest = address[1:].partition("]")
         if not bracket or not _IPV6.fullmatch(host) or (rest and not rest.startswith(":")):
-            raise TargetError(
-                f"--hosts entry {shown} has no IPv6 address in its brackets; write [2001:db8::1]:22"
-            )
+            raise TargetError(f"--hosts entry {shown} has no IPv6 address in its brackets; write [2001:db8::1]:22")
         port_text = rest[1:] if rest else None
     elif address.count(":") == 1:
         host, _, port_text = address.partition(":")
     if not (_HOST.fullmatch(host) or _IPV6.fullmatch(host)):
-        raise TargetError(
-            f"--hosts entry {shown} does not name a host; write pve1, root@pve1:2222 or [2001:db8::1]:22"
-        )
+        raise TargetError(f"--hosts entry {shown} does not name a host; write pve1, root@pve1:2222 or [2001:db8::1]:22")
     if port_text is None:
         return host, None
     if not _PORT.fullmatch(port_text) or not 1 <= int(port_text) <= 65535:
-        raise TargetError(
-            f"--hosts entry {shown} has the port {port_text!r}; a port is a number from 1 to 65535"
-        )
+        raise TargetError(f"--hosts entry {shown} has the port {port_text!r}; a port is a number from 1 to 65535")
     return host, int(port_text)
 
 

@@ -10,9 +10,10 @@ import re
 import string
 from dataclasses import dataclass
 
-from pve_runbook.work.probes import BACKUP_ROOT, CONFIG_DB
+from pve_runbook.wire.detached import RUN_ROOT
+from pve_runbook.work.probes import BACKUP_ROOT, CONFIG_DB, LOCK_PATH
 
-_SAFE_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*\Z")
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:;=+-]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Action:
     undo: str
     repeatable: bool
     timeout: int
+    detached: bool
+    """Runs as a unit of its own, so that a dropped line neither ends nor hides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class ActionTemplate:
     undo: str
     repeatable: bool
     timeout: int
+    detached: bool
 
     def bind(self, **values: str) -> Action:
         """Fill the fields. Raises ValueError when a value could be read as an option, a path or shell text."""
@@ -44,14 +48,8 @@ class ActionTemplate:
             if not _SAFE_VALUE.match(value):
                 raise ValueError(f"{self.name}: {field}={value!r} is not a plain name")
         argv = tuple(a.format(**values) for a in self.argv)
-        return Action(
-            self.name,
-            argv,
-            self.why.format(**values),
-            self.undo.format(**values),
-            self.repeatable,
-            self.timeout,
-        )
+        why, undo = self.why.format(**values), self.undo.format(**values)
+        return Action(self.name, argv, why, undo, self.repeatable, self.timeout, self.detached)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -62,8 +60,16 @@ class ActionTemplate:
 _registry: dict[str, ActionTemplate] = {}
 
 
-def _action(name: str, *argv: str, why: str, undo: str, repeatable: bool = True, timeout: int = 60) -> ActionTemplate:
-    template = ActionTemplate(name, argv, why, undo, repeatable, timeout)
+def _action(
+    name: str,
+    *argv: str,
+    why: str,
+    undo: str,
+    repeatable: bool = True,
+    timeout: int = 60,
+    detached: bool = True,
+) -> ActionTemplate:
+    template = ActionTemplate(name, argv, why, undo, repeatable, timeout, detached)
     _registry[name] = template
     return template
 
@@ -78,6 +84,29 @@ MAKE_FOLDER = _action(
     *("install", "-d", "-m", "0700", BACKUP_ROOT, _HERE),
     why="a private place on the node's own disk, outside /etc/pve, for backups and the window's script",
     undo=_REMOVE_FOLDER,
+    detached=False,
+)
+TAKE_LOCK = _action(
+    "take-lock",
+    *("ln", "-s", "-T", "{lock}", LOCK_PATH),
+    why="one run at a time works on a node: a second one is refused and told whose this is",
+    undo=f"rm {LOCK_PATH}",
+    repeatable=False,
+    detached=False,
+)
+RELEASE_LOCK = _action(
+    "release-lock",
+    *("rm", "-f", LOCK_PATH),
+    why="the run is over, or its lock is broken by the operator's own word",
+    undo="none needed",
+    detached=False,
+)
+FORGET_OUTCOMES = _action(
+    "forget-outcomes",
+    *("rm", "-rf", RUN_ROOT + "/{run}"),
+    why="what the commands of this run said was read and is in the journal",
+    undo="none needed",
+    detached=False,
 )
 BACKUP_DB = _action(
     "backup-db",
@@ -85,6 +114,7 @@ BACKUP_DB = _action(
     why="the configuration database holds every guest's config; SQLite's own backup is consistent while it is in use",
     undo=_REMOVE_FOLDER,
     timeout=120,
+    detached=False,
 )
 BACKUP_PVE = _action(
     "backup-etc-pve",
@@ -92,6 +122,7 @@ BACKUP_PVE = _action(
     why="the same files as /etc/pve shows them, readable without any tool",
     undo=_REMOVE_FOLDER,
     timeout=120,
+    detached=False,
 )
 BACKUP_SYSTEM = _action(
     "backup-system",
@@ -101,6 +132,7 @@ BACKUP_SYSTEM = _action(
     why="corosync's key and configuration (without the authkey there is no way back), network, names, logins",
     undo=_REMOVE_FOLDER,
     timeout=120,
+    detached=False,
 )
 
 # --- freeze
@@ -195,16 +227,18 @@ PUT_WINDOW = _action(
     *("install", "-m", "0700", "/dev/stdin", _HERE + "/window.sh"),
     why="the window runs on the node by itself: logins by key fail while /etc/pve is not mounted",
     undo=_REMOVE_FOLDER,
+    detached=False,
 )
 RUN_WINDOW = _action(
     "window",
-    *("systemd-run", "--no-block", "--unit=pve-runbook-window-{run}", "--collect", "-p", "Type=oneshot"),
-    *("/bin/bash", _HERE + "/window.sh"),
+    *("systemd-run", "--no-block", "--unit=pve-runbook-window-{attempt}", "--collect"),
+    *("--description=pve-runbook", "-p", "Type=oneshot", "/bin/bash", _HERE + "/window.sh"),
     why="takes this node out of the cluster: pmxcfs in local mode, corosync.conf out of the database, corosync's "
     "files away, pve-cluster again; a step that fails puts the node back as the member it was",
     undo=f"before pve-cluster started standalone the window undoes itself; after it: config.db and /etc/corosync "
     f"from {BACKUP_ROOT}/{{run}}, see the README",
     repeatable=False,
+    detached=False,
 )
 
 # --- services

@@ -20,7 +20,9 @@ class AnswerLog:
         self._journal = journal
         self._last: dict[tuple[str, str], tuple[str, int]] = {}
 
-    def record(self, node: str, batch: int, question: Question[object], answer: Output | NoAnswer, seconds: float) -> None:
+    def record(
+        self, node: str, batch: int, question: Question[object], answer: Output | NoAnswer, seconds: float
+    ) -> None:
         """Write one probe's answer to the journal; an answer that did not change is a reference."""
         if isinstance(answer, NoAnswer):
             self._journal.write("probe", batch=batch, node=node, id=question.key, error=answer.why, seconds=seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -56,6 +57,33 @@ def back_up(node: Node, run: str, folder: Path) -> list[Path]:
         node.journal_transfer(name, len(data), digest)
     _check_database(node, folder / "config.db", live.files)
     return files
+
+
+def take_over(node: Node, earlier: Path, folder: Path, hashes: Mapping[str, str]) -> None:
+    """Copy the backups that an unfinished run made of ``node`` before it changed anything into ``folder``.
+
+    ``hashes``: file name → SHA-256 as that run's journal has them. Raises BackupFailed when one is missing or is not
+    what it was: new ones would hold what was changed meanwhile.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not {"config.db", "system.tar.gz"} <= set(hashes):
+        raise BackupFailed(
+            f"{node.name}: the unfinished run has changed nodes, but names no backup of this one.\n"
+            f"Without the state before the first change there is no way back.\n"
+            f"Look into {earlier}, and at {BACKUP_ROOT} on the node"
+        )
+    for name, digest in sorted(hashes.items()):
+        path = earlier / name
+        data = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(data).hexdigest() != digest:
+            state = "changed" if data else "missing"
+            raise BackupFailed(
+                f"{node.name}: the backup {path} is {state}: its journal says SHA-256 {digest}.\n"
+                f"It is the only state from before the first change; nothing more is changed without it.\n"
+                f"Put the file back, from {BACKUP_ROOT}/{node.work} on the node, then run the same command line again"
+            )
+        _write(folder / name, data)
+        node.journal_transfer(name, len(data), digest)
 
 
 def _write(path: Path, data: bytes) -> None:

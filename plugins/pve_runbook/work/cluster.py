@@ -29,12 +29,15 @@ class Cluster:
         journal: Journal,
         *,
         read_only: bool,
+        attempt: str,
         timeout_scale: float = 1.0,
     ) -> None:
         self.journal = journal
         self.answers = AnswerLog(journal)
         self.read_only = read_only
         self.timeout_scale = timeout_scale
+        self.attempt = attempt
+        self.work = attempt
         self._executor = ThreadPoolExecutor(max_workers=max(4, len(targets)), thread_name_prefix="node")
         self.nodes = [Node(self, t, Connection(t, options)) for t in targets]
         self._side_by_side = threading.local()

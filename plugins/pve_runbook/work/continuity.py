@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from pve_runbook.work.nodefacts import GuestTruth, NodeFacts
 from pve_runbook.work.readings import UnknownFact
@@ -15,6 +16,16 @@ class Snapshot:
 
     guests: dict[int, GuestTruth]
     boots: dict[str, str]
+
+    def for_journal(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"guests": [asdict(g) for g in self.guests.values()], "boots": self.boots}
+
+
+def snapshot_from_journal(data: Any) -> Snapshot:
+    """What :meth:`Snapshot.for_journal` gave. Raises KeyError or TypeError when it is something else."""
+    guests = {int(g["vmid"]): GuestTruth(**g) for g in data["guests"]}
+    return Snapshot(guests, {str(n): str(b) for n, b in data["boots"].items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,22 @@ def snapshot(facts: Iterable[NodeFacts]) -> Snapshot:
                 )
             guests[vmid] = truth
     return Snapshot(guests, boots)
+
+
+def rebased(before: Snapshot, now: Snapshot) -> tuple[Snapshot, list[str]]:
+    """``before`` with the processes of ``now`` for every node that was booted since, and the names of those.
+
+    Owners, configs and volumes stay those of ``before``: a reboot changes none of them.
+    """
+    rebooted = [n for n, boot in before.boots.items() if now.boots.get(n, boot) != boot]
+    guests = {}
+    for vmid, was in before.guests.items():
+        is_ = now.guests.get(vmid)
+        if was.node in rebooted and is_ is not None:
+            guests[vmid] = replace(was, pid=is_.pid, start=is_.start)
+        else:
+            guests[vmid] = was
+    return Snapshot(guests, {n: now.boots.get(n, boot) for n, boot in before.boots.items()}), rebooted
 
 
 def compare(before: Snapshot, now: Snapshot) -> Comparison:

@@ -13,6 +13,7 @@ from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.wire.batch import NoAnswer, run_batch
 from pve_runbook.wire.channel import WireError, execute
 from pve_runbook.wire.connection import Connection
+from pve_runbook.wire.detached import NotStarted, run_detached
 from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target
 from pve_runbook.work import probes
@@ -36,6 +37,10 @@ class Surroundings(Protocol):
     answers: AnswerLog
     read_only: bool
     timeout_scale: float
+    work: str
+    """Names the work on the nodes: the run that began it. A re-run goes on under the same name."""
+    attempt: str
+    """Names this process's part in it."""
 
     @property
     def is_side_by_side(self) -> bool:
@@ -80,6 +85,11 @@ class Node:
             self.read(group)
         else:
             self._run.read(group)
+
+    @property
+    def work(self) -> str:
+        """Names the work that this node is locked for, and the tool's folder on it."""
+        return self._run.work
 
     def forget(self) -> None:
         """End the validity of what is known of this node."""
@@ -188,32 +198,37 @@ class Node:
             argv=list(action.argv),
             why=action.why,
             undo=action.undo,
+            detached=action.detached,
             stdin_sha256=hashlib.sha256(stdin).hexdigest() if stdin is not None else None,
         )
         self._forget_all()
         started = time.monotonic()
         try:
-            result = execute(
-                self.connection,
-                ENVIRONMENT + shlex.join(action.argv),
-                timeout=action.timeout * self._run.timeout_scale,
-                stdin=stdin,
-            )
-        except WireError as error:
-            self._record_action(number, None, "", "", started, "unknown", str(error))
+            output = self._send(action, f"{self._run.attempt}-{number}", stdin)
+        except (WireError, ParseError) as error:
+            self._record_action(number, None, Output("", "", 0), started, "unknown", str(error))
             raise OutcomeUnknown(self.name, action, str(error)) from None
+        except NotStarted as error:
+            self._record_action(number, None, Output("", str(error), 0), started, "failed", "it was not started")
+            raise ActionFailed(self.name, action, Output("", str(error), 255)) from None
         finally:
             self._forget_all()
-        out, err = (s.decode("utf-8", "replace") for s in (result.stdout, result.stderr))
-        if result.exit_status is None:
-            self._record_action(number, None, out, err, started, "unknown", "ended by a signal")
-            raise OutcomeUnknown(self.name, action, "the command was ended by a signal")
-        output = Output(out, err, result.exit_status)
-        done = result.exit_status == 0
-        self._record_action(number, result.exit_status, out, err, started, "done" if done else "failed", None)
+        done = output.exit_status == 0
+        self._record_action(number, output.exit_status, output, started, "done" if done else "failed", None)
         if not done:
             raise ActionFailed(self.name, action, output)
         return output
+
+    def _send(self, action: Action, name: str, stdin: bytes | None) -> Output:
+        """Raises WireError, ParseError (the outcome is unknown), NotStarted."""
+        seconds = action.timeout * self._run.timeout_scale
+        if action.detached:
+            return run_detached(self.connection, name, self._run.work, action.argv, seconds=seconds)
+        result = execute(self.connection, ENVIRONMENT + shlex.join(action.argv), timeout=seconds, stdin=stdin)
+        if result.exit_status is None:
+            raise ParseError("it was ended by a signal")
+        out, err = (s.decode("utf-8", "replace") for s in (result.stdout, result.stderr))
+        return Output(out, err, result.exit_status)
 
     def _forget_all(self) -> None:
         if self._run.is_side_by_side:
@@ -222,14 +237,7 @@ class Node:
             self._run.forget()
 
     def _record_action(
-        self,
-        action_id: int,
-        status: int | None,
-        out: str,
-        err: str,
-        started: float,
-        outcome: str,
-        error: str | None,
+        self, action_id: int, status: int | None, output: Output, started: float, outcome: str, error: str | None
     ) -> None:
         self._run.journal.write(
             "action",
@@ -237,8 +245,8 @@ class Node:
             action_id=action_id,
             node=self.name,
             exit_status=status,
-            stdout=out,
-            stderr=err,
+            stdout=output.stdout,
+            stderr=output.stderr,
             seconds=round(time.monotonic() - started, 3),
             outcome=outcome,
             error=error,

@@ -13,6 +13,7 @@ from pve_runbook.facts.corosync_conf import CorosyncConf, parse_corosync_conf_te
 from pve_runbook.facts.guests import GuestConfig, GuestStatus, Volume
 from pve_runbook.facts.ha import parse_ha_resources_text
 from pve_runbook.facts.identity import Version
+from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.output import ParseError
 from pve_runbook.facts.pmxcfs import Members, Mount, Process, VmlistEntry
 from pve_runbook.facts.quorum import PvecmStatus, Quorum
@@ -432,6 +433,16 @@ class NodeFacts(Readings):
     def live_tasks(self) -> tuple[Task, ...]:
         """Worker processes of Proxmox that live now."""
         return self.get(probes.TASK_PROCESSES)
+
+    @property
+    def lock(self) -> Lock | None:
+        """Whose work this node is locked for."""
+        return self.get(probes.LOCK)
+
+    @property
+    def our_units(self) -> tuple[str, ...]:
+        """Commands of this tool that go on on the node, as units."""
+        return self.get(probes.OUR_UNITS)
 
     @property
     def earlier_runs(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from pve_runbook.facts import (
     guests,
     ha,
     identity,
+    lock,
     net,
     pmxcfs,
     quorum,
@@ -38,6 +39,7 @@ T_co = TypeVar("T_co", covariant=True)
 _SECRET_LINE = re.compile(r"(?m)^(\s*(?:password|keyring|secret\S*|token\S*)[ \t=:]+).*$")
 
 BACKUP_ROOT = "/var/lib/pve-runbook"
+LOCK_PATH = BACKUP_ROOT + "/lock"
 CONFIG_DB = "/var/lib/pve-cluster/config.db"
 
 UNITS = (
@@ -271,6 +273,19 @@ NETWORK_FILES = _probe(
 )
 RUNS = _probe("runs", ["ls", "-A", BACKUP_ROOT], identity.parse_ls, "what an earlier run left on this node")
 
+LOCK = _probe(
+    "lock",
+    ["readlink", LOCK_PATH],
+    lock.parse_lock,
+    "whether another run holds this node",
+)
+OUR_UNITS = _probe(
+    "our_units",
+    ["systemctl", "list-units", "--no-legend", "--plain", "--no-pager", "--all", "pve-runbook-*"],
+    units.parse_list_units,
+    "whether a command of an earlier run still goes on here",
+)
+
 QM_LIST = _probe(
     "qm_list",
     ["qm", "list", "--full"],
@@ -388,13 +403,13 @@ SUMS = ProbeFamily(
 )
 WINDOW_STATUS = ProbeFamily(
     "window_status",
-    lambda run: ("cat", f"{BACKUP_ROOT}/{run}/window.status"),
+    lambda window: ("cat", f"{window}.status"),
     window.parse_window_status,
     "how the window ended, in its own words",
 )
 WINDOW_LOG = ProbeFamily(
     "window_log",
-    lambda run: ("cat", f"{BACKUP_ROOT}/{run}/window.log"),
+    lambda window: ("cat", f"{window}.log"),
     window.parse_text,
     "what the window did, step by step",
 )

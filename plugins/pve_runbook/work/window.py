@@ -21,23 +21,25 @@ class WindowFailed(Exception):
     """The window did not end as it should; the message says in which state the node is."""
 
 
-def script(run: str, members: Sequence[str]) -> str:
-    """The text that runs on the node: the constant script with this run's folder and the members' names."""
+def script(work: str, attempt: str, members: Sequence[str]) -> str:
+    """The text that runs on the node: the constant script with the work's folder, the attempt and the members."""
     text = files("pve_runbook.work").joinpath("window.sh").read_text()
-    arguments = shlex.join((f"{BACKUP_ROOT}/{run}", *members))
+    arguments = shlex.join((f"{BACKUP_ROOT}/{work}", attempt, *members))
     head, usage, body = text.partition("set -u\n")
     return f"{head}set -- {arguments}\n{usage}{body}"
 
 
-def leave(cluster: Cluster, node: Node, run: str, members: Sequence[str]) -> None:
+def leave(cluster: Cluster, node: Node, members: Sequence[str]) -> None:
     """Take ``node`` out of the cluster and wait for the end of its window.
 
     Raises WindowFailed, ActionFailed, OutcomeUnknown, UnknownFact.
     """
-    node.act(actions.PUT_WINDOW.bind(run=run), stdin=script(run, members).encode())
-    node.act(actions.RUN_WINDOW.bind(run=run))
-    status = _wait(node, run)
-    log = node.ask_about(probes.WINDOW_LOG, run)
+    text = script(cluster.work, cluster.attempt, members)
+    node.act(actions.PUT_WINDOW.bind(run=cluster.work), stdin=text.encode())
+    node.act(actions.RUN_WINDOW.bind(run=cluster.work, attempt=cluster.attempt))
+    files_of_it = f"{BACKUP_ROOT}/{cluster.work}/window-{cluster.attempt}"
+    status = _wait(node, files_of_it)
+    log = node.ask_about(probes.WINDOW_LOG, files_of_it)
     cluster.forget()
     if status.ending == "done":
         return
@@ -55,10 +57,10 @@ _MEANING = {
 }
 
 
-def _wait(node: Node, run: str) -> WindowStatus:
+def _wait(node: Node, files_of_it: str) -> WindowStatus:
     """Poll for the window's own word. Raises UnknownFact when it does not come within the bound."""
     for _ in range(BOUND):
-        status = node.ask_about(probes.WINDOW_STATUS, run)
+        status = node.ask_about(probes.WINDOW_STATUS, files_of_it)
         if status is not None:
             return status
         node.poll(1)

@@ -2,23 +2,23 @@
 # Takes this node out of its cluster. Written by pve-runbook, run once as a unit of its own, because logins by
 # key fail while /etc/pve is not mounted. Commands: pve-docs, pvecm.adoc, "Separate a Node Without Reinstalling",
 # with a check behind each. Until pve-cluster is started standalone, a step that fails puts the node back.
-# usage: window.sh FOLDER NODE...      (the folder of this run; the names of all members)
+# usage: window.sh FOLDER ATTEMPT NODE...   (the work's folder; the run that this is; the names of all members)
 set -u
 export LC_ALL=C LANG=C TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin
-B=$1
-shift
+B=$1 W=$1/window-$2
+shift 2
 MEMBERS=("$@")
 DB=/var/lib/pve-cluster/config.db
 COUNT_CONF="SELECT count(*) FROM tree WHERE parent=0 AND name='corosync.conf'"
 COUNT_GUESTS="SELECT count(*) FROM tree WHERE name GLOB '[1-9]*.conf'"
 
-say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$B/window.log"; }
+say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$W.log"; }
 
 finish() {
   say "$*"
-  printf '%s\n' "$*" >"$B/window.status.new"
+  printf '%s\n' "$*" >"$W.status.new"
   sync
-  mv -f "$B/window.status.new" "$B/window.status"
+  mv -f "$W.status.new" "$W.status"
   sync
   exit 0
 }
@@ -26,7 +26,7 @@ finish() {
 # Show a command, run it with its output in the log, and give its exit status.
 run() {
   say "+ $*"
-  "$@" >>"$B/window.log" 2>&1
+  "$@" >>"$W.log" 2>&1
 }
 
 must() { run "$@" || fail "$*"; }

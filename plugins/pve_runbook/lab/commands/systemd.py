@@ -43,6 +43,7 @@ def systemctl(call: Call) -> Result:
         "show": _show,
         "list-jobs": _list_jobs,
         "list-unit-files": _list_unit_files,
+        "list-units": _list_units,
         "status": _status,
         "cat": _cat,
     }
@@ -157,6 +158,12 @@ def _list_jobs(node: Node, names: list[str], given: dict[str, str]) -> Result:
     if "no-legend" in given:
         return Result(rows)
     return Result(f"JOB {'UNIT':<{width}} TYPE  STATE\n{rows}\n{len(jobs)} jobs listed.\n")
+
+
+def _list_units(node: Node, names: list[str], given: dict[str, str]) -> Result:
+    """Without the legend only; a transient unit that ended and was collected is not there any more."""
+    shown = [u for u in node.units.table.values() if any(fnmatch.fnmatchcase(u.name, n) for n in names)]
+    return Result("".join(f"{u.name} loaded {u.active} {u.sub} {u.description}\n" for u in shown))
 
 
 def _list_unit_files(node: Node, names: list[str], given: dict[str, str]) -> Result:

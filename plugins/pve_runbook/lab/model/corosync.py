@@ -78,13 +78,13 @@ class Corosync:
         node = self.node
         conf = parse(node.files.text(CONFIG))
         if not node.files.exists(AUTHKEY):
-            self._log(f"Could not open {AUTHKEY}: No such file or directory")
-            self._log("Corosync Cluster Engine exiting with status 8 at main.c:1417.")
+            self.log("MAIN", f"Could not open {AUTHKEY}: No such file or directory")
+            self.log("MAIN", "Corosync Cluster Engine exiting with status 8 at main.c:1417.")
             return 8
         member = conf.member(node.name)
         if member is None:
-            self._log("parse error in config: No nodeid specified in totem or nodelist")
-            self._log("Corosync Cluster Engine exiting with status 8 at main.c:1445.")
+            self.log("MAIN", "parse error in config: No nodeid specified in totem or nodelist")
+            self.log("MAIN", "Corosync Cluster Engine exiting with status 8 at main.c:1445.")
             return 8
         votes = sum(m.votes for m in conf.members)
         self.runtime = Runtime(conf, node.files.read(AUTHKEY), member.nodeid, votes)
@@ -110,11 +110,6 @@ class Corosync:
                 other.recalculate(allow_decrease=True)
                 node.quorum_changed()
         return True
-
-    def _log(self, message: str) -> None:
-        process = self.node.units.get("corosync.service").main_pid
-        subsystem, text = ("MAIN  ", message)
-        self.node.journal.add("corosync.service", "corosync", process or 839, f"  [{subsystem}] {text}")
 
     def log(self, subsystem: str, message: str) -> None:
         """Log one line in corosync's own format."""

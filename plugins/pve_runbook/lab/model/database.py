@@ -49,11 +49,6 @@ class Database:
         self._connection: sqlite3.Connection | None = None
 
     @property
-    def is_open(self) -> bool:
-        """Whether a pmxcfs has it open."""
-        return self._connection is not None
-
-    @property
     def head(self) -> Row:
         """The row __version__: version, writer and time of the newest change."""
         return self.rows[0]
@@ -120,10 +115,6 @@ class Database:
     def text(self, path: str) -> str:
         """A file as text, empty when there is none."""
         return (self.data(path) or b"").decode(errors="replace")
-
-    def files(self, prefix: str = "") -> Iterator[str]:
-        """All file paths that begin with the prefix, sorted."""
-        return iter(sorted(p for p, i in self.paths.items() if p.startswith(prefix) and self.rows[i].type == FILE))
 
     # -- changing ----------------------------------------------------------------------------
 

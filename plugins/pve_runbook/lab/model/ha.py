@@ -5,6 +5,7 @@ Times from pve-ha-manager (watchdog-mux.c, LRM.pm, Manager.pm) and as recorded o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -65,8 +66,8 @@ class Ha:
 
     def _put(self, path: str, value: dict[str, Any]) -> None:
         if self.node.pmxcfs.quorate:
-            self.node.pmxcfs.busy_until = min(self.node.pmxcfs.busy_until, self.node.clock.now)
-            self.node.pmxcfs.write(path, json.dumps(value, separators=(",", ":"), sort_keys=True).encode())
+            with contextlib.suppress(OSError):  # the daemons log a refused write and try again
+                self.node.pmxcfs.write(path, json.dumps(value, separators=(",", ":"), sort_keys=True).encode())
 
     @property
     def _lrm_runs(self) -> bool:

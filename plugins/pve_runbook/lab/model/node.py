@@ -218,4 +218,4 @@ class Node:
             if unit.name == "pvescheduler.service" and self.units.get("pve-guests").active == "activating":
                 self.units.queue_job(unit, "waiting")
                 continue
-            self.units._start_one(unit)
+            self.units.start_one(unit)

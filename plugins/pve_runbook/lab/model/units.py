@@ -179,7 +179,7 @@ class Units:
             return Outcome(1, f"Failed to start {full}: Unit {full} is masked.\n", 0.01)
         outcome = Outcome()
         for wanted in self._pulled_in(unit):
-            seconds = self._start_one(wanted)
+            seconds = self.start_one(wanted)
             outcome.seconds += seconds
             self.node.clock.advance(seconds)
         if unit.active == "failed":
@@ -190,7 +190,7 @@ class Units:
             )
         return Outcome(outcome.exit_status, outcome.stderr, 0.0)
 
-    def _start_one(self, unit: Unit) -> float:
+    def start_one(self, unit: Unit) -> float:
         if unit.active in ("active", "activating"):
             return 0.0
         node = self.node

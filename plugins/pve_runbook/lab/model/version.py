@@ -26,11 +26,6 @@ class Version:
         """The line that pveversion prints."""
         return f"pve-manager/{self.manager}/{self.repoid} (running kernel: {self.kernel})\n"
 
-    @property
-    def major(self) -> int:
-        """The number before the first dot."""
-        return int(self.manager.split(".")[0])
-
 
 PVE7 = Version("7.0-11", "63d82f4e", "5.11.22-4-pve", "3.1.2", "11", "bullseye", scheduler=False, resolved_line=False)
 PVE8 = Version("8.3.0", "c1689ccb84065c2b", "6.8.12-4-pve", "3.1.7", "12", "bookworm")

@@ -1,0 +1,100 @@
+"""``pytest --verify-record=DIR`` and ``pytest --record-from=DIR``: a record by itself, with no node and no test."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pve_runbook.plugin.verdict import FAILED, INCOMPLETE, PASSED
+from pve_runbook.record import words
+from pve_runbook.record.markup import count
+from pve_runbook.record.verify import REPORT, Disagreement, NoRecord, Verified, rebuild, verify
+
+ALONE = "{option} stands alone: it reads a record, and no node; leave out {other}"
+UNREADABLE = "{folder}: cannot be read or written ({why}); nothing is known about this record"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the two options."""
+    group = parser.getgroup("pve-runbook")
+    group.addoption(
+        "--verify-record",
+        metavar="DIR",
+        help="say whether a record's journal, backups and report agree, and name the first line that does not",
+    )
+    group.addoption(
+        "--record-from",
+        metavar="DIR",
+        help="write report.html, record.json and summary.md again, from DIR/journal.jsonl alone",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Do what one of the options asks, in place of a session; None when neither is given. Raises UsageError."""
+    option = config.option
+    given = {"--verify-record": option.verify_record, "--record-from": option.record_from}
+    name = next((name for name, value in given.items() if value is not None), None)
+    if name is None:
+        return None
+    others = [*option.file_or_dir, *([f"--hosts={option.hosts}"] if option.hosts else [])]
+    if all(value is not None for value in given.values()):
+        others.append("--record-from")
+    if others:
+        raise pytest.UsageError(ALONE.format(option=name, other=" ".join(map(str, others))))
+    folder = config.invocation_params.dir / given[name]
+    try:
+        return _verify(folder) if name == "--verify-record" else _rebuild(folder)
+    except NoRecord as error:
+        raise pytest.UsageError(str(error)) from None
+    except OSError as error:
+        raise pytest.UsageError(UNREADABLE.format(folder=folder, why=error)) from None
+    except Disagreement as error:
+        _say("verdict", f"The record does not agree with itself.\n{error}")
+        return FAILED
+
+
+def _verify(folder: Path) -> int:
+    found = verify(folder)
+    _say("run", _run(found))
+    _say("journal", f"{count(len(found.chain.events), 'line')}, the chain is unbroken\nhead {found.chain.head}")
+    _say("backups", f"{count(found.backups, 'file')}, as they were pulled" if found.backups else "none was pulled")
+    if found.compared:
+        _say("record", f"{', '.join(found.compared)}: as the journal gives them")
+    if REPORT in found.compared:
+        _say("", "(what pytest-html adds to report.html, its table of the steps, is not compared)")
+    if found.gaps:
+        _say("verdict", f"Intact up to line {len(found.chain.events)}, but not whole.\n" + "\n".join(found.gaps))
+        if found.missing:
+            _say("next", shlex.join(["pytest", f"--record-from={folder}"]))
+        return INCOMPLETE
+    _say("verdict", "The record agrees with itself.")
+    _say("next", "compare the head with the one in the ticket: a record rewritten as a whole agrees with itself too")
+    return PASSED
+
+
+def _rebuild(folder: Path) -> int:
+    target, made = rebuild(folder)
+    _say("run", _run(made))
+    _say("journal", f"{count(len(made.chain.events), 'line')}, the chain is unbroken\nhead {made.chain.head}")
+    if made.chain.half:
+        _say("", f"the line after them is half a line ({made.chain.half} bytes) and left out")
+    _say("written", "\n".join(str(target / name) for name in made.compared))
+    return PASSED
+
+
+def _run(found: Verified) -> str:
+    record = found.record
+    return f"{words.kind(record)}, {words.judgement(record)} ({words.ending(record)}): {words.verdict(record)}"
+
+
+def _say(label: str, text: str) -> None:
+    """Print lines under a label; what a terminal would obey or cannot show is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for number, line in enumerate(text.split("\n")):
+        plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        told = f"{label if number == 0 else '':<10}{plain}"
+        print(told.encode(encoding, "backslashreplace").decode(encoding))

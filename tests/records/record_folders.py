@@ -1,0 +1,134 @@
+"""Records for the tests, as a run leaves them: the journal is written by the Journal itself."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pve_runbook.record.verify import rebuild
+from pve_runbook.wire.journal import Journal
+
+NODES = ("pve1", "pve2")
+STEP = "runbook/test_phase0_freeze.py::test_backups_are_checked[pve1]"
+IN_FLIGHT = "runbook/test_phase4_window.py::test_node_leaves[pve2]"
+VERSION = "0.1.0"
+
+
+def begun(folder: Path, version: str = VERSION) -> Journal:
+    """A run that has pulled its backups and then sent a command whose outcome it does not know yet."""
+    folder.mkdir(mode=0o700)
+    journal = Journal()
+    journal.write("batch", batch="b1", node="pve1", probes=[{"id": "hostname", "argv": ["hostname"], "why": "Who?"}])
+    journal.attach(folder / "journal.jsonl")
+    journal.write("probe", batch="b1", node="pve1", id="hostname", exit_status=0, stdout="pve1\n", stderr="\udcff")
+    journal.write(
+        "run",
+        run="20260108T021000Z",
+        mode="runbook",
+        cluster="prod",
+        hosts=list(NODES),
+        operator="änna@jump",
+        ticket="CHG-4711",
+        code="git 1a2b3c4d",
+        command="pytest runbook/ --hosts=pve1,pve2",
+        version=version,
+    )
+    place: dict[str, Any] = {
+        "nodeid": STEP,
+        "phase": 0,
+        "phase_title": "freeze",
+        "title": "Backups are checked.",
+        "node": "pve1",
+    }
+    journal.write("step-start", **place)
+    journal.step = STEP
+    for node in NODES:
+        pull(folder, journal, node, "config.db", f"database of {node}".encode())
+    journal.step = None
+    journal.write("step", **place, outcome="passed", message="", seconds=0.4)
+    journal.write(
+        "step-start", nodeid=IN_FLIGHT, phase=4, phase_title="remove corosync", title="The node leaves.", node="pve2"
+    )
+    journal.step = IN_FLIGHT
+    journal.write(
+        "action-intent",
+        sync=True,
+        action_id="a1",
+        node="pve2",
+        action="window",
+        argv=["systemd-run", "window.sh"],
+        why="It leaves.",
+        undo="It rolls back.",
+        stdin_sha256=None,
+    )
+    return journal
+
+
+def pull(folder: Path, journal: Journal, node: str, name: str, data: bytes) -> None:
+    """Lay a backup down as a run does, and say so in the journal."""
+    place = folder / "backups" / node
+    place.mkdir(mode=0o700, parents=True)
+    (folder / "backups").chmod(0o700)
+    (place / name).write_bytes(data)
+    (place / name).chmod(0o600)
+    journal.write("transfer", node=node, file=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def finish(journal: Journal) -> None:
+    """The command has answered and the run says how it ended."""
+    journal.write(
+        "action",
+        action_id="a1",
+        node="pve2",
+        exit_status=0,
+        stdout="",
+        stderr="",
+        seconds=3.0,
+        outcome="done",
+        error=None,
+    )
+    journal.step = None
+    journal.write(
+        "step",
+        nodeid=IN_FLIGHT,
+        phase=4,
+        phase_title="remove corosync",
+        title="The node leaves.",
+        node="pve2",
+        outcome="passed",
+        message="",
+        seconds=4.0,
+    )
+    journal.write("end", sync=True, exit_status=0, verdict="Both nodes stand alone.", next="nothing", signal=None)
+    journal.close()
+
+
+def killed(folder: Path) -> Path:
+    """A run that got SIGKILL while a command was on its way."""
+    begun(folder).close()
+    return folder
+
+
+def whole(folder: Path, version: str = VERSION) -> Path:
+    """A run that ended, with everything it writes."""
+    finish(begun(folder, version))
+    rebuild(folder)
+    return folder
+
+
+def lines(folder: Path) -> list[bytes]:
+    """The journal's lines, each with its newline."""
+    return (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def write_lines(folder: Path, content: list[bytes]) -> None:
+    """Replace the journal."""
+    (folder / "journal.jsonl").write_bytes(b"".join(content))
+
+
+def copy(folder: Path, target: Path) -> Path:
+    """Copy a record with its modes."""
+    shutil.copytree(folder, target)
+    return target
