@@ -151,6 +151,16 @@ def test_a_changed_word_in_what_people_read_is_named(whole: Path, name: str) -> 
     assert "Both nodes stood" in said and "Both nodes stand" in said
 
 
+def test_a_changed_word_among_the_steps_of_the_report_is_named(whole: Path) -> None:
+    path = whole / "report.html"
+    text = path.read_text("utf-8")
+    assert "It rolls back." in text
+    path.write_text(text.replace("It rolls back.", "It stays gone."), "utf-8")
+    said = disagreement(whole)
+    assert said.startswith("report.html is not what the journal gives, from its line ")
+    assert "It stays gone." in said and "It rolls back." in said
+
+
 def test_the_line_named_is_the_one_that_differs(whole: Path) -> None:
     path = whole / "record.json"
     content = path.read_text("utf-8").splitlines(keepends=True)

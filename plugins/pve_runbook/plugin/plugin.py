@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -35,8 +33,12 @@ STEP = pytest.StashKey[steps.Step]()
 HTML = pytest.StashKey[Path]()
 VERDICT = pytest.StashKey[Verdict]()
 
+CUT = "The run was interrupted in this step; the command under way, if any, had ended."
+STILL_FROZEN = (
+    "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the same "
+    "command line goes on from here, and brings the schedulers back at its end"
+)
 NEED_PASSWORD = "--ask-password: there is no terminal to type it on"
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -160,17 +162,11 @@ def _open(config: pytest.Config, run: Run) -> None:
     run.open(connect)
     PveBackend.door = _Door(run.cluster)
     config.add_cleanup(_close_door)
-    for number in SIGNALS:
-        signal.signal(number, _interrupt)
+    config.add_cleanup(run.cluster.brakes.install())
 
 
 def _close_door() -> None:
     PveBackend.door = None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Make SIGTERM and SIGHUP what Ctrl-C is: the record is written and says where it stopped."""
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _password(config: pytest.Config) -> str:
@@ -204,6 +200,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     item.stash[STEP] = step
     try:
         return (yield)
+    except BaseException:
+        step.outcome, step.message = "unknown", CUT
+        raise
     finally:
         steps.end(step, run)
         run.count(step)
@@ -267,6 +266,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     session.exitstatus = verdict.exit_status
     if run.folder is not None:
         run.journal.step = None
+        if verdict.exit_status and run.changed_something:
+            run.leave(STILL_FROZEN)
         run.journal.write(
             "end",
             sync=True,

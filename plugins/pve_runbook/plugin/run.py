@@ -305,6 +305,12 @@ class Run:
             self.leave(text, node)
         return self.left
 
+    @property
+    def changed_something(self) -> bool:
+        """Whether a command was sent, by this run or the one it took up, that changes more than our own folder."""
+        own = any(e["kind"] == "action-intent" and e["detached"] for e in self.journal.events)
+        return own or (self.unfinished is not None and self.unfinished.changed_something)
+
     def record(self) -> Record:
         """The change record as far as it goes."""
         return build(self.journal.events)

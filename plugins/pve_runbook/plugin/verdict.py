@@ -26,8 +26,10 @@ def judge_run(run: Run, pytest_status: int) -> Verdict:
     if pytest_status in (_NOTHING_COLLECTED, USAGE):
         return Verdict(USAGE, "Nothing was run.", again)
     if pytest_status == INTERRUPTED:
-        where = f" at: {run.stopped_at}" if run.stopped_at else ""
-        return Verdict(INTERRUPTED, f"Interrupted{where}; nothing is sent any more.", again, "interrupt")
+        name = (run.is_open and run.cluster.brakes.pending) or "SIGINT"
+        where = f" at: {run.stopped_at.rstrip('.')}" if run.stopped_at else ""
+        sentence = f"Interrupted ({name}){where}; the command under way had ended, nothing is sent any more."
+        return Verdict(INTERRUPTED, sentence, again, name)
     if pytest_status not in (PASSED, FAILED):
         return Verdict(INCOMPLETE, "An internal error ended the run.", again)
     if run.options.mode == "checks":

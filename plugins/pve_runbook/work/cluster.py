@@ -11,6 +11,7 @@ from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOption
 from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target
 from pve_runbook.work.answerlog import AnswerLog
+from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probes import Group
@@ -38,6 +39,7 @@ class Cluster:
         self.timeout_scale = timeout_scale
         self.attempt = attempt
         self.work = attempt
+        self.brakes = Brakes()
         self._executor = ThreadPoolExecutor(max_workers=max(4, len(targets)), thread_name_prefix="node")
         self.nodes = [Node(self, t, Connection(t, options)) for t in targets]
         self._side_by_side = threading.local()
@@ -84,8 +86,9 @@ class Cluster:
             finally:
                 self._side_by_side.on = False
 
-        futures = [self._executor.submit(alone, n) for n in (self.nodes if nodes is None else nodes)]
-        errors = [f.exception() for f in futures]
+        with self.brakes.held():
+            futures = [self._executor.submit(alone, n) for n in (self.nodes if nodes is None else nodes)]
+            errors = [f.exception() for f in futures]
         self.forget()
         for error in errors:
             if error is not None:

@@ -19,6 +19,7 @@ from pve_runbook.wire.targets import Target
 from pve_runbook.work import probes
 from pve_runbook.work.actions import Action
 from pve_runbook.work.answerlog import AnswerLog
+from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
 from pve_runbook.work.followup import Question, second_round
 from pve_runbook.work.nodefacts import NodeFacts
@@ -41,6 +42,7 @@ class Surroundings(Protocol):
     """Names the work on the nodes: the run that began it. A re-run goes on under the same name."""
     attempt: str
     """Names this process's part in it."""
+    brakes: Brakes
 
     @property
     def is_side_by_side(self) -> bool:
@@ -182,11 +184,15 @@ class Node:
     def act(self, action: Action, *, stdin: bytes | None = None) -> Output:
         """Send one action and return what it said; every fact of every node ends with it.
 
-        Raises NotAllowed (a run that only verifies), ActionFailed (exit status other than 0) and
-        OutcomeUnknown (line lost, time over).
+        A signal that comes meanwhile waits for its end. Raises NotAllowed (a run that only verifies), ActionFailed
+        (exit status other than 0) and OutcomeUnknown (line lost, time over).
         """
         if self._run.read_only:
             raise NotAllowed(f"{self.name}: `{shlex.join(action.argv)}` would change the node; checks only read")
+        with self._run.brakes.held():
+            return self._act(action, stdin)
+
+    def _act(self, action: Action, stdin: bytes | None) -> Output:
         journal = self._run.journal
         if not journal.is_attached:
             raise NotAllowed(f"{self.name}: no journal on disk yet; nothing is changed before there is one")

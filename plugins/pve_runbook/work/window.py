@@ -36,6 +36,11 @@ def leave(cluster: Cluster, node: Node, members: Sequence[str]) -> None:
     """
     text = script(cluster.work, cluster.attempt, members)
     node.act(actions.PUT_WINDOW.bind(run=cluster.work), stdin=text.encode())
+    with cluster.brakes.held():
+        _run_it(cluster, node)
+
+
+def _run_it(cluster: Cluster, node: Node) -> None:
     node.act(actions.RUN_WINDOW.bind(run=cluster.work, attempt=cluster.attempt))
     files_of_it = f"{BACKUP_ROOT}/{cluster.work}/window-{cluster.attempt}"
     status = _wait(node, files_of_it)

@@ -1,0 +1,54 @@
+"""Ctrl-C, SIGTERM, SIGHUP: the run stops between two commands, never inside one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Brakes:
+    """Counts the commands under way; a signal that comes meanwhile takes effect when the last one has ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self.pending: str | None = None
+        """The name of a signal that came."""
+
+    def install(self) -> Callable[[], None]:
+        """Take the signals over; returns what puts the earlier handlers back. In the main thread only."""
+        before: dict[signal.Signals, Any] = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+
+        def put_back() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        return put_back
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.pending = signal.Signals(number).name
+        if not self._under_way:
+            raise KeyboardInterrupt(self.pending)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While a command is under way. Raises KeyboardInterrupt at its end when a signal came meanwhile."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+        self.check()
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt when a signal came and nothing is under way; in the main thread only."""
+        if self.pending and not self._under_way and threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt(self.pending)

@@ -1,0 +1,149 @@
+"""A run that is killed or interrupted: the same command line goes on from where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the runbook and leave it running."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(lab: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pytest", "runbook/", *lab.options, "--approve=all", "-p", "no:cacheprovider"]
+        process = subprocess.Popen(
+            [*command, f"--records={tmp_path}/records"],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def until(process: subprocess.Popen[str], words: str) -> None:
+    """Read the run's output up to a line with ``words``."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"the run ended before {words!r}")
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of the newest journal in ``folder``."""
+    newest = max(folder.glob("*/journal.jsonl"))
+    return [json.loads(line) for line in newest.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_between_two_commands_and_the_record_says_where(
+    start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path, number: int
+) -> None:
+    lab = start_lab()
+    process = started(lab)
+    until(process, "PHASE 4")
+    os.kill(process.pid, number)
+    assert process.wait(60) == 2
+    events = journal(tmp_path / "records")
+    intents = [e for e in events if e["kind"] == "action-intent"]
+    outcomes = [e for e in events if e["kind"] == "action"]
+    assert len(intents) == len(outcomes)
+    assert events[-1]["kind"] == "end"
+    assert events[-1]["signal"] == signal.Signals(number).name
+    assert list((tmp_path / "records").glob("*/report.html"))
+    again = run("runbook/", *lab.options, "--approve=all")
+    assert again.status == 0, again.text
+    assert lab.changed_guests() == []
+
+
+def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
+    start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    lab = start_lab()
+    process = started(lab)
+    until(process, "PHASE 4")
+    process.kill()
+    process.wait()
+    first = journal(tmp_path / "records")
+    again = run("runbook/", *lab.options, "--approve=all")
+    assert again.status == 0, again.text
+    second = again.journal()
+    assert any(e["kind"] == "continues" for e in second)
+    for kind, key in (("baseline", "guests"), ("baseline", "boots")):
+        assert [e[key] for e in second if e["kind"] == kind] == [e[key] for e in first if e["kind"] == kind]
+    hashes = [{e["node"] + e["file"]: e["sha256"] for e in x if e["kind"] == "transfer"} for x in (first, second)]
+    assert hashes[0] == hashes[1]
+    assert lab.changed_guests() == []
+
+
+def test_a_backup_that_was_changed_blocks_the_run_that_needs_it(
+    start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    lab = start_lab()
+    process = started(lab)
+    until(process, "PHASE 4")
+    process.kill()
+    process.wait()
+    database = next((tmp_path / "records").glob("*/backups/pve2/config.db"))
+    data = bytearray(database.read_bytes())
+    data[100] ^= 1
+    database.write_bytes(data)
+    before = len(lab.mutating())
+    again = run("runbook/", *lab.options, "--approve=all")
+    assert again.status == 1
+    assert "pve2: the backup" in again.failed()[0][1] and "is changed" in again.failed()[0][1]
+    assert lab.mutating()[before:] == []
+
+
+def test_a_second_run_beside_a_live_one_is_refused(
+    start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    lab = start_lab()
+    process = started(lab)
+    until(process, "PHASE 1")
+    process.send_signal(signal.SIGSTOP)
+    beside = run("runbook/", *lab.options, "--approve=all")
+    process.send_signal(signal.SIGCONT)
+    assert beside.status == 1
+    assert "a run of yours is under way" in beside.failed()[0][1]
+
+
+def test_another_operators_lock_is_explained_and_broken_only_by_name(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    lab = start_lab()
+    text = "run=20260101T000000Z-abcd;by=alice@ops1;since=2026-01-01T00:00:00Z;record=x"
+    take = f"mkdir -p /var/lib/pve-runbook && ln -s '{text}' /var/lib/pve-runbook/lock"
+    subprocess.run(["ssh", "-F", lab.ssh_config, "pve2", take], check=True, timeout=20)
+    refused = run("runbook/", *lab.options, "--approve=all")
+    assert refused.status == 1
+    message = refused.failed()[0][1]
+    assert "pve2: held by alice@ops1 since 2026-01-01T00:00:00Z" in message
+    assert "--break-lock=20260101T000000Z-abcd" in message
+    assert lab.mutating() == []
+    broken = run("runbook/", *lab.options, "--approve=all", "--break-lock=20260101T000000Z-abcd")
+    assert broken.status == 0, broken.text
+    assert any(e["kind"] == "note" and "broken by --break-lock" in e["text"] for e in broken.journal())
