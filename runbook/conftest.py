@@ -82,7 +82,7 @@ def _scheduler_off(run: Run, node: Node) -> None:
         waits = any(j.unit == "pvescheduler.service" for j in node.facts.jobs_waiting_for_quorum)
         if waits or not units["pvescheduler.service"].is_stopped:
             node.act(actions.STOP_SCHEDULER.bind())
-        if not node.facts.units["pvescheduler.service"].is_masked:
+        if not units["pvescheduler.service"].is_masked:
             node.act(actions.MASK_SCHEDULER.bind())
     if units["pvesr.timer"].exists and not units["pvesr.timer"].is_stopped:
         node.act(actions.STOP_OLD_SCHEDULER.bind())
@@ -95,27 +95,36 @@ def lrm_off(run: Run, cluster: Cluster, scheduler_off: None) -> None:
     """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
     its services; quorum is read again before each."""
     for node in cluster.nodes:
-        lrm = node.facts.units["pve-ha-lrm.service"]
-        assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), refusals.ha_armed(node.facts)
-        if not lrm.is_stopped:
-            node.act(actions.STOP_LRM.bind())
-        if lrm.is_enabled:
-            node.act(actions.DISABLE_LRM.bind())
-        else:
-            nothing_to_do(run, node, "pve-ha-lrm is disabled already")
+        cluster.each(lambda node: _lrm_off(run, node), [node])
+
+
+def _lrm_off(run: Run, node: Node) -> None:
+    facts = node.facts
+    assert not (facts.has_watchdog_client and not facts.is_quorate), refusals.ha_armed(facts)
+    lrm = facts.units["pve-ha-lrm.service"]
+    if not lrm.is_stopped:
+        node.act(actions.STOP_LRM.bind())
+    if lrm.is_enabled:
+        node.act(actions.DISABLE_LRM.bind())
+    else:
+        nothing_to_do(run, node, "pve-ha-lrm is disabled already")
 
 
 @pytest.fixture(scope="session")
 def crm_off(run: Run, cluster: Cluster, lrm_off: None) -> None:
     """The cluster resource manager is stopped on all nodes, after the LRM on every one."""
     for node in cluster.nodes:
-        crm = node.facts.units["pve-ha-crm.service"]
-        if not crm.is_stopped:
-            node.act(actions.STOP_CRM.bind())
-        if crm.is_enabled:
-            node.act(actions.DISABLE_CRM.bind())
-        else:
-            nothing_to_do(run, node, "pve-ha-crm is disabled already")
+        cluster.each(lambda node: _crm_off(run, node), [node])
+
+
+def _crm_off(run: Run, node: Node) -> None:
+    crm = node.facts.units["pve-ha-crm.service"]
+    if not crm.is_stopped:
+        node.act(actions.STOP_CRM.bind())
+    if crm.is_enabled:
+        node.act(actions.DISABLE_CRM.bind())
+    else:
+        nothing_to_do(run, node, "pve-ha-crm is disabled already")
 
 
 @pytest.fixture(scope="session")
@@ -206,11 +215,11 @@ def _restart(run: Run, node: Node) -> None:
     if node.name in run.standalone_at_start:
         nothing_to_do(run, node, "the node was standalone before this run, its services know no cluster")
         return
+    facts = node.facts
     for action in actions.RESTARTS:
-        unit = action.argv[-1]
-        if node.facts.units[unit].exists:
+        if facts.units[action.argv[-1]].exists:
             node.act(action.bind())
-    if node.facts.corosync.active == "failed":
+    if facts.corosync.active == "failed":
         node.act(actions.RESET_FAILED.bind())
 
 
@@ -227,14 +236,13 @@ def canaries(run: Run, cluster: Cluster) -> None:
     everyone = [n.facts for n in cluster.nodes]
     vmid = run.options.canary or canary.free_id(everyone)
     for node in cluster.nodes:
-        canary.fly(node, vmid, run.id[-4:])
+        cluster.each(lambda node: canary.fly(node, vmid, run.id[-4:]), [node])
 
 
 @pytest.fixture(scope="session")
 def scheduler_back(run: Run, cluster: Cluster) -> None:
     """Each node's own jobs run again."""
-    for node in cluster.nodes:
-        _scheduler_back(run, node)
+    cluster.each(lambda node: _scheduler_back(run, node))
 
 
 def _scheduler_back(run: Run, node: Node) -> None:
@@ -242,7 +250,7 @@ def _scheduler_back(run: Run, node: Node) -> None:
     if units["pvescheduler.service"].exists:
         if units["pvescheduler.service"].is_masked:
             node.act(actions.UNMASK_SCHEDULER.bind())
-        if node.facts.units["pvescheduler.service"].is_stopped:
+        if units["pvescheduler.service"].is_stopped:
             node.act(actions.START_SCHEDULER.bind())
         else:
             nothing_to_do(run, node, "the scheduler runs")

@@ -30,7 +30,7 @@ def pytest_configure(config):
     config.option.self_contained_html = True
     config.option.css = [str(STYLE)]
     events = record_journals.whole_run({evil!r}).events
-    config.pluginmanager.register(ChangeRecord(lambda: build(events), "Change record " + {evil!r}))
+    config.pluginmanager.register(ChangeRecord(lambda: build(events), lambda: "ab" * 32, "Change record " + {evil!r}))
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):

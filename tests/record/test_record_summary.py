@@ -112,7 +112,7 @@ def test_files_are_written_and_replaced(tmp_path: Path) -> None:
     write_record(tmp_path, record, HEAD)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json", "summary.md"]
     assert json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))["run"]["cluster"] == "prod?"
-    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == summary_md(record)
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == summary_md(record, HEAD)
 
 
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:

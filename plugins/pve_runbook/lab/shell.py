@@ -27,6 +27,8 @@ NOT_INSTALLED = ("curl",)
 _NOT_FOUND = re.compile(r"^(bash: (?:line \d+: )?)(\S+): command not found(?:\. Did you mean.*)?$", re.M)
 _NO_BINARY = re.compile(r"^bash: (?:line \d+: )?(/(?:usr/)?s?bin/\S+): No such file or directory$", re.M)
 _PARSE_ERROR = re.compile(r"parse error at line (\d+).*?: (.*)", re.S)
+_MAY_REDIRECT = re.compile(r">\s*[\"']?/etc/pve|\bcd /etc/pve|\.sh\b")
+"""Command lines that may write into /etc/pve by a redirection: after each of their commands it is looked at."""
 _LIMIT = 10**9
 _BINARIES = binaries()
 _ENVIRONMENT = {
@@ -128,13 +130,14 @@ class Channel:
         """Run a command line as sshd would: stdout, stderr, exit status. Raises Killed."""
         machine = self.machine
         self._batch = _is_batch(command)
-        self._redirects = not self._batch and (">" in command or ".sh" in command or self.via == "unit")
+        self._redirects = not self._batch and _MAY_REDIRECT.search(command) is not None
         with machine.turn:
             machine.channels.add(self)
             self._wait(lambda: not machine.frozen)
             machine.refresh()
             machine.refresh_proc()
             shell = self._shell()
+            self.node.files.remembered = {} if self._batch else None
         try:
             found = shell.execute_sync(command)
             with machine.turn:
@@ -145,6 +148,7 @@ class Channel:
                 stderr = self._errors(found.stderr) + self._collect()
         finally:
             with machine.turn:
+                self.node.files.remembered = None
                 machine.channels.discard(self)
                 machine.turn.notify_all()
         broken = _PARSE_ERROR.match(found.error or "")

@@ -29,6 +29,8 @@ from pve_runbook.wire.backend import PveBackend
 from pve_runbook.wire.connection import ConnectOptions
 from pve_runbook.work.cluster import Cluster
 
+pytest_plugins = ["pve_runbook.plugin.records"]
+
 STEP = pytest.StashKey[steps.Step]()
 HTML = pytest.StashKey[Path]()
 VERDICT = pytest.StashKey[Verdict]()
@@ -79,7 +81,7 @@ def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
     option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
     option.reportchars = ""
     title = "Change record" if options.mode == "runbook" else "Verification record"
-    config.pluginmanager.register(ChangeRecord(run.record, title), "pve_change_record")
+    config.pluginmanager.register(ChangeRecord(run.record, lambda: run.journal.head, title), "pve_change_record")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -51,11 +51,12 @@ class ChangeRecord:
 
     ``get_record`` is called at the start of the session for the header (empty when the run has not named
     itself yet) and at its end, when the page is written: the journal's ``end`` must stand by then.
-    ``title`` is the page's title.
+    ``get_head`` is called then too: the SHA-256 of the journal's last line. ``title`` is the page's title.
     """
 
-    def __init__(self, get_record: Callable[[], Record], title: str) -> None:
+    def __init__(self, get_record: Callable[[], Record], get_head: Callable[[], str], title: str) -> None:
         self._get_record = get_record
+        self._get_head = get_head
         self._title = title
 
     @pytest.hookimpl(tryfirst=True)
@@ -78,7 +79,7 @@ class ChangeRecord:
     def pytest_html_results_summary(self, prefix: list[str], postfix: list[str]) -> None:
         """Put the whole record into the static part of the page."""
         record = self._get_record()
-        prefix.append(summary_html(record))
+        prefix.append(summary_html(record, self._get_head()))
         postfix.append(detail_html(record))
         postfix.append(tag("h2", "The steps as a table", css="pve-record pve-table-title"))
 

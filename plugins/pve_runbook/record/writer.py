@@ -16,7 +16,7 @@ def write_record(folder: Path, record: Record, journal_head: str) -> None:
     """
     data = json.dumps(record_json(record, journal_head), ensure_ascii=False, indent=1)
     _replace(folder / "record.json", data + "\n")
-    _replace(folder / "summary.md", summary_md(record))
+    _replace(folder / "summary.md", summary_md(record, journal_head))
 
 
 def _replace(path: Path, text: str) -> None:
