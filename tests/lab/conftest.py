@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from lab_bench import Bench
+from lab_process import Lab, running_lab
 from pve_runbook.lab.inventory import RICH, Inventory
 
 MakeBench = Callable[..., Bench]
@@ -28,3 +29,10 @@ def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
     for bench in benches:
         bench.close()
     assert "".join(bench.unsimulated() for bench in benches) == ""
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """One broken lab for tests that leave no trace in it."""
+    with running_lab() as running:
+        yield running

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from pve_runbook.lab.build import build
 from pve_runbook.lab.inventory import RICH, Inventory, Plan
-from pve_runbook.lab.machine import Machine
+from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.shell import Channel
@@ -54,12 +53,10 @@ class Bench:
         shaped = SCENARIOS[scenario]
         self.cluster = build(number, directory, EPOCH, KEY, shaped.version, inventory)
         shaped.shape(self.cluster)
-        turn = threading.Condition()
-        self.unsimulated_file = directory / "unsimulated.log"
-        self.machines = {
-            name: Machine(node, directory / "nodes" / f"{name}.jsonl", self.unsimulated_file, turn)
-            for name, node in self.cluster.nodes.items()
-        }
+        self.site = Site(directory / "unsimulated.log")
+        for name, node in self.cluster.nodes.items():
+            Machine(node, directory / "nodes" / f"{name}.jsonl", self.site)
+        self.machines = self.site.machines
 
     def node(self, name: str) -> Node:
         """The model of a node."""
@@ -100,7 +97,7 @@ class Bench:
 
     def unsimulated(self) -> str:
         """What was asked and is not simulated; empty when all is well."""
-        return self.unsimulated_file.read_text() if self.unsimulated_file.exists() else ""
+        return self.site.unsimulated.read_text() if self.site.unsimulated.exists() else ""
 
     def close(self) -> None:
         """End everything."""

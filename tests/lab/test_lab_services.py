@@ -166,4 +166,4 @@ def test_an_unknown_command_is_answered_and_noted(make_bench: MakeBench, tmp_pat
     assert (said.exit_status, said.stderr) == (127, "bash: line 1: frobnicate: command not found\n")
     assert bench.run("pve1", "/usr/sbin/frobnicate").exit_status == 127
     assert bench.unsimulated() == "pve1: frobnicate\npve1: /usr/sbin/frobnicate\n"
-    bench.unsimulated_file.unlink()
+    bench.site.unsimulated.unlink()

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _serve(nodes: int, scenario: str, directory: Path, *, until_eof: bool) -> None:
-    lab = LabServer(nodes, SCENARIOS[scenario], directory)
+    lab = LabServer(nodes, scenario, directory)
     await lab.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,31 @@ class LogLine:
     mutating: bool
     channel: int
     via: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command typed by another hand said."""
+
+    stdout: str
+    stderr: str
+    exit_status: int
+
+
+@dataclass(frozen=True)
+class FaultFired:
+    """A fault that struck: at which command (no argv: a batch of probes), and the counts at that moment.
+
+    `mutating` and `reads` count since the lab's start or last reset, this command included; `time` is model time.
+    """
+
+    what: str
+    when: str
+    node: str
+    argv: tuple[str, ...]
+    mutating: int
+    reads: int
+    time: float
 
 
 class LabControl:
@@ -125,6 +151,77 @@ class LabControl:
     def thaw(self, node: str) -> None:
         """Let a frozen node answer again."""
         self._ask("thaw", node=node)
+
+    def fault(
+        self,
+        what: str,
+        *,
+        when: str = "before",
+        at: int | None = None,
+        at_read: int | None = None,
+        argv: Sequence[str] = (),
+        node: str | None = None,
+        skip: int = 0,
+        pid: int | None = None,
+        status: int = 1,
+        message: str = "made to fail by the lab",
+        command: str = "",
+        on: str | None = None,
+    ) -> None:
+        """Arm one fault that strikes once: kill, cut, freeze, fail, power_cycle or run.
+
+        It strikes at one of: the `at`-th mutating command of all nodes, the `at_read`-th batch of probes (kill, cut and
+        freeze only), both counted from now on; or the first command that begins with the words `argv`, after `skip`
+        others that do. `node` counts the commands of one node only. `when` is before or after the command's effect.
+
+        kill ends the process `pid` and waits for that; cut drops the node's connections; freeze keeps the node from
+        answering until thaw; the command is carried out with all three. fail gives `message` and `status` in place of
+        the command. power_cycle resets the node. run types `command` on the node `on`, else on the same node.
+        Raises LabError for a fault that makes no sense.
+        """
+        self._ask(
+            "fault",
+            what=what,
+            when=when,
+            at=at,
+            at_read=at_read,
+            argv=list(argv),
+            node=node,
+            skip=skip,
+            pid=pid,
+            status=status,
+            message=message,
+            command=command,
+            on=on,
+        )
+
+    def disarm(self) -> None:
+        """Let no armed fault strike any more."""
+        self._ask("disarm")
+
+    def faults_fired(self) -> list[FaultFired]:
+        """The faults that struck, in their order."""
+        return [FaultFired(**{**f, "argv": tuple(f["argv"])}) for f in self._ask("faults_fired")]
+
+    def mutating_count(self) -> int:
+        """How many mutating commands ran on all nodes since the lab's start or last reset, other hands' excepted."""
+        return int(self._ask("counts")["mutating"])
+
+    def read_count(self) -> int:
+        """How many batches of probes ran on all nodes since the lab's start or last reset."""
+        return int(self._ask("counts")["reads"])
+
+    def run(self, node: str, command: str) -> Said:
+        """Type a command line on a node as another hand: logged with via "other", never counted."""
+        stdout, stderr, status = self._ask("run", node=node, command=command)
+        return Said(stdout, stderr, status)
+
+    def reset(self, scenario: str | None = None) -> None:
+        """Put all nodes into a starting state again (default: the same as now), in about 50 ms.
+
+        Ports, keys and the number of nodes stay; connections drop, logs are empty, counts are 0, no fault is armed.
+        """
+        self._ask("reset", scenario=scenario)
 
     def stop(self) -> None:
         """End the lab."""

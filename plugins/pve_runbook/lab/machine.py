@@ -4,30 +4,56 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pve_runbook.lab.commands.base import Result
+from pve_runbook.lab.faults import FaultPlan
 from pve_runbook.lab.model.node import Node
 
 if TYPE_CHECKING:
     from pve_runbook.lab.shell import Channel
 
 
-class Machine:
-    """One node; `turn` is the one lock around the whole model, notified whenever something went on."""
+@dataclass
+class Site:
+    """What all nodes of a lab share; `turn` is the one lock around the whole model, notified when something went on."""
 
-    def __init__(self, node: Node, log: Path, unsimulated: Path, turn: threading.Condition) -> None:
-        self.node = node
+    unsimulated: Path
+    turn: threading.Condition = field(default_factory=threading.Condition)
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    machines: dict[str, Machine] = field(default_factory=dict)
+
+
+class Machine:
+    """One node with all that runs on it; `cut` drops its connections."""
+
+    def __init__(self, node: Node, log: Path, site: Site, cut: Callable[[], None] = lambda: None) -> None:
         self.log = log
-        self.unsimulated = unsimulated
-        self.turn = turn
-        self.opened = 0
+        self.site = site
+        self.turn = site.turn
+        self.cut = cut
+        self._log_file = log.open("w", encoding="utf-8", buffering=1)
         self.channels: set[Channel] = set()
+        self._install(node)
+        site.machines[node.name] = self
+
+    def _install(self, node: Node) -> None:
+        self.node = node
+        node.on_power_cycle.append(self.reset)
+        self.opened = 0
         self.units: dict[str, Channel] = {}
         self.frozen = False
         self._generation = -1
-        self._log_file = log.open("a", encoding="utf-8", buffering=1)
+
+    def replace(self, node: Node) -> None:
+        """Put another model in place of the node; everything that ran is gone, the log is empty."""
+        with self.turn:
+            self.reset()
+            self._install(node)
+            self._log_file.truncate(0)
+            self._log_file.seek(0)
 
     def close(self) -> None:
         """End all channels and close the log."""
@@ -36,19 +62,20 @@ class Machine:
             self._log_file.close()
 
     def reset(self) -> None:
-        """The node was reset: what ran on it is gone."""
+        """The node was reset: its connections are dropped, what ran on it is gone."""
         with self.turn:
+            self.cut()
             for channel in self.channels:
                 channel.kill()
             self.turn.notify_all()
 
-    def record(self, argv: list[str], result: Result, channel: int, via: str) -> None:
+    def record(self, argv: list[str], exit_status: int, mutating: bool, channel: int, via: str) -> None:
         """Write one line into the node's log."""
         line = {
             "t": round(self.node.clock.now, 3),
             "argv": argv,
-            "exit_status": result.exit_status,
-            "mutating": result.mutating,
+            "exit_status": exit_status,
+            "mutating": mutating,
             "channel": channel,
             "via": via,
         }
@@ -57,7 +84,7 @@ class Machine:
 
     def unknown(self, what: str) -> None:
         """Note a command that the lab was asked and does not know."""
-        with self.unsimulated.open("a", encoding="utf-8") as log:
+        with self.site.unsimulated.open("a", encoding="utf-8") as log:
             log.write(f"{self.node.name}: {what}\n")
 
     def refresh(self) -> None:

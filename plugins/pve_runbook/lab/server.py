@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import json
-import threading
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,36 +15,43 @@ from pathlib import Path
 import asyncssh
 
 from pve_runbook.lab.build import build
-from pve_runbook.lab.machine import Machine
+from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.scenarios import Scenario
+from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.shell import Channel, Killed
-from pve_runbook.lab.verbs import VERBS
+from pve_runbook.lab.verbs import VERBS, Json
 
 MOST_CHANNELS = 256
 """Commands that may run at one time."""
 
 Process = asyncssh.SSHServerProcess[bytes]
+_Connections = dict[asyncssh.connection.SSHConnection, set[Channel]]
+
+
+def _hang_up(machine: Machine, channels: set[Channel]) -> None:
+    with machine.turn:
+        for channel in channels:
+            channel.hang_up()
 
 
 class _NodeServer(asyncssh.SSHServer):
     """The sshd of one node: root by key, as /root/.ssh says at that moment."""
 
-    def __init__(self, node: Node, connections: set[asyncssh.SSHServerConnection]) -> None:
-        self._node = node
+    def __init__(self, machine: Machine, connections: _Connections) -> None:
+        self._machine = machine
         self._connections = connections
         self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Keep the connection, so that it can be cut."""
         self._connection = conn
-        self._connections.add(conn)
+        self._connections[conn] = set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Forget the connection; what waits for its node to thaw waits for nothing now."""
         if self._connection is not None:
-            self._connections.discard(self._connection)
+            channels = self._connections.pop(self._connection, set())
+            asyncio.get_running_loop().run_in_executor(None, _hang_up, self._machine, channels)
 
     def begin_auth(self, username: str) -> bool:
         """Everybody has to show a key."""
@@ -61,7 +68,7 @@ class _NodeServer(asyncssh.SSHServer):
         wanted = key.export_public_key("openssh").split()[1].decode()
         for name in ("authorized_keys", "authorized_keys2"):
             try:
-                text = self._node.files.text(f"/root/.ssh/{name}")
+                text = self._machine.node.files.text(f"/root/.ssh/{name}")
             except OSError:
                 continue
             if any(wanted in line.split() for line in text.splitlines() if not line.startswith("#")):
@@ -72,18 +79,19 @@ class _NodeServer(asyncssh.SSHServer):
 class LabServer:
     """All nodes of one lab, their servers and their control socket."""
 
-    def __init__(self, number: int, scenario: Scenario, directory: Path) -> None:
+    def __init__(self, number: int, scenario: str, directory: Path) -> None:
         self.directory = directory
+        self.scenario = scenario
+        self._number = number
+        self._epoch = time.time()
+        self._builds = 0
         self._client_key = asyncssh.generate_private_key("ssh-ed25519", comment="pve-runbook-lab")
-        public = self._client_key.export_public_key("openssh").decode().strip()
-        self.cluster: Cluster = build(number, directory, time.time(), public, scenario.version)
-        scenario.shape(self.cluster)
+        self.cluster = self._build()
+        self.site = Site(directory / "unsimulated.log")
         self.ports: dict[str, int] = {}
-        self.machines: dict[str, Machine] = {}
-        self._connections: dict[str, set[asyncssh.SSHServerConnection]] = {}
+        self._connections: dict[str, _Connections] = {}
         self._servers: list[asyncio.AbstractServer | asyncssh.SSHAcceptor] = []
         self._stopped = asyncio.Event()
-        self._turn = threading.Condition()
         self._threads = ThreadPoolExecutor(max_workers=MOST_CHANNELS, thread_name_prefix="channel")
         self._loop = asyncio.get_running_loop()
 
@@ -97,6 +105,21 @@ class LabServer:
         """The control socket."""
         return self.directory / "control"
 
+    @property
+    def machines(self) -> dict[str, Machine]:
+        """The nodes by name."""
+        return self.site.machines
+
+    def _build(self) -> Cluster:
+        scenario = SCENARIOS[self.scenario]
+        public = self._client_key.export_public_key("openssh").decode().strip()
+        self._builds += 1
+        place = self.directory / "models" / str(self._builds)
+        place.mkdir(parents=True)
+        cluster = build(self._number, place, self._epoch, public, scenario.version)
+        scenario.shape(cluster)
+        return cluster
+
     async def start(self) -> None:
         """Open the ports and write ssh_config, known_hosts and the client's key."""
         identity = self.directory / "id_ed25519"
@@ -104,18 +127,19 @@ class LabServer:
         self._client_key.write_private_key(str(identity))
         self._client_key.write_public_key(str(identity) + ".pub")
         known_hosts = ""
+        (self.directory / "nodes").mkdir()
         for name, node in self.cluster.nodes.items():
             host_key = asyncssh.generate_private_key("ssh-ed25519")
-            self._connections[name] = set()
+            self._connections[name] = {}
             log = self.directory / "nodes" / f"{name}.jsonl"
-            machine = self.machines[name] = Machine(node, log, self.directory / "unsimulated.log", self._turn)
+            machine = Machine(node, log, self.site, functools.partial(self._cut, name))
             acceptor = await asyncssh.listen(
                 "127.0.0.1",
                 0,
                 server_host_keys=[host_key],
                 encoding=None,
                 reuse_address=True,
-                server_factory=functools.partial(_NodeServer, node, self._connections[name]),
+                server_factory=functools.partial(_NodeServer, machine, self._connections[name]),
                 process_factory=functools.partial(self._handle, machine),
                 allow_scp=False,
                 sftp_factory=None,
@@ -126,7 +150,6 @@ class LabServer:
             self.ports[name] = acceptor.get_port()
             key = host_key.export_public_key("openssh").decode().split()
             known_hosts += f"[127.0.0.1]:{self.ports[name]} {key[0]} {key[1]}\n"
-            node.on_power_cycle.append(functools.partial(self._reset, name))
         (self.directory / "known_hosts").write_text(known_hosts, encoding="utf-8")
         self.ssh_config.write_text("".join(self._host(name) for name in self.ports), encoding="utf-8")
         self._servers.append(await asyncio.start_unix_server(self._answer, str(self.control)))
@@ -144,8 +167,6 @@ class LabServer:
 
     async def close(self) -> None:
         """Drop everything."""
-        for name in self.machines:
-            self.cut(name)
         for server in self._servers:
             server.close()
         for machine in self.machines.values():
@@ -162,6 +183,7 @@ class LabServer:
             process.exit(1)
             return
         channel = Channel(machine, lambda done: self._read(process, done))
+        self._connections[machine.node.name].get(process.channel.get_connection(), set()).add(channel)
         try:
             stdout, stderr, status = await self._loop.run_in_executor(self._threads, channel.execute, process.command)
         except Killed:
@@ -186,32 +208,41 @@ class LabServer:
 
     # -- what a verb of the control socket may do ------------------------------------------------
 
-    def cut(self, node: str) -> None:
+    def _cut(self, node: str) -> None:
         """Drop all connections of a node; from any thread."""
         for connection in list(self._connections[node]):
             self._loop.call_soon_threadsafe(connection.abort)
 
-    def _reset(self, node: str) -> None:
-        """A node was reset: its connections, commands and transient units are gone."""
-        self.cut(node)
-        self.machines[node].reset()
-
-    def freeze(self, node: str, *, frozen: bool) -> None:
-        """Let a node's commands wait, or go on."""
-        self.machines[node].frozen = frozen
-        self._turn.notify_all()
+    def reset(self, scenario: str | None) -> None:
+        """Put all nodes into a starting state again: same ports and keys, new model, empty logs, no faults."""
+        if scenario is not None and scenario not in SCENARIOS:
+            raise ValueError(f"there is no scenario {scenario!r}")
+        self.scenario = scenario or self.scenario
+        before, self.cluster = self.cluster, self._build()
+        self.site.faults.reset()
+        for name, node in self.cluster.nodes.items():
+            self.machines[name].replace(node)
+        for node in before.nodes.values():
+            node.pmxcfs.database.close()
+        shutil.rmtree(before.directory)
 
     def stop(self) -> None:
-        """End the lab."""
-        self._stopped.set()
+        """End the lab; from any thread."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
+
+    def _perform(self, request: Json) -> object:
+        with self.site.turn:
+            result = VERBS[request["verb"]](self, request)
+            for node in self.cluster.nodes.values():
+                node.files.remembered = None
+            self.site.turn.notify_all()
+        return result
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reply: dict[str, object]
         try:
             request = json.loads(await reader.readline())
-            with self._turn:
-                reply = {"result": VERBS[request["verb"]](self, request)}
-                self._turn.notify_all()
+            reply = {"result": await asyncio.to_thread(self._perform, request)}
         except (KeyError, ValueError, TypeError, OSError) as problem:
             reply = {"error": f"{type(problem).__name__}: {problem}"}
         writer.write(json.dumps(reply).encode() + b"\n")

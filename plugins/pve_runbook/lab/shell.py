@@ -14,11 +14,14 @@ from collections.abc import Callable
 from bashkit import Bash, BuiltinContext, BuiltinResult
 
 from pve_runbook.lab.commands.base import Call, Result
+from pve_runbook.lab.commands.intent import intends_change
 from pve_runbook.lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, binaries
+from pve_runbook.lab.faults import Fault
 from pve_runbook.lab.machine import Machine
 from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
 from pve_runbook.lab.model.units import Unit
+from pve_runbook.lab.signals import kill_and_wait
 
 BATCH_SECONDS = 0.02
 """Model seconds of a batch of probes that run side by side."""
@@ -63,6 +66,7 @@ class Channel:
         self._batch = False
         self._redirects = False
         self._killed = False
+        self._abandoned = False
         self._reader = reader
         self._input: bytes | None = None
         self._shells: list[Bash] = []
@@ -72,6 +76,11 @@ class Channel:
         self._killed = True
         for shell in self._shells:
             shell.cancel()
+
+    def hang_up(self) -> None:
+        """The client is gone: what its frozen node has not begun is never begun; its turn must be held."""
+        self._abandoned = True
+        self.machine.turn.notify_all()
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         """Give up the turn until the condition holds; raises Killed."""
@@ -113,6 +122,7 @@ class Channel:
                 units = self.machine.units
                 self._wait(lambda: clock.now >= until or all(c.blocked for c in units.values()))
             clock.advance_to(until)
+            self.node.files.remembered = None
             self.machine.refresh()
             self.machine.turn.notify_all()
 
@@ -133,11 +143,13 @@ class Channel:
         self._redirects = not self._batch and _MAY_REDIRECT.search(command) is not None
         with machine.turn:
             machine.channels.add(self)
-            self._wait(lambda: not machine.frozen)
+            self._wait_while_frozen()
+            faults = self.machine.site.faults.at_read(self.node.name, self.node.clock.now) if self._batch else []
+            self._suffer(faults, "before")
             machine.refresh()
             machine.refresh_proc()
             shell = self._shell()
-            self.node.files.remembered = {} if self._batch else None
+            self.node.files.remembered = None
         try:
             found = shell.execute_sync(command)
             with machine.turn:
@@ -146,6 +158,8 @@ class Channel:
                 if self._batch:
                     self.node.clock.advance(BATCH_SECONDS)
                 stderr = self._errors(found.stderr) + self._collect()
+                self._suffer(faults, "after")
+                self._wait_while_frozen()
         finally:
             with machine.turn:
                 self.node.files.remembered = None
@@ -156,6 +170,44 @@ class Channel:
             return found.stdout, stderr, found.exit_code
         text = f"bash: -c: line {broken[1]}: {broken[2]}\nbash: -c: line {broken[1]}: `{command}'\n"
         return found.stdout, text, 2
+
+    def _remember(self) -> None:
+        """Between the reads of a batch nothing changes; whatever else runs on the node may change everything."""
+        files = self.node.files
+        if not self._batch:
+            files.remembered = None
+        elif files.remembered is None:
+            files.remembered = {}
+
+    def _wait_while_frozen(self) -> None:
+        """A frozen node takes a command and does not begin it, or keeps its answer; its units go on."""
+        if self.via == "ssh":
+            self._wait(lambda: not self.machine.frozen or self._abandoned)
+            if self.machine.frozen:
+                raise Killed
+
+    def _suffer(self, faults: list[Fault], when: str) -> Result | None:
+        """Let faults strike; the answer that `fail` gives in place of the command. Raises Killed."""
+        machine = self.machine
+        answer = None
+        for fault in faults:
+            if fault.when != when:
+                continue
+            if fault.what == "kill" and fault.pid is not None:
+                kill_and_wait(fault.pid)
+            elif fault.what == "cut":
+                machine.cut()
+            elif fault.what == "freeze":
+                machine.frozen = True
+            elif fault.what == "fail":
+                answer = Result("", f"{fault.message}\n", fault.status)
+            elif fault.what == "run":
+                type_by_hand(machine.site.machines[fault.on or self.node.name], fault.command)
+            else:
+                self.node.power_cycle()
+        if self._killed:
+            raise Killed
+        return answer
 
     def _shell(self) -> Bash:
         node = self.node
@@ -205,11 +257,20 @@ class Channel:
         if name == "timeout":
             return COMMANDS[name](call)
         machine = self.machine
+        words = [name, *argv]
         with machine.turn:
-            self._wait(lambda: not machine.frozen)
+            if self._killed:
+                raise Killed
+            self._remember()
             refused = self._collect()
+            mutating, faults = False, list[Fault]()
             try:
-                result = COMMANDS[name](call)
+                mutating = intends_change(call)
+                if self.via != "other":
+                    faults = machine.site.faults.at_command(
+                        self.node.name, words, mutating=mutating, time=self.node.clock.now
+                    )
+                result = self._suffer(faults, "before") or COMMANDS[name](call)
             except (Hung, Killed):
                 raise
             except Exception as problem:  # whatever the lab cannot do must show in its log, not as an answer
@@ -219,7 +280,8 @@ class Channel:
             if not self._batch:
                 self.node.clock.advance(result.seconds)
                 machine.refresh()
-            machine.record([name, *argv], result, self.number, self.via)
+            machine.record(words, result.exit_status, mutating, self.number, self.via)
+            self._suffer(faults, "after")
             machine.turn.notify_all()
             if self._killed:
                 raise Killed
@@ -235,7 +297,7 @@ class Channel:
             self.node.pmxcfs.refresh()
             return f"bash: line 1: {error.filename}: {error.strerror}\n"
         for path in changed:
-            self.machine.record([">", f"{CONFIG_MOUNT}/{path}"], Result(mutating=True), self.number, self.via)
+            self.machine.record([">", f"{CONFIG_MOUNT}/{path}"], 0, True, self.number, self.via)
         self.machine.refresh()
         return ""
 
@@ -271,11 +333,15 @@ class _TransientUnit:
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
-        stdout, stderr, status = "", "", 255
+        said: tuple[str, str, int] | None = None
         with contextlib.suppress(Killed):
-            stdout, stderr, status = self._channel.execute(self._command)
+            said = self._channel.execute(self._command)
         with self.machine.turn:
-            self._finish((stdout + stderr).splitlines(), status)
+            if said is not None:
+                self._finish((said[0] + said[1]).splitlines(), said[2])
+            if self.machine.units.get(self._unit.name) is self._channel:
+                del self.machine.units[self._unit.name]
+            self.status = 255 if said is None else said[2]
             self.machine.turn.notify_all()
 
     def _finish(self, lines: list[str], status: int) -> None:
@@ -294,8 +360,27 @@ class _TransientUnit:
             node.journal.systemd(unit.name, f"Finished {unit.name} - {unit.description}.")
         if self._collect or not status:
             node.units.table.pop(unit.name, None)
-        self.machine.units.pop(unit.name, None)
-        self.status = status
+
+
+def type_by_hand(machine: Machine, command: str) -> tuple[str, str, int]:
+    """Run a command line as another hand on the node: stdout, stderr, exit status (255 when the node was reset)."""
+    done: list[tuple[str, str, int]] = []
+
+    def run() -> None:
+        said = "", "", 255
+        try:
+            said = Channel(machine, via="other").execute(command)
+        except Killed:
+            pass
+        finally:
+            with machine.turn:
+                done.append(said)
+                machine.turn.notify_all()
+
+    threading.Thread(target=run, daemon=True).start()
+    with machine.turn:
+        machine.turn.wait_for(lambda: done)
+    return done[0]
 
 
 def _is_batch(command: str) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Protocol
 
-from pve_runbook.lab.machine import Machine
+from pve_runbook.lab.faults import Fault
+from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.node import Node
+from pve_runbook.lab.shell import type_by_hand
 
 Json = dict[str, Any]
 
@@ -18,13 +21,14 @@ class Lab(Protocol):
     """What a verb needs of the lab."""
 
     cluster: Cluster
-    machines: dict[str, Machine]
+    site: Site
 
-    def cut(self, node: str) -> None:
-        """Drop a node's connections."""
+    @property
+    def machines(self) -> dict[str, Machine]:
+        """The nodes by name."""
 
-    def freeze(self, node: str, *, frozen: bool) -> None:
-        """Stop or resume a node's answers."""
+    def reset(self, scenario: str | None) -> None:
+        """Put all nodes into a starting state again."""
 
     def stop(self) -> None:
         """End the lab."""
@@ -73,7 +77,7 @@ def _log(lab: Lab, request: Json) -> list[Json]:
 
 
 def _unsimulated(lab: Lab, _request: Json) -> list[str]:
-    file = next(iter(lab.machines.values())).unsimulated
+    file = lab.site.unsimulated
     return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
@@ -93,11 +97,40 @@ def _power_cycle(lab: Lab, request: Json) -> None:
 
 
 def _cut(lab: Lab, request: Json) -> None:
-    lab.cut(request["node"])
+    lab.machines[request["node"]].cut()
 
 
 def _freeze(lab: Lab, request: Json) -> None:
-    lab.freeze(request["node"], frozen=request["verb"] == "freeze")
+    lab.machines[request["node"]].frozen = request["verb"] == "freeze"
+
+
+def _fault(lab: Lab, request: Json) -> None:
+    given = {key: value for key, value in request.items() if key != "verb"}
+    fault = Fault(**{**given, "argv": tuple(given["argv"])})
+    for name in (fault.node, fault.on):
+        if name is not None and name not in lab.machines:
+            raise ValueError(f"there is no node {name!r}")
+    lab.site.faults.arm(fault)
+
+
+def _disarm(lab: Lab, _request: Json) -> None:
+    lab.site.faults.disarm()
+
+
+def _fired(lab: Lab, _request: Json) -> list[Json]:
+    return [asdict(fired) for fired in lab.site.faults.fired]
+
+
+def _counts(lab: Lab, _request: Json) -> Json:
+    return {"mutating": lab.site.faults.mutating, "reads": lab.site.faults.reads}
+
+
+def _run(lab: Lab, request: Json) -> list[str | int]:
+    return list(type_by_hand(lab.machines[request["node"]], request["command"]))
+
+
+def _reset(lab: Lab, request: Json) -> None:
+    lab.reset(request["scenario"])
 
 
 def _stop(lab: Lab, _request: Json) -> None:
@@ -115,5 +148,11 @@ VERBS: dict[str, Callable[[Lab, Json], Any]] = {
     "cut": _cut,
     "freeze": _freeze,
     "thaw": _freeze,
+    "fault": _fault,
+    "disarm": _disarm,
+    "faults_fired": _fired,
+    "counts": _counts,
+    "run": _run,
+    "reset": _reset,
     "stop": _stop,
 }

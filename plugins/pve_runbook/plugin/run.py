@@ -150,7 +150,7 @@ class Run:
             version=_version(),
         )
         if self.unfinished is not None:
-            self.journal.write("continues", folder=self.unfinished.folder.name, head=self.unfinished.head)
+            self.journal.write("continues", folder=self.unfinished.last, head=self.unfinished.head)
 
     def _learn_the_cluster(self) -> None:
         """Name and members of the cluster, from every node that still knows them."""

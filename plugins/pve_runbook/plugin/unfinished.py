@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import re
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pve_runbook.facts.lock import Lock
+from pve_runbook.record.verify import Disagreement, read_chain
 from pve_runbook.wire.journal import is_live
 from pve_runbook.work.continuity import Snapshot, snapshot_from_journal
 from pve_runbook.work.refusal import refusal
@@ -38,10 +38,12 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that did not end. ``folder`` holds its backups, ``head`` names its journal up to its last line."""
+    """A run that did not end. ``folder`` holds its backups; ``last`` is the name of its newest record's folder,
+    whose journal ends at ``head``."""
 
     work: str
     folder: Path
+    last: str
     head: str
     events: tuple[Event, ...]
 
@@ -97,7 +99,15 @@ def whose(locks: Mapping[str, Lock | None], records: Path, broken: str | None) -
             why="two runs at once would undo each other's steps",
             do="Wait for it, or stop it with Ctrl-C in its own terminal",
         )
-    return _read(lock.run, folders), ""
+    try:
+        return _read(lock.run, folders), ""
+    except Disagreement as error:
+        return None, refusal(
+            node,
+            seen=f"the unfinished run's journal in {folders[-1].name} was changed: {error}",
+            why="its baseline and the hashes of its backups stand there, and could not be relied on",
+            do=f"See `pytest --verify-record={folders[-1]}`; to give that run up for good: --break-lock={lock.run}",
+        )
 
 
 def _refused(node: str, lock: Lock, but: str, way: str) -> str:
@@ -123,29 +133,24 @@ def _start_of(journal: Path) -> Event | None:
     with journal.open("rb") as file:
         for line in file:
             if b'"kind":"run"' in line:
-                return _event(line)
+                try:
+                    found = json.loads(line)
+                except ValueError:
+                    return None
+                return found if isinstance(found, dict) else None
     return None
 
 
-def _event(line: bytes) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "kind" in event else None
-
-
 def _read(work: str, folders: list[Path]) -> Unfinished:
-    """The events of all its runs in order; the baseline and the backups are the first that are complete."""
+    """The events of all its runs in order; the backups are where they were pulled first.
+
+    Raises Disagreement when a journal's chain is broken: nothing in it can be relied on then.
+    """
     events: list[Event] = []
-    head = ""
+    chains = [read_chain(folder, alone=True) for folder in folders]
     backups = folders[0]
-    for folder in folders:
-        lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith(b"\n")]
-        head = hashlib.sha256(whole[-1]).hexdigest() if whole else head
-        own = [e for e in map(_event, whole) if e is not None]
-        if any(e["kind"] == "transfer" for e in own) and not any(e["kind"] == "transfer" for e in events):
+    for folder, chain in zip(folders, chains, strict=True):
+        if any(e["kind"] == "transfer" for e in chain.events) and not any(e["kind"] == "transfer" for e in events):
             backups = folder
-        events += own
-    return Unfinished(work, backups, head, tuple(events))
+        events += chain.events
+    return Unfinished(work, backups, folders[-1].name, chains[-1].head, tuple(events))

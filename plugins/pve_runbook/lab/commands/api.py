@@ -23,7 +23,7 @@ def pvesh(call: Call) -> Result:
     if down is not None:
         return down
     if call.argv[:1] != ["get"] or len(call.argv) < 2:
-        return Result("", "ERROR: only 'pvesh get' is simulated\n", 255, 0.7, True)
+        return Result("", "ERROR: only 'pvesh get' is simulated\n", 255, 0.7)
     node, path = call.node, call.argv[1].rstrip("/")
     readers: dict[str, Callable[[Node], Any]] = {
         "/cluster/status": cluster_status,

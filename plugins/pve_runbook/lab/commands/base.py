@@ -10,7 +10,6 @@ from typing import Protocol
 from pve_runbook.lab.model.node import Node
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,+@%=-]+")
-_SCRATCH = ("/run", "/tmp", "/dev", "/var/lib/pve-runbook", "/root")
 
 
 class Session(Protocol):
@@ -31,13 +30,12 @@ class Session(Protocol):
 
 @dataclass
 class Result:
-    """What a command did: streams, exit status, nominal seconds, and whether it meant to change the node."""
+    """What a command did: streams, exit status, nominal seconds."""
 
     stdout: str = ""
     stderr: str = ""
     exit_status: int = 0
     seconds: float = 0.005
-    mutating: bool = False
 
 
 @dataclass
@@ -67,11 +65,6 @@ Table = dict[str, Handler]
 def quote(name: str) -> str:
     """A name as coreutils print it at a line's start: quoted only when it needs to be."""
     return name if _PLAIN.fullmatch(name) else "'" + name.replace("'", "'\\''") + "'"
-
-
-def changes_node(path: str) -> bool:
-    """Whether a change of this path counts as a change of the node."""
-    return not any(path == prefix or path.startswith(prefix + "/") for prefix in _SCRATCH)
 
 
 def options(

@@ -6,20 +6,8 @@ import io
 import posixpath
 import tarfile
 
-from pve_runbook.lab.commands.base import Call, Result, Table, changes_node, options
+from pve_runbook.lab.commands.base import Call, Result, Table, options
 from pve_runbook.lab.model.files import NodeFiles
-
-
-def _place(files: NodeFiles, path: str) -> str:
-    """Where a change of the path lands, for the question whether it counts."""
-    try:
-        return files.resolve(path, follow=False)
-    except OSError:
-        return path
-
-
-def _counts(call: Call, names: list[str]) -> bool:
-    return any(changes_node(_place(call.node.files, call.path(n))) for n in names)
 
 
 def _remove_tree(files: NodeFiles, path: str) -> None:
@@ -47,7 +35,7 @@ def rm(call: Call) -> Result:
                 errors += f"rm: cannot remove '{name}': {error.strerror}\n"
         except OSError as error:
             errors += f"rm: cannot remove '{name}': {error.strerror}\n"
-    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, names))
+    return Result("", errors, 1 if errors else 0, 0.01)
 
 
 def rmdir(call: Call) -> Result:
@@ -63,7 +51,7 @@ def rmdir(call: Call) -> Result:
             call.node.files.remove(path)
         except OSError as error:
             errors += f"rmdir: failed to remove '{name}': {error.strerror}\n"
-    return Result("", errors, 1 if errors else 0, 0.005, _counts(call, names))
+    return Result("", errors, 1 if errors else 0, 0.005)
 
 
 def _copy_tree(files: NodeFiles, source: str, target: str) -> None:
@@ -109,7 +97,7 @@ def cp(call: Call) -> Result:
                 files.write(place, files.read(path), files.stat(path).mode)
         except OSError as error:
             errors += f"cp: cannot create regular file '{place}': {error.strerror}\n"
-    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, [target]))
+    return Result("", errors, 1 if errors else 0, 0.01)
 
 
 def mv(call: Call) -> Result:
@@ -132,7 +120,7 @@ def mv(call: Call) -> Result:
             files.rename(call.path(source), place)
         except OSError as error:
             errors += f"mv: cannot move '{source}' to '{target}': {error.strerror}\n"
-    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, names))
+    return Result("", errors, 1 if errors else 0, 0.01)
 
 
 def touch(call: Call) -> Result:
@@ -144,7 +132,7 @@ def touch(call: Call) -> Result:
             call.node.files.touch(call.path(name))
         except OSError as error:
             errors += f"touch: cannot touch '{name}': {error.strerror}\n"
-    return Result("", errors, 1 if errors else 0, 0.01, _counts(call, names))
+    return Result("", errors, 1 if errors else 0, 0.01)
 
 
 def mkdir(call: Call) -> Result:
@@ -157,7 +145,7 @@ def mkdir(call: Call) -> Result:
             _make(call.node.files, call.path(name), mode, parents="p" in given or "parents" in given)
         except OSError as error:
             errors += f"mkdir: cannot create directory '{name}': {error.strerror}\n"
-    return Result("", errors, 1 if errors else 0, 0.005, _counts(call, names))
+    return Result("", errors, 1 if errors else 0, 0.005)
 
 
 def _make(files: NodeFiles, path: str, mode: int, *, parents: bool) -> None:
@@ -173,7 +161,6 @@ def install(call: Call) -> Result:
     given, names = options(call.argv, "mog", ("mode", "owner", "group"))
     mode = int(given.get("m", given.get("mode", "755")), 8)
     files = call.node.files
-    mutating = _counts(call, names[-1:])
     if "d" in given:
         for name in names:
             path = call.path(name)
@@ -181,8 +168,8 @@ def install(call: Call) -> Result:
                 _make(files, path, mode, parents=True)
                 files.chmod(path, mode)
             except OSError as error:
-                return Result("", f"install: cannot create directory '{name}': {error.strerror}\n", 1, 0.01, mutating)
-        return Result(seconds=0.01, mutating=mutating)
+                return Result("", f"install: cannot create directory '{name}': {error.strerror}\n", 1, 0.01)
+        return Result(seconds=0.01)
     source, target = names[0], names[-1]
     place = call.path(target)
     if files.is_directory(place):
@@ -190,12 +177,12 @@ def install(call: Call) -> Result:
     try:
         data = call.input() if source in ("/dev/stdin", "-") else files.read(call.path(source))
     except OSError as error:
-        return Result("", f"install: cannot stat '{source}': {error.strerror}\n", 1, 0.01, mutating)
+        return Result("", f"install: cannot stat '{source}': {error.strerror}\n", 1, 0.01)
     try:
         files.write(place, data, mode)
     except OSError as error:
-        return Result("", f"install: cannot create regular file '{target}': {error.strerror}\n", 1, 0.01, mutating)
-    return Result(seconds=0.01, mutating=mutating)
+        return Result("", f"install: cannot create regular file '{target}': {error.strerror}\n", 1, 0.01)
+    return Result(seconds=0.01)
 
 
 def tee(call: Call) -> Result:
@@ -211,7 +198,7 @@ def tee(call: Call) -> Result:
             files.write(path, before + data)
         except OSError as error:
             errors += f"tee: {name}: {error.strerror}\n"
-    return Result(data.decode(errors="replace"), errors, 1 if errors else 0, 0.005, _counts(call, names))
+    return Result(data.decode(errors="replace"), errors, 1 if errors else 0, 0.005)
 
 
 def ln(call: Call) -> Result:
@@ -232,9 +219,8 @@ def ln(call: Call) -> Result:
             f"ln: failed to create symbolic link '{link}': {error.strerror}\n",
             1,
             0.005,
-            _counts(call, [link]),
         )
-    return Result(mutating=_counts(call, [link]))
+    return Result()
 
 
 def chmod(call: Call) -> Result:
@@ -246,7 +232,7 @@ def chmod(call: Call) -> Result:
             call.node.files.chmod(call.path(name), int(mode, 8))
         except OSError as error:
             errors += f"chmod: cannot access '{name}': {error.strerror}\n"
-    return Result("", errors, 1 if errors else 0, 0.005, _counts(call, names))
+    return Result("", errors, 1 if errors else 0, 0.005)
 
 
 def tar(call: Call) -> Result:
@@ -273,8 +259,8 @@ def tar(call: Call) -> Result:
     try:
         files.write(archive, buffer.getvalue(), 0o600)
     except OSError as error:
-        return Result("", f"tar: {archive}: Cannot open: {error.strerror}\n", 2, 0.05, _counts(call, [archive]))
-    return Result("", errors, status, 0.1, _counts(call, [archive]))
+        return Result("", f"tar: {archive}: Cannot open: {error.strerror}\n", 2, 0.05)
+    return Result("", errors, status, 0.1)
 
 
 def _members(files: NodeFiles, path: str, name: str) -> list[tuple[str, tarfile.TarInfo]]:
@@ -312,7 +298,7 @@ def _unpack(call: Call, given: dict[str, str], archive: str, base: str) -> Resul
                     files.write(path, content.read(), member.mode)
     except (OSError, tarfile.TarError) as error:
         return Result("", f"tar: {archive}: {error}\ntar: Error is not recoverable: exiting now\n", 2)
-    return Result(seconds=0.1, mutating=_counts(call, [base]))
+    return Result(seconds=0.1)
 
 
 TABLE: Table = {

@@ -76,10 +76,10 @@ def quorumtool(call: Call) -> Result:
 
 def _expected(node: Node, votes: str) -> Result:
     if node.corosync.runtime is None:
-        return Result("", NO_CMAP, 1, 0.3, True)
+        return Result("", NO_CMAP, 1, 0.3)
     if not votes.isdigit() or int(votes) < 1 or not node.corosync.force_expected(int(votes)):
-        return Result("", "Unable to set expected votes: CS_ERR_INVALID_PARAM\n", 1, 0.3, True)
-    return Result(seconds=0.3, mutating=True)
+        return Result("", "Unable to set expected votes: CS_ERR_INVALID_PARAM\n", 1, 0.3)
+    return Result(seconds=0.3)
 
 
 def pvecm(call: Call) -> Result:
@@ -95,7 +95,7 @@ def pvecm(call: Call) -> Result:
     conf = node.pmxcfs.conf()
     if conf is None:
         text = "Error: Corosync config '/etc/pve/corosync.conf' does not exist - is this node part of a cluster?\n"
-        return Result("", text, 2, 0.26, verb == "expected")
+        return Result("", text, 2, 0.26)
     if verb == "expected":
         return _expected(node, call.argv[1])
     runtime = node.corosync.runtime
@@ -232,7 +232,7 @@ def _statistics(node: Node, runtime: Runtime) -> list[tuple[str, str, str]]:
 def pmxcfs(call: Call) -> Result:
     """pmxcfs [-l]: starts a daemon and returns."""
     status, text, seconds = call.node.pmxcfs.start((call.name, *call.argv))
-    return Result("", text, status, seconds, True)
+    return Result("", text, status, seconds)
 
 
 def pveversion(call: Call) -> Result:
@@ -261,32 +261,32 @@ def ha_manager(call: Call) -> Result:
         return _ha_remove(node, call.argv[1])
     if verb == "crm-command" and call.argv[1] in ("disarm-ha", "arm-ha") and node.version.fencing_line:
         return _ha_disarm(node, disarm=call.argv[1] == "disarm-ha", mode=(call.argv[2:] or ["freeze"])[0])
-    return Result("", f"ERROR: unknown command 'ha-manager {' '.join(call.argv)}'\n", 255, 0.65, True)
+    return Result("", f"ERROR: unknown command 'ha-manager {' '.join(call.argv)}'\n", 255, 0.65)
 
 
 def _ha_remove(node: Node, sid: str) -> Result:
     if not node.pmxcfs.quorate:
-        return Result("", "cluster not ready - no quorum?\n", 2, 0.65, True)
+        return Result("", "cluster not ready - no quorum?\n", 2, 0.65)
     resources = node.ha.resources()
     if sid not in resources:
-        return Result("", f"cannot delete service '{sid}', not HA managed!\n", 255, 0.65, True)
+        return Result("", f"cannot delete service '{sid}', not HA managed!\n", 255, 0.65)
     del resources[sid]
     text = "".join(
         f"{s.replace(':', ': ')}\n" + "".join(f"\t{k} {v}\n" for k, v in d.items()) + "\n" for s, d in resources.items()
     )
     node.pmxcfs.write("ha/resources.cfg", text.encode())
-    return Result(seconds=0.65, mutating=True)
+    return Result(seconds=0.65)
 
 
 def _ha_disarm(node: Node, *, disarm: bool, mode: str) -> Result:
     if not node.pmxcfs.quorate:
-        return Result("", "cluster not ready - no quorum?\n", 2, 0.65, True)
+        return Result("", "cluster not ready - no quorum?\n", 2, 0.65)
     for other in node.cluster.nodes.values():
         if other.pmxcfs.quorate and other.ha.resources():
             other.ha.armed = not disarm
             other.ha.disarmed = mode if disarm else ""
             other.ha.update_marker()
-    return Result(seconds=0.65, mutating=True)
+    return Result(seconds=0.65)
 
 
 def _ha_status(node: Node) -> str:

@@ -34,7 +34,7 @@ def _tool(call: Call, kind: str) -> Result:
     config = call.node.guests.config(vmid)
     if config is None or config.owner != call.node.name or config.kind != kind:
         status, text = call.node.guests.missing(vmid, kind)
-        return Result("", text, status, 0.6, verb in _SECONDS)
+        return Result("", text, status, 0.6)
     if verb == "status":
         state = "running" if vmid in call.node.guests.running else "stopped"
         return Result(f"status: {state}\n", seconds=0.6)
@@ -45,8 +45,8 @@ def _tool(call: Call, kind: str) -> Result:
     if verb in ("start", "stop", "shutdown"):
         guests = call.node.guests
         status, text = guests.start(vmid) if verb == "start" else guests.stop(vmid, verb)
-        return Result("", text, status, _SECONDS[verb], True)
-    return Result("", f"ERROR: unknown command '{call.name} {verb}'\n", 255, 0.6, True)
+        return Result("", text, status, _SECONDS[verb])
+    return Result("", f"ERROR: unknown command '{call.name} {verb}'\n", 255, 0.6)
 
 
 def _shown(config: GuestConfig) -> dict[str, str]:
@@ -88,12 +88,12 @@ def _pct_list(call: Call) -> str:
 def _create(call: Call, vmid: int, given: dict[str, str]) -> Result:
     node = call.node
     if not node.pmxcfs.quorate:
-        return Result("", NO_QUORUM, 2, 0.7, True)
+        return Result("", NO_QUORUM, 2, 0.7)
     existing = node.guests.config(vmid)
     if existing is not None:
         word = "VM" if existing.kind == "qemu" else "CT"
         text = f"unable to create VM {vmid} - {word} {vmid} already exists on node '{existing.owner}'\n"
-        return Result("", text, 255, 0.6, True)
+        return Result("", text, 255, 0.6)
     ident = uuid.uuid5(uuid.NAMESPACE_DNS, f"{node.name} {vmid} {node.clock.now}")
     lines = [f"{key}: {value}" for key, value in given.items() if key != "description"]
     lines += [
@@ -113,25 +113,24 @@ def _create(call: Call, vmid: int, given: dict[str, str]) -> Result:
             f"unable to create VM {vmid} - unable to open file '{path}.tmp.1' - {error.strerror}\n",
             255,
             0.6,
-            True,
         )
     node.tasks.record("qmcreate", str(vmid))
-    return Result(seconds=0.6, mutating=True)
+    return Result(seconds=0.6)
 
 
 def _destroy(call: Call, config: GuestConfig) -> Result:
     node = call.node
     if not node.pmxcfs.quorate:
-        return Result("", NO_QUORUM, 2, 0.7, True)
+        return Result("", NO_QUORUM, 2, 0.7)
     if config.vmid in node.guests.running:
         word = "VM" if config.kind == "qemu" else "CT"
-        return Result("", f"{word} {config.vmid} is running - destroy failed\n", 255, 0.7, True)
+        return Result("", f"{word} {config.vmid} is running - destroy failed\n", 255, 0.7)
     try:
         node.pmxcfs.remove(config.path)
     except OSError as error:
-        return Result("", f"unlink failed: {error.strerror}\n", 255, 0.7, True)
+        return Result("", f"unlink failed: {error.strerror}\n", 255, 0.7)
     node.tasks.record("qmdestroy", str(config.vmid))
-    return Result(seconds=0.7, mutating=True)
+    return Result(seconds=0.7)
 
 
 TABLE: Table = {"qm": qm, "pct": pct}

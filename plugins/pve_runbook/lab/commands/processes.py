@@ -76,11 +76,11 @@ def pkill(call: Call) -> Result:
         given = {"x": ""}
     found = [p for pattern in operands for p in _matching(call.node, pattern, given)]
     if not found and call.name == "killall":
-        return Result("", "".join(f"{o}: no process found\n" for o in operands), 1, 0.02, True)
+        return Result("", "".join(f"{o}: no process found\n" for o in operands), 1, 0.02)
     if name != "0":
         for process in found:
             _signal(call.node, process, name)
-    return Result(exit_status=0 if found else 1, seconds=0.02, mutating=name != "0")
+    return Result(exit_status=0 if found else 1, seconds=0.02)
 
 
 def kill(call: Call) -> Result:
@@ -93,7 +93,7 @@ def kill(call: Call) -> Result:
             errors += f"bash: line 1: kill: ({text}) - No such process\n"
         elif name != "0":
             _signal(call.node, process, name)
-    return Result("", errors, 1 if errors else 0, 0.005, name != "0" and bool(pids))
+    return Result("", errors, 1 if errors else 0, 0.005)
 
 
 def _column(process: Process, name: str) -> str:

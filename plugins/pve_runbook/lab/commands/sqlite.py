@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from pve_runbook.lab.commands.base import Call, Result, Table, changes_node
+from pve_runbook.lab.commands.base import Call, Result, Table
 from pve_runbook.lab.model.files import DATABASE_MOUNT
 
 _DOT = re.compile(r"\.(\w+)(?:\s+(.*))?")
@@ -37,10 +37,7 @@ def sqlite(call: Call) -> Result:
         error = f"Error: in prepare, {problem} ({status})\n"
     finally:
         connection.close()
-    writes = not read_only and any(
-        re.match(r"\s*(insert|update|delete|replace|drop|create)", s, re.I) for s in statements
-    )
-    return Result(output, error, status, 0.02, writes and changes_node(path))
+    return Result(output, error, status, 0.02)
 
 
 def _open(call: Call, name: str, path: str, read_only: bool) -> tuple[sqlite3.Connection, bool]:

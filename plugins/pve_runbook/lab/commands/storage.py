@@ -35,7 +35,7 @@ def pvesm(call: Call) -> Result:
         return Result(path + "\n", seconds=0.5)
     if verb == "list":
         return _list(call.node, operands[1], given.get("vmid"))
-    return Result("", f"ERROR: unknown command 'pvesm {verb}'\n", 255, 0.5, True)
+    return Result("", f"ERROR: unknown command 'pvesm {verb}'\n", 255, 0.5)
 
 
 def _row(width: int, *cells: str) -> str:
@@ -152,7 +152,7 @@ def zpool(call: Call) -> Result:
 def mount(call: Call) -> Result:
     """mount without operands: the table of mounts."""
     if call.argv:
-        return Result("", "mount: only the list of mounts is simulated.\n", 32, 0.01, True)
+        return Result("", "mount: only the list of mounts is simulated.\n", 32, 0.01)
     rows = "".join(f"{m.source} on {m.target} type {m.fstype} ({m.options})\n" for m in call.node.storages.all_mounts())
     return Result(rows)
 
@@ -164,12 +164,12 @@ def umount(call: Call) -> Result:
     target = operands[0]
     if target == "/etc/pve" and node.pmxcfs.mounted:
         node.pmxcfs.end()
-        return Result(seconds=0.02, mutating=True)
+        return Result(seconds=0.02)
     found = next((m for m in node.storages.mounts if m.target == target), None)
     if found is None:
-        return Result("", f"umount: {target}: not mounted.\n", 32, 0.01, True)
+        return Result("", f"umount: {target}: not mounted.\n", 32, 0.01)
     node.storages.mounts.remove(found)
-    return Result(seconds=0.02, mutating=True)
+    return Result(seconds=0.02)
 
 
 TABLE: Table = {

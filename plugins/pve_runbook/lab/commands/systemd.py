@@ -57,7 +57,7 @@ def _change(node: Node, verb: str, names: list[str], given: dict[str, str]) -> R
     outcome = Outcome()
     runtime = "runtime" in given
     if verb == "daemon-reload":
-        return Result(seconds=0.3, mutating=True)
+        return Result(seconds=0.3)
     for name in names:
         if verb in ("start", "stop", "restart"):
             outcome.add({"start": units.start, "stop": units.stop, "restart": units.restart}[verb](name))
@@ -84,7 +84,7 @@ def _change(node: Node, verb: str, names: list[str], given: dict[str, str]) -> R
                 unit.active, unit.sub, unit.result, unit.exec_status = "inactive", "dead", "success", 0
         else:
             return Result("", f"Unknown command verb {verb}.\n", 1)
-    return Result("", outcome.stderr, outcome.exit_status, outcome.seconds, True)
+    return Result("", outcome.stderr, outcome.exit_status, outcome.seconds)
 
 
 def _is_active(node: Node, names: list[str], given: dict[str, str]) -> Result:
@@ -237,7 +237,7 @@ def systemd_run(call: Call) -> Result:
             1,
         )
     status = call.session.detach(full, rest, collect=collect, wait=block and oneshot, oneshot=oneshot)
-    return Result("", f"Running as unit: {full}\n", status, 0.05, True)
+    return Result("", f"Running as unit: {full}\n", status, 0.05)
 
 
 def journalctl(call: Call) -> Result:

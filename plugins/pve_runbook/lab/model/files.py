@@ -77,7 +77,7 @@ class NodeFiles:
         self.view: ConfigView | None = None
         self.hung: set[str] = set()
         self.remembered: dict[str, Stat] | None = None
-        """What lstat said, while a batch of probes reads: every question crosses into the file system's own thread."""
+        """What lstat said while nothing but probes ran: every question crosses into the file system's own thread."""
         self.read_only: Callable[[str], bool] = lambda _path: False
         self.sockets: set[str] = set()
         self.modes: dict[str, int] = {}

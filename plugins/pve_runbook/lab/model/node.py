@@ -201,6 +201,8 @@ class Node:
         self.processes.booted = self.clock.now
         self.processes.spawn("systemd", ("/sbin/init",), pid=1)
         self.cluster.form_memberships()
+        for unit in [u for u in self.units.table.values() if u.enablement == "transient"]:
+            del self.units.table[unit.name]
         for unit in self.units.table.values():
             unit.active, unit.sub, unit.main_pid, unit.job, unit.job_state = "inactive", "dead", 0, 0, ""
             unit.result, unit.exec_status = "success", 0
