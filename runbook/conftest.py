@@ -11,7 +11,7 @@ from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.unfinished import operator
-from pve_runbook.work import actions, authority, backup, canary, probes, refusals, thaw, window
+from pve_runbook.work import access, actions, authority, backup, canary, probes, refusals, thaw, window
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
 
@@ -196,13 +196,38 @@ def quorum_forced(run: Run, cluster: Cluster, peers_corosync_stopped: None) -> N
     cluster.wait_until(node, lambda f: f.is_quorate, "whether forced quorum took effect")
 
 
+@pytest.fixture(scope="session")
+def second_way(run: Run, cluster: Cluster) -> dict[str, str]:
+    """Node name → why a second way in could not be proven, or "": a key made for this work, and a login with it."""
+    members = [n for n in cluster.nodes if n.facts.state is not STANDALONE]
+    if not members:
+        return {n.name: "" for n in cluster.nodes}
+    key = access.make_key(run.folder / "access", cluster.work)
+    found = cluster.each(lambda node: (node.name, _second_way(run, node, key)), members)
+    return {n.name: "" for n in cluster.nodes} | dict(found)
+
+
+def _second_way(run: Run, node: Node, key: access.KeyPair) -> str:
+    if not run.logs_in_as_root(node):
+        run.note("access", "the login is not root's: it does not depend on /etc/pve", node.name)
+        return ""
+    access.install(node, key)
+    why = access.proven(node, run.connect, key)
+    way = (
+        "a key made for this run, proven by a login with it" if not why else f"the console only; the key failed: {why}"
+    )
+    run.note("access", f"second way in: {way}", node.name)
+    return why
+
+
 @pytest.fixture
 def left_cluster(run: Run, cluster: Cluster, leaver: Node) -> None:
     """This node's window has been run, and has said that it is done."""
     if leaver.facts.state is STANDALONE:
         nothing_to_do(run, leaver, "the node is standalone already")
         return
-    window.leave(cluster, leaver, run.member_names)
+    window.leave(cluster, leaver, run.member_names, run.sample)
+    assert not run.interrupted_guests, refusals.interrupted(run.interrupted_guests)
 
 
 @pytest.fixture(scope="session")
@@ -272,11 +297,13 @@ def overdue_jobs(cluster: Cluster) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="session")
-def released(cluster: Cluster) -> None:
-    """The work is done: the locks are gone, and what its commands left under /run."""
+def released(run: Run, cluster: Cluster) -> None:
+    """The work is done: the locks are gone, the second way in, and what its commands left under /run."""
     cluster.each(_release)
+    run.forget_key()
 
 
 def _release(node: Node) -> None:
+    access.remove(node)
     node.act(actions.FORGET_OUTCOMES.bind(run=node.work))
     node.act(actions.RELEASE_LOCK.bind())

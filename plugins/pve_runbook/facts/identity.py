@@ -6,7 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import NOT_INSTALLED, lines_of, only_missing_files, stdout_of, unknown, unread
+from pve_runbook.facts.answers import NOT_INSTALLED, file_text, lines_of, only_missing_files, stdout_of, unknown, unread
 from pve_runbook.facts.output import Output, ParseError
 
 _VERSION = re.compile(r"pve-manager/(?P<full>(?P<major>\d+)\.(?P<minor>\d+)[^/\s]*)/\S+( \(running kernel: [^)]*\))?")
@@ -121,3 +121,9 @@ def parse_ls_dirs(output: Output) -> dict[str, tuple[str, ...] | None]:
     if not directories:
         raise ParseError("ls ended without naming a directory.")
     return directories
+
+
+def parse_file_lines(output: Output) -> tuple[str, ...]:
+    """Read `cat FILE`: its lines without the empty ones; () if there is no such file."""
+    text = file_text(output, "cat") or ""
+    return tuple(line for line in lines_of(text) if line.strip())

@@ -37,6 +37,7 @@ BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, e.g
 BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 999999999"
 BAD_AUTHORITY = "--authority={name}: not among --hosts ({hosts})"
 BAD_LAB_NODES = "--lab-nodes={value}: from 1 to 32"
+BAD_TIMEOUT_SCALE = "pve_timeout_scale={value}: a number above 0, at most 100"
 LAB_ALONE = "--hosts=lab stands alone: the lab names its own nodes"
 LAB_OPTION = "{option} is for --hosts=lab only"
 RECORDS = "--records={path}: cannot be written ({why}); no run without a record"
@@ -82,6 +83,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="the lab's starting state (default: broken; `list` prints them)",
     )
     group.addoption("--lab-nodes", metavar="N", type=int, help="how many nodes the lab has (default: 3)")
+    parser.addini("pve_timeout_scale", "multiplies every time bound on a node; for tests of hung nodes", default="1")
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class RunOptions:
     canary: int | Literal["off"] | None
     accept_new_host_keys: bool
     ask_password: bool
+    timeout_scale: float
 
 
 def mode_of(config: pytest.Config) -> Mode | None:
@@ -151,6 +154,7 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         canary=_canary(option.canary),
         accept_new_host_keys=option.accept_new_host_keys,
         ask_password=option.ask_password,
+        timeout_scale=_timeout_scale(config.getini("pve_timeout_scale")),
     )
 
 
@@ -228,6 +232,16 @@ def _canary(value: str | None) -> int | Literal["off"] | None:
     if not value.isdecimal() or not 100 <= int(value) <= 999_999_999:
         raise pytest.UsageError(BAD_CANARY.format(value=value))
     return int(value)
+
+
+def _timeout_scale(value: str) -> float:
+    try:
+        scale = float(value)
+    except ValueError:
+        scale = 0.0
+    if not 0.0 < scale <= 100.0:
+        raise pytest.UsageError(BAD_TIMEOUT_SCALE.format(value=value))
+    return scale
 
 
 def _records(config: pytest.Config) -> Path:

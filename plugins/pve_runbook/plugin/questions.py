@@ -17,6 +17,7 @@ def freeze(cluster: str, nodes: Sequence[Node], running: int, folder: str) -> st
         "then scheduler and HA are stopped and disabled on all of them, and stay off after a reboot (HA).\n"
         f"At stake: {running} running guests; they are not touched. Undo: systemctl unmask --runtime pvescheduler,\n"
         "systemctl enable --now pve-ha-lrm pve-ha-crm, start pvescheduler.\n"
+        "Before the first node leaves, a key made for this run goes into root's authorized_keys2 (out at the end).\n"
         "By approving you also say that you can reach the console of every node (IPMI, screen) if SSH is lost.\n"
         + waiting(nodes)
     )

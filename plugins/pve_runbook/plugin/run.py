@@ -7,6 +7,7 @@ import hashlib
 import re
 import secrets
 import shlex
+import shutil
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime
@@ -58,6 +59,8 @@ class Run:
         self.authority: Node | None = None
         self.network: dict[str, dict[str, str]] = {}
         """Node name → file → SHA-256, as at the baseline."""
+        self.hostnames: dict[str, str] = {}
+        """Name in --hosts → the node's own name."""
         self.clusters: dict[str, str] = {}
         """Node name → name of the cluster it is or was a member of."""
         self.unfinished: Unfinished | None = None
@@ -76,6 +79,10 @@ class Run:
         """How many steps ended how."""
         self.stopped_at: str | None = None
         """The first step that did not pass, in words."""
+        self.connect = ConnectOptions()
+        """How the nodes were logged in to."""
+        self.interrupted_guests: list[int] = []
+        """Guests whose process was not seen, or was another one, while a window lasted."""
         self.left: list[str] = []
         """What is still frozen, or left for the operator."""
         self.shown_module: str | None = None
@@ -124,13 +131,21 @@ class Run:
         Raises UsageError when a node is not reached or the folder cannot be made: nothing was changed then.
         """
         read_only = self.options.mode == "checks"
-        cluster = Cluster(self.options.targets, connect, self.journal, read_only=read_only, attempt=self.id)
+        cluster = Cluster(
+            self.options.targets,
+            connect,
+            self.journal,
+            read_only=read_only,
+            attempt=self.id,
+            timeout_scale=self.options.timeout_scale,
+        )
         failed = cluster.open()
         if failed:
             cluster.close()
             lines = "\n".join(f"  {error}" for error in failed.values())
             raise pytest.UsageError(UNREACHED.format(lines=lines))
         self._cluster = cluster
+        self.connect = connect
         self._learn_the_cluster()
         if not read_only:
             self._take_up()
@@ -159,6 +174,7 @@ class Run:
         standalone = set()
         for node in self.cluster.nodes:
             conf = known(lambda f=node.facts: f.corosync_conf)  # type: ignore[misc]
+            self.hostnames[node.name] = known(lambda f=node.facts: f.hostname) or node.name  # type: ignore[misc]
             if conf is not None:
                 self.cluster_name = conf.cluster_name
                 self.clusters[node.name] = conf.cluster_name
@@ -260,6 +276,20 @@ class Run:
             do="Stop here. Look at the guest first; backups and the way back are in the record's folder",
         )
 
+    def sample(self) -> None:
+        """Look at every guest's process on every node, while a window lasts; what is missing is remembered."""
+        assert self.baseline is not None
+        seen = self.cluster.each(lambda n: (n, n.processes()))
+        running = {vmid: pid for _, found in seen if found is not None for vmid, pid in found.items()}
+        answered = {self.hostnames.get(n.name, n.name) for n, found in seen if found is not None}
+        gone = [
+            g
+            for g in self.baseline.guests.values()
+            if g.pid is not None and g.node in answered and running.get(g.vmid) != g.pid
+        ]
+        self.journal.write("sample", nodes=sorted(answered), running=len(running), gone=[g.vmid for g in gone])
+        self.interrupted_guests += [g.vmid for g in gone if g.vmid not in self.interrupted_guests]
+
     def guests_of(self, hostname: str) -> set[int]:
         """The guests that a node owned at the baseline."""
         assert self.baseline is not None
@@ -280,6 +310,24 @@ class Run:
     def obstacle(self, leaver: Node) -> str:
         """What forbids the window of ``leaver`` now, in words, or "". Raises UnknownFact."""
         return window_obstacle(leaver, self.cluster.nodes, self.authority, self.network.get(leaver.name, {}))
+
+    def forget_key(self) -> None:
+        """Delete the private keys of the second way in, this run's and those of the runs it took up."""
+        folders = [self.folder, *(self.unfinished.folders if self.unfinished is not None else ())]
+        for folder in folders:
+            if folder is not None:
+                shutil.rmtree(folder / "access", ignore_errors=True)
+
+    def logs_in_as_root(self, node: Node) -> bool:
+        """Whether the SSH login itself is root's, whose keys are a link into /etc/pve."""
+        return not self.connect.sudo
+
+    @property
+    def console_acknowledged(self) -> bool:
+        """Whether the operator said, by approving the freeze, that every console can be reached."""
+        return any(
+            e["kind"] == "approval" and e["phase"] == 0 and e["answer"] == "approved" for e in self.journal.events
+        )
 
     def freeze_text(self) -> str:
         """The question before the first change."""

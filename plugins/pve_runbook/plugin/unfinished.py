@@ -38,14 +38,19 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that did not end. ``folder`` holds its backups; ``last`` is the name of its newest record's folder,
-    whose journal ends at ``head``."""
+    """A run that did not end. ``folder`` holds its backups; ``folders`` are the records of all its attempts, oldest
+    first, the last of which ends at ``head``."""
 
     work: str
     folder: Path
-    last: str
+    folders: tuple[Path, ...]
     head: str
     events: tuple[Event, ...]
+
+    @property
+    def last(self) -> str:
+        """The name of its newest record's folder."""
+        return self.folders[-1].name
 
     @property
     def baseline(self) -> Baseline | None:
@@ -153,4 +158,4 @@ def _read(work: str, folders: list[Path]) -> Unfinished:
         if any(e["kind"] == "transfer" for e in chain.events) and not any(e["kind"] == "transfer" for e in events):
             backups = folder
         events += chain.events
-    return Unfinished(work, backups, folders[-1].name, chains[-1].head, tuple(events))
+    return Unfinished(work, backups, tuple(folders), chains[-1].head, tuple(events))

@@ -79,6 +79,8 @@ class ConnectOptions:
     accept_new_host_keys: bool = False
     sudo: bool = False
     connect_timeout: float = 10.0
+    only_key: str | None = None
+    """A private key to log in to the node with, and nothing else: no agent, no other key, no password."""
 
 
 class Connection:
@@ -196,6 +198,9 @@ class Connection:
             "password": options.password,
             "key_filename": identity_files,
         }
+        if options.only_key is not None:
+            alone = {"allow_agent": False, "look_for_keys": False, "password": None, "key_filename": [options.only_key]}
+            link.connect_kwargs |= alone
         try:
             link.open()
         except BaseException:
@@ -238,7 +243,7 @@ class Connection:
         """
         self._gateway = Connection(
             hops[-1],
-            replace(self._options, password=None, sudo=False),
+            replace(self._options, password=None, sudo=False, only_key=None),
             route=hops[:-1] or None,
             leads_to=(*self._leads_to, self.target.host),
         )

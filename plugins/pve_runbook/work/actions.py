@@ -11,7 +11,7 @@ import string
 from dataclasses import dataclass
 
 from pve_runbook.wire.detached import RUN_ROOT
-from pve_runbook.work.probes import BACKUP_ROOT, CONFIG_DB, LOCK_PATH
+from pve_runbook.work.probes import AUTHORIZED_KEYS2, BACKUP_ROOT, CONFIG_DB, LOCK_PATH
 
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:;=+-]*\Z")
 
@@ -218,6 +218,23 @@ EXPECT_ONE = _action(
     why="one vote is enough on the authority, for the moment: its /etc/pve becomes writable",
     undo="systemctl restart corosync.service (the value lives in corosync's memory only)",
     repeatable=True,
+)
+
+# --- the second way in
+
+PUT_KEYS = _action(
+    "put-keys",
+    *("install", "-m", "0600", "/dev/stdin", AUTHORIZED_KEYS2),
+    why="key logins fail while /etc/pve is not mounted: root's authorized_keys is a link into it, this file is not",
+    undo=f"take the line that ends in pve-runbook-... out of {AUTHORIZED_KEYS2}",
+    detached=False,
+)
+REMOVE_KEYS = _action(
+    "remove-keys",
+    *("rm", "-f", AUTHORIZED_KEYS2),
+    why="only this tool's key was in it, and the work is done",
+    undo="none needed",
+    detached=False,
 )
 
 # --- the window

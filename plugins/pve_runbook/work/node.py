@@ -123,6 +123,13 @@ class Node:
         self._ask([Question("sleep", ("sleep", str(seconds)), seconds + 10, lambda o: o, "a bounded wait", None)])
         self.forget()
 
+    def processes(self) -> dict[int, int] | None:
+        """VMID → pid of the guests that run now; None when the node does not say. Does not touch its facts."""
+        probe = probes.GUEST_PROCESSES
+        question = Question(probe.name, probe.argv, probe.timeout, probe.parse, probe.why, probe.redact)
+        answer = self._ask([question])[probe.name]
+        return None if isinstance(answer, Missing) else {vmid: p.pid for vmid, p in answer.items()}
+
     def round_trip(self) -> float:
         """Seconds that one small question takes. Raises UnknownFact when it is not answered."""
         started = time.monotonic()

@@ -40,6 +40,7 @@ _SECRET_LINE = re.compile(r"(?m)^(\s*(?:password|keyring|secret\S*|token\S*)[ \t
 
 BACKUP_ROOT = "/var/lib/pve-runbook"
 LOCK_PATH = BACKUP_ROOT + "/lock"
+AUTHORIZED_KEYS2 = "/root/.ssh/authorized_keys2"
 CONFIG_DB = "/var/lib/pve-cluster/config.db"
 
 UNITS = (
@@ -278,6 +279,12 @@ LOCK = _probe(
     ["readlink", LOCK_PATH],
     lock.parse_lock,
     "whether another run holds this node",
+)
+SECOND_KEYS = _probe(
+    "second_keys",
+    ["cat", AUTHORIZED_KEYS2],
+    identity.parse_file_lines,
+    "which keys would still let a login in while /etc/pve is not mounted",
 )
 OUR_UNITS = _probe(
     "our_units",

@@ -212,3 +212,13 @@ def ha_left(facts: NodeFacts) -> str:
         why="a standalone node with HA declares its former peers dead and starts their guests",
         do=f"{AGAIN}, or by hand: systemctl disable --now pve-ha-lrm pve-ha-crm",
     )
+
+
+def interrupted(vmids: Iterable[int]) -> str:
+    """Guests that did not run on while a node left the cluster."""
+    return refusal(
+        "cluster",
+        seen=f"while the node left, the process of these guests was not seen any more: {_named(vmids)}",
+        why="no guest may be interrupted; the next node is not touched",
+        do="Look at these guests first (`qm status VMID`, the console), then at the journal's samples",
+    )

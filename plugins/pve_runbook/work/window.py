@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from pve_runbook.facts.window import WindowStatus
@@ -29,21 +29,22 @@ def script(work: str, attempt: str, members: Sequence[str]) -> str:
     return f"{head}set -- {arguments}\n{usage}{body}"
 
 
-def leave(cluster: Cluster, node: Node, members: Sequence[str]) -> None:
+def leave(cluster: Cluster, node: Node, members: Sequence[str], watch: Callable[[], None]) -> None:
     """Take ``node`` out of the cluster and wait for the end of its window.
 
-    Raises WindowFailed, ActionFailed, OutcomeUnknown, UnknownFact.
+    ``watch`` is called every second or so while it lasts. Raises WindowFailed, ActionFailed, OutcomeUnknown,
+    UnknownFact.
     """
     text = script(cluster.work, cluster.attempt, members)
     node.act(actions.PUT_WINDOW.bind(run=cluster.work), stdin=text.encode())
     with cluster.brakes.held():
-        _run_it(cluster, node)
+        _run_it(cluster, node, watch)
 
 
-def _run_it(cluster: Cluster, node: Node) -> None:
+def _run_it(cluster: Cluster, node: Node, watch: Callable[[], None]) -> None:
     node.act(actions.RUN_WINDOW.bind(run=cluster.work, attempt=cluster.attempt))
     files_of_it = f"{BACKUP_ROOT}/{cluster.work}/window-{cluster.attempt}"
-    status = _wait(node, files_of_it)
+    status = _wait(node, files_of_it, watch)
     log = node.ask_about(probes.WINDOW_LOG, files_of_it)
     cluster.forget()
     if status.ending == "done":
@@ -62,11 +63,12 @@ _MEANING = {
 }
 
 
-def _wait(node: Node, files_of_it: str) -> WindowStatus:
+def _wait(node: Node, files_of_it: str, watch: Callable[[], None]) -> WindowStatus:
     """Poll for the window's own word. Raises UnknownFact when it does not come within the bound."""
     for _ in range(BOUND):
         status = node.ask_about(probes.WINDOW_STATUS, files_of_it)
         if status is not None:
             return status
+        watch()
         node.poll(1)
     raise UnknownFact(node.name, "how the window ended", f"it did not end within {BOUND} s")

@@ -1,0 +1,81 @@
+"""A second way in: a key pair made for this work, in a place that does not vanish with /etc/pve.
+
+root's authorized_keys is a link into /etc/pve (pve-cluster, Setup.pm), so key logins fail while it is not mounted.
+OpenSSH reads authorized_keys2 beside it by default (recorded on PVE 8.3: `sshd -T`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
+from pve_runbook.work import actions, probes
+from pve_runbook.work.node import Node
+
+MARK = "pve-runbook"
+"""The comment of our keys: how they are found again after a kill."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """``public`` is the line for authorized_keys2."""
+
+    private: Path
+    public: str
+
+
+def make_key(folder: Path, work: str) -> KeyPair:
+    """Write a new ed25519 private key into ``folder`` (created 0700). Raises OSError."""
+    key = Ed25519PrivateKey.generate()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / "second-way-in"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return KeyPair(path, f"{line} {MARK}-{work}")
+
+
+def install(node: Node, key: KeyPair) -> None:
+    """Put the key beside the others. Raises ActionFailed, OutcomeUnknown, UnknownFact."""
+    lines = [*_others(node), key.public]
+    node.act(actions.PUT_KEYS.bind(), stdin=("\n".join(lines) + "\n").encode())
+
+
+def remove(node: Node) -> None:
+    """Take our keys out again, this work's and any that a killed run left; the file goes when nothing else is in it.
+
+    Raises ActionFailed, OutcomeUnknown, UnknownFact.
+    """
+    found = node.ask(probes.SECOND_KEYS)
+    if not any(_is_ours(line) for line in found):
+        return
+    others = _others(node)
+    if others:
+        node.act(actions.PUT_KEYS.bind(), stdin=("\n".join(others) + "\n").encode())
+    else:
+        node.act(actions.REMOVE_KEYS.bind())
+
+
+def _others(node: Node) -> list[str]:
+    return [line for line in node.ask(probes.SECOND_KEYS) if not _is_ours(line)]
+
+
+def _is_ours(line: str) -> bool:
+    return f" {MARK}-" in line
+
+
+def proven(node: Node, options: ConnectOptions, key: KeyPair) -> str:
+    """Log in to ``node`` once more, with this key alone; "" when it works, else why not."""
+    connection = Connection(node.target, replace(options, only_key=str(key.private), sudo=False))
+    try:
+        connection.open()
+    except ConnectFailed as error:
+        return error.reason
+    connection.close()
+    return ""

@@ -1,0 +1,142 @@
+"""Exhaustive tests: the run is killed, cut off, frozen or failed at every point, and has to converge.
+
+One lab process a test; it is reset to the same starting state for every point. Two nodes: every kind of command is sent
+(the authority's and a peer's), in half the time of three.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
+from pve_runbook.work import actions
+
+PROJECT = Path(__file__).parents[2]
+BOUND = 180  # seconds
+NODES = 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is a sweep."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.sweep)
+
+
+class Stage:
+    """A lab, and the runbook against it."""
+
+    def __init__(self, ready: dict[str, object], records: Path) -> None:
+        self.control = LabControl(str(ready["control"]))
+        self.hosts = [str(h) for h in ready["hosts"]]  # type: ignore[attr-defined]
+        self._ssh_config = str(ready["ssh_config"])
+        self._records = records
+        self._point = 0
+        self.before: dict[str, NodeTruth] = {}
+
+    def set(self, scenario: str = "broken") -> None:
+        """The starting state again, with records of its own."""
+        self.control.reset(scenario)
+        self.before = self.control.state()
+        self._point += 1
+
+    @property
+    def records(self) -> Path:
+        """Where this point's records are."""
+        return self._records / str(self._point)
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        """Start the runbook."""
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", "runbook/", "-p", "no:cacheprovider"),
+                *(f"--hosts={','.join(self.hosts)}", f"--ssh-config={self._ssh_config}"),
+                *(f"--records={self.records}", "--approve=all", *more),
+            ],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+        )
+
+    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        """Wait for its end; (exit status, what it said)."""
+        said, _ = process.communicate(timeout=BOUND)
+        return process.returncode, said
+
+    def run(self, *more: str) -> tuple[int, str]:
+        """The runbook from start to end."""
+        return self.finish(self.start(*more))
+
+    def owned(self, state: dict[str, NodeTruth]) -> dict[int, list[GuestTruth]]:
+        """Every guest with the entries of those who own it."""
+        found: dict[int, list[GuestTruth]] = {}
+        for name, node in state.items():
+            for vmid, guest in node.guests.items():
+                if guest.owner == name:
+                    found.setdefault(vmid, []).append(guest)
+        return found
+
+    def lost(self, *rebooted: str) -> list[str]:
+        """What is not as it was: a guest's owner, config or, unless its node was reset, its process."""
+        problems = []
+        now = self.owned(self.control.state())
+        for vmid, [was] in self.owned(self.before).items():
+            entries = now.get(vmid, [])
+            if [(g.owner, g.sha256) for g in entries] != [(was.owner, was.sha256)]:
+                problems.append(f"guest {vmid}: {was.owner} -> {entries}")
+            elif (
+                was.running and was.owner not in rebooted and (entries[0].pid, entries[0].start) != (was.pid, was.start)
+            ):
+                problems.append(f"guest {vmid}: process {was.pid} -> {entries[0].pid}")
+        return problems
+
+    def not_standalone(self) -> list[str]:
+        """Nodes that are not what they should be in the end."""
+        return [
+            n.name
+            for n in self.control.state().values()
+            if not n.standalone or n.mode != "standalone" or n.corosync_files not in ((), ("uidgid.d",))
+        ]
+
+    def sent_again(self) -> list[str]:
+        """Changes that took effect twice on a node though the registry does not mark them repeatable."""
+        once = [re.compile(_pattern(t.argv)) for t in actions.registry().values() if not t.repeatable and t.detached]
+        found = []
+        for host in self.hosts:
+            done = Counter(" ".join(x.argv) for x in self.control.log(host) if x.exit_status == 0 and x.via == "unit")
+            found += [f"{host}: {a} x{n}" for a, n in done.items() if n > 1 and any(p.fullmatch(a) for p in once)]
+        return found
+
+
+def _pattern(argv: tuple[str, ...]) -> str:
+    return re.sub(r"\\\{\w+\\\}", r"\\S+", re.escape(" ".join(argv)))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A lab of two nodes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pve_runbook.lab", "--nodes", str(NODES), "--until-eof"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    found = Stage(json.loads(process.stdout.readline()), tmp_path_factory.mktemp("records"))
+    yield found
+    unknown = found.control.unsimulated()
+    process.stdin.close()
+    process.wait(BOUND)
+    process.stdout.close()
+    assert unknown == []
