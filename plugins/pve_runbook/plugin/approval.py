@@ -37,7 +37,8 @@ def approve(run: Run, phase: int, word: str, text: str) -> None:
     if phase in run.options.approve:
         _record(run, phase, word, text, "approved", "--approve", by)
         return
-    typed = ask_at_terminal(run.config, f"\n{text}\nType {word} to go on, anything else to stop: ")
+    with run.cluster.brakes.asking():
+        typed = ask_at_terminal(run.config, f"\n{text}\nType {word} to go on, anything else to stop: ")
     if typed is None:
         _record(run, phase, word, text, "refused", "no terminal", by)
         raise NotApproved(NO_TERMINAL.format(phase=phase, name=PHASES_THAT_ASK[phase], text=text.rstrip()))

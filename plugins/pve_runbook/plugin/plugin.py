@@ -197,6 +197,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     run = item.config.stash.get(RUN, None)
     if run is None or not run.is_open:
         return (yield)
+    run.cluster.brakes.check()
     terminal.announce(item, run)
     step = steps.begin(item, run)
     item.stash[STEP] = step

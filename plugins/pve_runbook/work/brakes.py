@@ -1,4 +1,8 @@
-"""Ctrl-C, SIGTERM, SIGHUP: the run stops between two commands, never inside one."""
+"""Ctrl-C, SIGTERM, SIGHUP: the run stops between two commands, never inside one.
+
+A signal only leaves a mark; it takes effect at the next :meth:`Brakes.check`. Raised anywhere else it could tear a
+line of the journal, or a command's intent from its outcome.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ class Brakes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way = 0
+        self._asking = False
         self.pending: str | None = None
         """The name of a signal that came."""
 
@@ -33,12 +38,23 @@ class Brakes:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.pending = signal.Signals(number).name
-        if not self._under_way:
+        if self._asking:
             raise KeyboardInterrupt(self.pending)
 
     @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While a person is asked: nothing else is done, and a signal takes effect at once."""
+        self.check()
+        self._asking = True
+        try:
+            yield
+        finally:
+            self._asking = False
+
+    @contextmanager
     def held(self) -> Iterator[None]:
-        """While a command is under way. Raises KeyboardInterrupt at its end when a signal came meanwhile."""
+        """While a command is under way. Raises KeyboardInterrupt when a signal came before it or meanwhile."""
+        self.check()
         with self._lock:
             self._under_way += 1
         try:

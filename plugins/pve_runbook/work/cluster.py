@@ -74,6 +74,7 @@ class Cluster:
 
     def read(self, group: Group) -> None:
         """Read ``group`` on every node that does not know it yet, side by side."""
+        self.brakes.check()
         list(self._executor.map(lambda n: n.read(group), self.nodes))
 
     def each(self, work: Callable[[Node], T], nodes: Iterable[Node] | None = None) -> list[T]:
