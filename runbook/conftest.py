@@ -176,7 +176,20 @@ def _silence(run: Run, node: Node) -> None:
 
 
 @pytest.fixture(scope="session")
-def quorum_forced(run: Run, cluster: Cluster, peers_corosync_stopped: None) -> None:
+def pmxcfs_back(run: Run, cluster: Cluster, peers_corosync_stopped: None) -> None:
+    """Every node has its /etc/pve: where a window was cut short, pve-cluster is started again."""
+    cluster.each(lambda node: _pmxcfs_back(run, node))
+
+
+def _pmxcfs_back(run: Run, node: Node) -> None:
+    if node.facts.state is not NodeState.UNMOUNTED:
+        return
+    run.note("state", "a window was cut short here; /etc/pve is brought back first", node.name)
+    node.act(actions.START_PVE_CLUSTER.bind())
+
+
+@pytest.fixture(scope="session")
+def quorum_forced(run: Run, cluster: Cluster, pmxcfs_back: None) -> None:
     """The authority counts its own vote alone; bounded wait until text and mode agree on it."""
     node = run.authority
     assert node is not None
@@ -225,9 +238,18 @@ def left_cluster(run: Run, cluster: Cluster, leaver: Node) -> None:
     """This node's window has been run, and has said that it is done."""
     if leaver.facts.state is STANDALONE:
         nothing_to_do(run, leaver, "the node is standalone already")
+        cluster.each(_tidy, [leaver])
         return
     window.leave(cluster, leaver, run.member_names, run.sample)
     assert not run.interrupted_guests, refusals.interrupted(run.interrupted_guests)
+
+
+def _tidy(node: Node) -> None:
+    """What a window that was cut short after its point of no return left undone."""
+    if node.facts.corosync.is_masked:
+        node.act(actions.UNMASK_COROSYNC.bind())
+    if node.facts.corosync.is_enabled:
+        node.act(actions.DISABLE_COROSYNC.bind())
 
 
 @pytest.fixture(scope="session")

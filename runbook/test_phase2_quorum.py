@@ -48,6 +48,17 @@ def test_peers_are_silent(host, run, peers_corosync_stopped):
     )
 
 
+def test_etc_pve_is_there(host, node, run, pmxcfs_back):
+    """/etc/pve is mounted on the node, whatever an earlier attempt left."""
+    run.settle(node)
+    assert len(host.pve.pve_mounts) == 1, refusal(
+        host.pve.node,
+        seen=f"there are {len(host.pve.pve_mounts)} mounts on /etc/pve",
+        why="without it no guest can be managed, and key logins fail",
+        do="Look at `systemctl status pve-cluster` there",
+    )
+
+
 def test_authority_is_quorate(run, quorum_forced):
     """The authority is quorate with its own vote alone, and its /etc/pve is writable."""
     facts = run.authority.facts

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab_bench import Bench
 from lab_process import Lab, running_lab
-from pve_runbook.lab.inventory import RICH, Inventory
+from pve_runbook.lab.inventory import Inventory
 
 MakeBench = Callable[..., Bench]
 
@@ -18,7 +18,7 @@ def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
     """Build benches; each ends with the test, and none may have been asked what it does not simulate."""
     benches: list[Bench] = []
 
-    def make(scenario: str = "quorate", number: int = 3, inventory: Inventory = RICH) -> Bench:
+    def make(scenario: str = "quorate", number: int = 3, inventory: Inventory | None = None) -> Bench:
         directory = tmp_path / f"lab{len(benches)}"
         directory.mkdir()
         bench = Bench(directory, scenario, number, inventory)

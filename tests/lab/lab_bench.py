@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pve_runbook.lab.build import build
-from pve_runbook.lab.inventory import RICH, Inventory, Plan
+from pve_runbook.lab.inventory import Inventory, Plan
 from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.scenarios import SCENARIOS
@@ -48,10 +48,10 @@ class Bench:
     """A cluster in this process; every command runs in a channel of its own."""
 
     def __init__(
-        self, directory: Path, scenario: str = "quorate", number: int = 3, inventory: Inventory = RICH
+        self, directory: Path, scenario: str = "quorate", number: int = 3, inventory: Inventory | None = None
     ) -> None:
         shaped = SCENARIOS[scenario]
-        self.cluster = build(number, directory, EPOCH, KEY, shaped.version, inventory)
+        self.cluster = build(number, directory, EPOCH, KEY, shaped.version, inventory or shaped.inventory)
         shaped.shape(self.cluster)
         self.site = Site(directory / "unsimulated.log")
         for name, node in self.cluster.nodes.items():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from lab_bench import RECORDED, Bench, Recorded, Said, recorded
 from lab_process import Lab, Typist, running_lab, typist
-from pve_runbook.lab.scenarios import ha_quorate
+from pve_runbook.lab.shapes import ha_quorate
 from test_lab_captures import shapes
 
 from conftest import MakeBench

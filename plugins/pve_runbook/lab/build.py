@@ -219,6 +219,7 @@ def build(
         shutil.copyfile(template, node.files.database_directory / "config.db")
         node.files.put("/etc/corosync/corosync.conf", files["corosync.conf"])
         node.files.read_only = node.storages.read_only
+        node.files.space = node.storages.space
         node.processes.spawn("systemd", ("/sbin/init",), pid=1, age=5245)
     template.unlink()
     for node in cluster.nodes.values():

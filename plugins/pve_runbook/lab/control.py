@@ -38,6 +38,7 @@ class NodeTruth:
     """One node as the model has it; `guests` are all guests in its database."""
 
     name: str
+    powered: bool
     boot_id: str
     mounted: bool
     mode: str
@@ -140,6 +141,14 @@ class LabControl:
         """Reset a node."""
         self._ask("power_cycle", node=node)
 
+    def power_off(self, node: str) -> None:
+        """Cut a node's power: it refuses connections until power_on."""
+        self._ask("power", node=node, on=False)
+
+    def power_on(self, node: str) -> None:
+        """Boot a node that is off."""
+        self._ask("power", node=node, on=True)
+
     def cut(self, node: str) -> None:
         """Drop all SSH connections of a node."""
         self._ask("cut", node=node)
@@ -235,6 +244,7 @@ def _node(name: str, data: Json) -> NodeTruth:
     }
     return NodeTruth(
         name,
+        data["powered"],
         data["boot_id"],
         data["mounted"],
         data["mode"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 STORAGE_CFG = """dir: local
 \tpath /var/lib/vz
@@ -122,7 +122,7 @@ PLANS: tuple[tuple[Plan, ...], ...] = (
             snapshot=True,
         ),
         Plan(2, "qemu", "legacy", False, False, 512, ("ide0: local:ID/vm-ID-disk-0.raw,size=8G",)),
-        Plan(3, "qemu", "git", True, True, 2048, ("virtio0: nas:ID/vm-ID-disk-0.qcow2,size=32G",)),
+        Plan(3, "qemu", "git", True, True, 2048, ("virtio0: local:ID/vm-ID-disk-0.qcow2,size=32G",)),
         Plan(10, "lxc", "ntp", True, True, 256, ("rootfs: local-lvm:vm-ID-disk-0,size=2G",)),
     ),
 )
@@ -130,7 +130,10 @@ PLANS: tuple[tuple[Plan, ...], ...] = (
 
 @dataclass(frozen=True)
 class Inventory:
-    """Storages and guests of a cluster; with more nodes than lists of guests the lists repeat."""
+    """Storages and guests of a cluster; with more nodes than lists of guests the lists repeat.
+
+    Only one node has guests on the nas.
+    """
 
     storage_cfg: str
     plans: tuple[tuple[Plan, ...], ...]
@@ -138,10 +141,18 @@ class Inventory:
     def of(self, number: int) -> list[tuple[int, Plan]]:
         """The guests of the node with that index: vmid and plan; names stay unique by the vmid."""
         hundred = 100 * (number + 1)
-        return [(hundred + plan.offset, plan) for plan in self.plans[number % len(self.plans)]]
+        plans = self.plans[number % len(self.plans)]
+        if number >= len(self.plans):
+            plans = tuple(replace(p, disks=tuple(d.replace("nas:", "local:") for d in p.disks)) for p in plans)
+        return [(hundred + plan.offset, plan) for plan in plans]
 
 
 RICH = Inventory(STORAGE_CFG, PLANS)
+SHARED = Inventory(
+    STORAGE_CFG,
+    (*PLANS[:2], tuple(replace(p, disks=tuple(d.replace("local:", "nas:") for d in p.disks)) for p in PLANS[2])),
+)
+"""The same guests; those on files of pve3 lie on the nas, where a guest of pve2 has its volume."""
 
 
 def config_text(vmid: int, plan: Plan, created: int) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import asyncssh
 from pve_runbook.lab.build import build
 from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.cluster import Cluster
+from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.shell import Channel, Killed
 from pve_runbook.lab.verbs import VERBS, Json
@@ -69,7 +71,7 @@ class _NodeServer(asyncssh.SSHServer):
         for name in ("authorized_keys", "authorized_keys2"):
             try:
                 text = self._machine.node.files.text(f"/root/.ssh/{name}")
-            except OSError:
+            except (OSError, Hung):
                 continue
             if any(wanted in line.split() for line in text.splitlines() if not line.startswith("#")):
                 return True
@@ -90,7 +92,10 @@ class LabServer:
         self.site = Site(directory / "unsimulated.log")
         self.ports: dict[str, int] = {}
         self._connections: dict[str, _Connections] = {}
-        self._servers: list[asyncio.AbstractServer | asyncssh.SSHAcceptor] = []
+        self._host_keys: dict[str, asyncssh.SSHKey] = {}
+        self._acceptors: dict[str, asyncssh.SSHAcceptor] = {}
+        self._kept: dict[str, socket.socket] = {}
+        self._control: asyncio.AbstractServer | None = None
         self._stopped = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=MOST_CHANNELS, thread_name_prefix="channel")
         self._loop = asyncio.get_running_loop()
@@ -116,7 +121,7 @@ class LabServer:
         self._builds += 1
         place = self.directory / "models" / str(self._builds)
         place.mkdir(parents=True)
-        cluster = build(self._number, place, self._epoch, public, scenario.version)
+        cluster = build(self._number, place, self._epoch, public, scenario.version, scenario.inventory)
         scenario.shape(cluster)
         return cluster
 
@@ -129,30 +134,48 @@ class LabServer:
         known_hosts = ""
         (self.directory / "nodes").mkdir()
         for name, node in self.cluster.nodes.items():
-            host_key = asyncssh.generate_private_key("ssh-ed25519")
+            self._host_keys[name] = asyncssh.generate_private_key("ssh-ed25519")
             self._connections[name] = {}
             log = self.directory / "nodes" / f"{name}.jsonl"
-            machine = Machine(node, log, self.site, functools.partial(self._cut, name))
-            acceptor = await asyncssh.listen(
-                "127.0.0.1",
-                0,
-                server_host_keys=[host_key],
-                encoding=None,
-                reuse_address=True,
-                server_factory=functools.partial(_NodeServer, machine, self._connections[name]),
-                process_factory=functools.partial(self._handle, machine),
-                allow_scp=False,
-                sftp_factory=None,
-                compression_algs=None,
-                login_timeout=30,
-            )
-            self._servers.append(acceptor)
-            self.ports[name] = acceptor.get_port()
-            key = host_key.export_public_key("openssh").decode().split()
+            Machine(node, log, self.site, functools.partial(self._cut, name))
+            await self._open(name, 0)
+            key = self._host_keys[name].export_public_key("openssh").decode().split()
             known_hosts += f"[127.0.0.1]:{self.ports[name]} {key[0]} {key[1]}\n"
         (self.directory / "known_hosts").write_text(known_hosts, encoding="utf-8")
         self.ssh_config.write_text("".join(self._host(name) for name in self.ports), encoding="utf-8")
-        self._servers.append(await asyncio.start_unix_server(self._answer, str(self.control)))
+        await self._follow_power()
+        self._control = await asyncio.start_unix_server(self._answer, str(self.control))
+
+    async def _open(self, name: str, port: int) -> None:
+        """Start the sshd of a node; port 0 is any that is free."""
+        machine = self.machines[name]
+        acceptor = await asyncssh.listen(
+            "127.0.0.1",
+            port,
+            server_host_keys=[self._host_keys[name]],
+            encoding=None,
+            reuse_address=True,
+            server_factory=functools.partial(_NodeServer, machine, self._connections[name]),
+            process_factory=functools.partial(self._handle, machine),
+            allow_scp=False,
+            sftp_factory=None,
+            compression_algs=None,
+            login_timeout=30,
+        )
+        self._acceptors[name] = acceptor
+        self.ports[name] = acceptor.get_port()
+
+    async def _follow_power(self) -> None:
+        """A node without power refuses connections; its port is kept for it."""
+        for name, node in self.cluster.nodes.items():
+            if not node.powered and name in self._acceptors:
+                self._acceptors.pop(name).close()
+                self._kept[name] = socket.socket()
+                self._kept[name].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self._kept[name].bind(("127.0.0.1", self.ports[name]))
+            elif node.powered and name in self._kept:
+                self._kept.pop(name).close()
+                await self._open(name, self.ports[name])
 
     def _host(self, name: str) -> str:
         return (
@@ -167,8 +190,12 @@ class LabServer:
 
     async def close(self) -> None:
         """Drop everything."""
-        for server in self._servers:
-            server.close()
+        if self._control is not None:
+            self._control.close()
+        for acceptor in self._acceptors.values():
+            acceptor.close()
+        for kept in self._kept.values():
+            kept.close()
         for machine in self.machines.values():
             machine.close()
         await self._loop.run_in_executor(None, self._threads.shutdown)
@@ -243,6 +270,7 @@ class LabServer:
         try:
             request = json.loads(await reader.readline())
             reply = {"result": await asyncio.to_thread(self._perform, request)}
+            await self._follow_power()
         except (KeyError, ValueError, TypeError, OSError) as problem:
             reply = {"error": f"{type(problem).__name__}: {problem}"}
         writer.write(json.dumps(reply).encode() + b"\n")

@@ -49,6 +49,7 @@ def node_state(node: Node) -> Json:
         }
     mode = "local" if pmxcfs.local_mode else "cluster" if pmxcfs.clustered else "standalone"
     return {
+        "powered": node.powered,
         "boot_id": node.boot_id,
         "mounted": pmxcfs.mounted,
         "mode": mode if pmxcfs.mounted else "unmounted",
@@ -59,7 +60,7 @@ def node_state(node: Node) -> Json:
         "guests": guests,
         "corosync_files": node.files.names("/etc/corosync"),
         "tasks": [t.upid for t in node.tasks.running],
-        "watchdog_clients": node.ha.watchdog_clients,
+        "watchdog_clients": node.ha.all_clients,
     }
 
 
@@ -94,6 +95,12 @@ def _network(lab: Lab, request: Json) -> None:
 
 def _power_cycle(lab: Lab, request: Json) -> None:
     lab.cluster.nodes[request["node"]].power_cycle()
+
+
+def _power(lab: Lab, request: Json) -> None:
+    node = lab.cluster.nodes[request["node"]]
+    if node.powered != request["on"]:
+        (node.power_on if request["on"] else node.power_off)()
 
 
 def _cut(lab: Lab, request: Json) -> None:
@@ -145,6 +152,7 @@ VERBS: dict[str, Callable[[Lab, Json], Any]] = {
     "advance": _advance,
     "network": _network,
     "power_cycle": _power_cycle,
+    "power": _power,
     "cut": _cut,
     "freeze": _freeze,
     "thaw": _freeze,

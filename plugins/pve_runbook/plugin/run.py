@@ -22,7 +22,7 @@ from pve_runbook.plugin import questions
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.unfinished import Unfinished, operator, whose
 from pve_runbook.record.model import Record, build
-from pve_runbook.wire.connection import ConnectOptions
+from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
@@ -140,6 +140,8 @@ class Run:
             timeout_scale=self.options.timeout_scale,
         )
         failed = cluster.open()
+        if failed and not read_only:
+            failed = self._by_the_second_way(cluster, failed)
         if failed:
             cluster.close()
             lines = "\n".join(f"  {error}" for error in failed.values())
@@ -166,6 +168,19 @@ class Run:
         )
         if self.unfinished is not None:
             self.journal.write("continues", folder=self.unfinished.last, head=self.unfinished.head)
+
+    def _by_the_second_way(self, cluster: Cluster, failed: dict[str, ConnectFailed]) -> dict[str, ConnectFailed]:
+        """Log in with the key of a run that was cut short: where /etc/pve is not mounted, root's own keys are gone."""
+        keys = sorted(self.options.records.glob("*/access/second-way-in"), reverse=True)
+        for name, error in list(failed.items()):
+            for key in keys if error.kind is Failure.AUTHENTICATION else ():
+                if cluster.node(name).reopen(key) is None:
+                    self.note(
+                        "access", f"logged in by the key of {key.parents[1].name}: root's own keys are gone", name
+                    )
+                    del failed[name]
+                    break
+        return failed
 
     def _learn_the_cluster(self) -> None:
         """Name and members of the cluster, from every node that still knows them."""

@@ -212,6 +212,25 @@ MASK_COROSYNC = _action(
     why="pve-cluster and pvedaemon pull corosync in whenever they start; a reboot drops this mask",
     undo="systemctl unmask --runtime corosync.service",
 )
+START_PVE_CLUSTER = _action(
+    "start-pve-cluster",
+    *("systemctl", "start", "pve-cluster.service"),
+    why="a window was cut short here: without pmxcfs there is no /etc/pve, and no login by key",
+    undo="systemctl stop pve-cluster.service",
+    timeout=120,
+)
+UNMASK_COROSYNC = _action(
+    "unmask-corosync",
+    *("systemctl", "unmask", "--runtime", "corosync.service"),
+    why="this node has no cluster any more that the mask would keep it from",
+    undo="systemctl mask --runtime corosync.service",
+)
+DISABLE_COROSYNC = _action(
+    "disable-corosync",
+    *("systemctl", "disable", "corosync.service"),
+    why="without a configuration it would not start; disabled, it does not even try",
+    undo="systemctl enable corosync.service",
+)
 EXPECT_ONE = _action(
     "expected-1",
     *("pvecm", "expected", "1"),

@@ -34,6 +34,7 @@ class Cluster:
         timeout_scale: float = 1.0,
     ) -> None:
         self.journal = journal
+        self.connect = options
         self.answers = AnswerLog(journal)
         self.read_only = read_only
         self.timeout_scale = timeout_scale

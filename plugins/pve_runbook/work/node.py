@@ -7,12 +7,14 @@ import hashlib
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.wire.batch import NoAnswer, run_batch
 from pve_runbook.wire.channel import WireError, execute
-from pve_runbook.wire.connection import Connection
+from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
 from pve_runbook.wire.detached import NotStarted, run_detached
 from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target
@@ -43,6 +45,7 @@ class Surroundings(Protocol):
     attempt: str
     """Names this process's part in it."""
     brakes: Brakes
+    connect: ConnectOptions
 
     @property
     def is_side_by_side(self) -> bool:
@@ -98,6 +101,16 @@ class Node:
         self._facts = None
         self._groups.clear()
 
+    def reopen(self, key: Path) -> ConnectFailed | None:
+        """Log in with this private key alone instead; None when it works."""
+        connection = Connection(self.target, replace(self._run.connect, only_key=str(key)))
+        try:
+            connection.open()
+        except ConnectFailed as error:
+            return error
+        self.connection = connection
+        return None
+
     # --- reading
 
     def read(self, group: Group) -> None:
@@ -115,6 +128,9 @@ class Node:
         if group is Group.CORE:
             facts.taken = time.time()
             facts.readings.update(self._ask(second_round(facts)))
+            # Where /etc/pve is not mounted, only the database, just read, names the storages.
+            late = [q for q in second_round(facts) if q.key not in facts.readings]
+            facts.readings.update(self._ask(late))
         self._groups.add(group)
         self._facts = facts
 

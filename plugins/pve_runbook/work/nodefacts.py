@@ -18,7 +18,7 @@ from pve_runbook.facts.output import ParseError
 from pve_runbook.facts.pmxcfs import Members, Mount, Process, VmlistEntry
 from pve_runbook.facts.quorum import PvecmStatus, Quorum
 from pve_runbook.facts.state import NodeState
-from pve_runbook.facts.storage import FreeSpace, Storage, volume_exists
+from pve_runbook.facts.storage import FreeSpace, Storage, parse_storage_cfg_text, volume_exists
 from pve_runbook.facts.tasks import Task
 from pve_runbook.facts.units import Job, Unit
 from pve_runbook.work import probes
@@ -388,8 +388,8 @@ class NodeFacts(Readings):
     def storages(self) -> dict[str, Storage]:
         """The storages that this node may use, by id."""
         configured = self.get(probes.STORAGE_CFG)
-        if configured is None:
-            raise UnknownFact(self.node, "cat /etc/pve/storage.cfg", "there is no such file")
+        if configured is None:  # /etc/pve is not mounted; the database has it
+            configured = parse_storage_cfg_text(self.tree.text("storage.cfg") or "")
         return {
             s.id: s for s in configured.values() if not s.disabled and (s.nodes is None or self.hostname in s.nodes)
         }
@@ -408,9 +408,11 @@ class NodeFacts(Readings):
     @property
     def unusable_storages(self) -> dict[str, str]:
         """Storage id → what is wrong, for storages that hold this node's guests."""
-        status = self.get(probes.PVESM)
-        found = {i: status[i].status if i in status else "not listed" for i in self.used_storages}
-        wrong = {i: s for i, s in found.items() if s != "active"}
+        wrong: dict[str, str] = {}
+        if self.pve_mounts:  # without pmxcfs no tool of Proxmox answers; what follows is read past it
+            status = self.get(probes.PVESM)
+            found = {i: status[i].status if i in status else "not listed" for i in self.used_storages}
+            wrong = {i: s for i, s in found.items() if s != "active"}
         pools = self.get(probes.ZPOOLS)
         for store in self.used_storages.values():
             pool = store.options.get("pool", "").partition("/")[0]

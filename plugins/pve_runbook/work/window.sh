@@ -128,7 +128,14 @@ rm -f /var/lib/corosync/ringid_* /var/lib/corosync/ev_tracking
 sync
 
 STAGE=standalone
-must systemctl start pve-cluster.service
+# From here on there is no way back, and without pve-cluster no /etc/pve and no login by key: try again.
+n=0
+until run systemctl start pve-cluster.service; do
+  n=$((n + 1))
+  [ "$n" -ge 5 ] && fail "systemctl start pve-cluster.service, five times"
+  run systemctl reset-failed pve-cluster.service
+  sleep 2
+done
 pmxcfs_writable || fail "/etc/pve is not writable after the start of pve-cluster"
 must systemctl unmask --runtime corosync.service
 must systemctl disable corosync.service

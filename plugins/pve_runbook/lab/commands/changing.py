@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import posixpath
 import tarfile
@@ -96,7 +97,8 @@ def cp(call: Call) -> Result:
             else:
                 files.write(place, files.read(path), files.stat(path).mode)
         except OSError as error:
-            errors += f"cp: cannot create regular file '{place}': {error.strerror}\n"
+            what = "error writing" if error.errno == errno.ENOSPC else "cannot create regular file"
+            errors += f"cp: {what} '{place}': {error.strerror}\n"
     return Result("", errors, 1 if errors else 0, 0.01)
 
 
@@ -181,7 +183,8 @@ def install(call: Call) -> Result:
     try:
         files.write(place, data, mode)
     except OSError as error:
-        return Result("", f"install: cannot create regular file '{target}': {error.strerror}\n", 1, 0.01)
+        what = "error writing" if error.errno == errno.ENOSPC else "cannot create regular file"
+        return Result("", f"install: {what} '{target}': {error.strerror}\n", 1, 0.01)
     return Result(seconds=0.01)
 
 
@@ -259,7 +262,10 @@ def tar(call: Call) -> Result:
     try:
         files.write(archive, buffer.getvalue(), 0o600)
     except OSError as error:
-        return Result("", f"tar: {archive}: Cannot open: {error.strerror}\n", 2, 0.05)
+        text = f"tar: {archive}: Cannot open: {error.strerror}\n"
+        if error.errno == errno.ENOSPC:
+            text = f"gzip: stdout: {error.strerror}\ntar: {archive}: Cannot write: Broken pipe\n"
+        return Result("", f"{text}tar: Error is not recoverable: exiting now\n", 2, 0.05)
     return Result("", errors, status, 0.1)
 
 

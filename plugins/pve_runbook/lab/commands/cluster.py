@@ -6,6 +6,7 @@ import time
 
 from pve_runbook.lab.commands.base import Call, Result, Table
 from pve_runbook.lab.model.corosync import Runtime
+from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.model.ha import DEAD_AFTER
 from pve_runbook.lab.model.node import Node
 
@@ -17,7 +18,9 @@ NO_CMAP = "Cannot initialize CMAP service\n"
 
 
 def refused(node: Node) -> Result | None:
-    """What every PVE tool says while pmxcfs does not run (exit status 111)."""
+    """What every PVE tool says while pmxcfs does not run (exit status 111); raises Hung while it does not answer."""
+    if node.pmxcfs.hung:
+        raise Hung("/etc/pve")
     return None if node.pmxcfs.mounted else Result("", REFUSED, 111, 0.3)
 
 
@@ -40,8 +43,24 @@ def _members(node: Node, runtime: Runtime, *, addresses: bool, hexadecimal: bool
         if member.nodeid in runtime.members:
             ident = f"0x{member.nodeid:08x}" if hexadecimal else f"{member.nodeid:>10}"
             local = " (local)" if member.nodeid == runtime.nodeid else ""
-            rows += f"{ident} {member.votes:>10} {member.ring0_addr if addresses else member.name}{local}\n"
-    return f"\nMembership information\n----------------------\n    Nodeid      Votes Name\n{rows}"
+            cell = f"{_device_cell(node, member.name):>10} " if runtime.device else ""
+            rows += f"{ident} {member.votes:>10} {cell}{member.ring0_addr if addresses else member.name}{local}\n"
+    title = "    Nodeid      Votes Name\n"
+    if runtime.device:
+        title = "    Nodeid      Votes    Qdevice Name\n"
+        ident = "0x00000000" if hexadecimal else f"{0:>10}"
+        votes = runtime.conf.device_votes
+        rows += f"{ident} {votes if runtime.casting else 0:>10} {'':>10} Qdevice"
+        rows += "\n" if runtime.casting else f" (votes {votes})\n"
+    return f"\nMembership information\n----------------------\n{title}{rows}"
+
+
+def _device_cell(node: Node, name: str) -> str:
+    """What a member's QDevice does: alive, voting, not the master's choice; NR where it is not registered."""
+    other = node.cluster.nodes[name].corosync.runtime
+    if other is None or not other.device:
+        return "NR"
+    return "A,V,NMW" if other.casting else "A,NV,NMW"
 
 
 def _quorum(node: Node, runtime: Runtime, *, addresses: bool, hexadecimal: bool) -> str:
@@ -49,14 +68,14 @@ def _quorum(node: Node, runtime: Runtime, *, addresses: bool, hexadecimal: bool)
     blocked = " " if runtime.quorate else "Activity blocked"
     return (
         "Quorum information\n------------------\n"
-        f"Date:             {stamp(node.clock.wall)}\nQuorum provider:  corosync_votequorum\n"
+        f"Date:             {stamp(node.wall)}\nQuorum provider:  corosync_votequorum\n"
         f"Nodes:            {len(runtime.members)}\nNode ID:          {ident}\n"
         f"Ring ID:          {runtime.ring[0]:x}.{runtime.ring[1]:x}\n"
         f"Quorate:          {'Yes' if runtime.quorate else 'No'}\n\n"
         "Votequorum information\n----------------------\n"
         f"Expected votes:   {runtime.expected_votes}\nHighest expected: {runtime.expected_votes}\n"
         f"Total votes:      {runtime.total_votes}\nQuorum:           {runtime.quorum} {blocked}\n"
-        f"Flags:            {'Quorate ' if runtime.quorate else ''}\n"
+        f"Flags:            {'Quorate ' if runtime.quorate else ''}{'Qdevice ' if runtime.device else ''}\n"
     ) + _members(node, runtime, addresses=addresses, hexadecimal=hexadecimal)
 
 
@@ -290,7 +309,7 @@ def _ha_disarm(node: Node, *, disarm: bool, mode: str) -> Result:
 
 
 def _ha_status(node: Node) -> str:
-    ha, now = node.ha, node.clock.wall
+    ha, now = node.ha, node.wall
     if not node.pmxcfs.quorate:
         return f"quorum No quorum on node '{node.name}'!\n"
     text = "quorum OK\n"
@@ -317,7 +336,7 @@ def _ha_status(node: Node) -> str:
 
 
 def _lrm_line(node: Node, name: str) -> str:
-    now = node.clock.wall
+    now = node.wall
     saved = node.ha.lrm_status(name)
     live = node.cluster.nodes.get(name)
     running = live is not None and live.units.get("pve-ha-lrm").is_active and live.pmxcfs.quorate

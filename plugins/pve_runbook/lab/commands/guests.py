@@ -97,7 +97,7 @@ def _create(call: Call, vmid: int, given: dict[str, str]) -> Result:
     ident = uuid.uuid5(uuid.NAMESPACE_DNS, f"{node.name} {vmid} {node.clock.now}")
     lines = [f"{key}: {value}" for key, value in given.items() if key != "description"]
     lines += [
-        f"meta: creation-qemu=9.0.2,ctime={int(node.clock.wall)}",
+        f"meta: creation-qemu=9.0.2,ctime={int(node.wall)}",
         "numa: 0",
         f"smbios1: uuid={ident}",
         "boot: ",

@@ -257,7 +257,7 @@ def ss(call: Call) -> Result:
                 users = f'users:(("{unit.argv[0].rpartition("/")[2]}",pid={unit.main_pid},fd=6))'
                 rows += f"LISTEN 0      128    *:{port} *:* {users}\n"
     elif "x" in letters:
-        for number, client in enumerate(node.ha.watchdog_clients):
+        for number, client in enumerate(node.ha.all_clients):
             rows += f"u_str ESTAB 0      0      /run/watchdog-mux.sock {51000 + number} * {52000 + number} {client}\n"
     return Result(rows, seconds=0.02)
 

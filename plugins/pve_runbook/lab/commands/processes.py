@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from pve_runbook.lab.commands.base import Call, Result, Table, options
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.model.processes import Process
+from pve_runbook.lab.model.units import Unit
+
+RESTART = 0.1
+"""Seconds until systemd starts pve-cluster again after its process was killed (RestartSec's default)."""
 
 
 def _matching(node: Node, pattern: str, given: dict[str, str]) -> list[Process]:
@@ -32,13 +37,16 @@ def pgrep(call: Call) -> Result:
 def _signal(node: Node, process: Process, name: str) -> None:
     """End a process as TERM or KILL would."""
     if process.pid == node.pmxcfs.pid:
-        if name in ("KILL", "9"):
-            node.pmxcfs.end()
-        else:
-            node.pmxcfs.terminate()
         unit = node.units.get("pve-cluster")
-        if unit.main_pid == process.pid:
+        own = unit.main_pid == process.pid
+        if own:
             unit.active, unit.sub, unit.main_pid = "inactive", "dead", 0
+        if name not in ("KILL", "9"):
+            node.pmxcfs.terminate()
+            return
+        node.pmxcfs.crash()
+        if own:
+            node.clock.after(RESTART, functools.partial(_restart, node, unit))
         return
     if process.vmid is not None:
         node.guests.end(process.vmid)
@@ -52,6 +60,11 @@ def _signal(node: Node, process: Process, name: str) -> None:
             node.tasks.end(task, "interrupted by signal")
             return
     node.processes.end(process.pid)
+
+
+def _restart(node: Node, unit: Unit) -> None:
+    """Restart=on-failure of pve-cluster.service."""
+    node.units.start_one(unit)
 
 
 def _signal_name(argv: list[str]) -> tuple[str, list[str]]:

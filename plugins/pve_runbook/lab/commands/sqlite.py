@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
 
@@ -35,6 +36,9 @@ def sqlite(call: Call) -> Result:
     except sqlite3.Error as problem:
         status = (problem.sqlite_errorcode & 255) if hasattr(problem, "sqlite_errorcode") else 1
         error = f"Error: in prepare, {problem} ({status})\n"
+    except OSError as problem:
+        text = "database or disk is full" if problem.errno == errno.ENOSPC else problem.strerror
+        status, error = 1, f"Error: {text}\n"
     finally:
         connection.close()
     return Result(output, error, status, 0.02)

@@ -9,7 +9,7 @@ from pve_runbook.lab.commands.cluster import refused
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.model.storage import Storage
 
-_SIZES = {"lvmthin": (354275328, 44815828), "zfspool": (940572672, 312475648)}
+_SIZES = {"lvmthin": (354275328, 44815828), "zfspool": (940572672, 312475648), "rbd": (1056964608, 210763776)}
 
 
 def _usage(node: Node, storage: Storage) -> tuple[int, int]:
@@ -164,6 +164,9 @@ def umount(call: Call) -> Result:
     target = operands[0]
     if target == "/etc/pve" and node.pmxcfs.mounted:
         node.pmxcfs.end()
+        return Result(seconds=0.02)
+    if target == "/etc/pve" and node.files.dead_mounts:
+        node.files.dead_mounts -= 1
         return Result(seconds=0.02)
     found = next((m for m in node.storages.mounts if m.target == target), None)
     if found is None:

@@ -21,7 +21,7 @@ def id_(call: Call) -> Result:
 
 def date(call: Call) -> Result:
     """date [+FORMAT], in model time and UTC."""
-    wall = call.node.clock.wall
+    wall = call.node.wall
     form = next((a[1:] for a in call.argv if a.startswith("+")), "%a %b %e %H:%M:%S UTC %Y")
     form = form.replace("%N", f"{int(wall % 1 * 1e9):09d}").replace("%s", str(int(wall)))
     return Result(time.strftime(form, time.gmtime(wall)) + "\n")
@@ -74,7 +74,7 @@ def not_installed(call: Call) -> Result:
 
 def uptime(call: Call) -> Result:
     """uptime."""
-    wall = time.strftime("%H:%M:%S", time.gmtime(call.node.clock.wall))
+    wall = time.strftime("%H:%M:%S", time.gmtime(call.node.wall))
     return Result(
         f" {wall} up {int(call.node.processes.uptime // 60)} min,  0 users,  load average: 0.42, 0.35, 0.30\n"
     )

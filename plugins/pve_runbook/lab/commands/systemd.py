@@ -160,12 +160,6 @@ def _list_jobs(node: Node, names: list[str], given: dict[str, str]) -> Result:
     return Result(f"JOB {'UNIT':<{width}} TYPE  STATE\n{rows}\n{len(jobs)} jobs listed.\n")
 
 
-def _list_units(node: Node, names: list[str], given: dict[str, str]) -> Result:
-    """Without the legend only; a transient unit that ended and was collected is not there any more."""
-    shown = [u for u in node.units.table.values() if any(fnmatch.fnmatchcase(u.name, n) for n in names)]
-    return Result("".join(f"{u.name} loaded {u.active} {u.sub} {u.description}\n" for u in shown))
-
-
 def _list_unit_files(node: Node, names: list[str], given: dict[str, str]) -> Result:
     found = [
         (u.name, u.unit_file_state, "enabled" if u.enablement in ("enabled", "disabled") else "-")
@@ -182,6 +176,20 @@ def _list_unit_files(node: Node, names: list[str], given: dict[str, str]) -> Res
     width = max((len(f[0]) for f in shown), default=9)
     rows = "".join(f"{name:<{width}} {state:<7} {preset}\n" for name, state, preset in shown)
     return Result(f"{'UNIT FILE':<{width}} STATE   PRESET\n{rows}\n{len(shown)} unit files listed.\n")
+
+
+def _list_units(node: Node, names: list[str], given: dict[str, str]) -> Result:
+    """A transient unit that ended and was collected is not there any more."""
+    shown = [
+        u
+        for u in sorted(node.units.table.values(), key=lambda u: u.name)
+        if (u.active != "inactive" or "all" in given)
+        and (not names or any(fnmatch.fnmatchcase(u.name, n) for n in names))
+    ]
+    width = max((len(u.name) for u in shown), default=0)
+    mark = "" if "plain" in given else "  "
+    rows = "".join(f"{mark}{u.name:<{width}} loaded {u.active} {u.sub} {u.description}\n" for u in shown)
+    return Result(rows if "no-legend" in given else f"{rows}\n{len(shown)} loaded units listed.\n")
 
 
 def _status(node: Node, names: list[str], given: dict[str, str]) -> Result:
@@ -285,7 +293,7 @@ def _priority(text: str) -> int:
 def _since(node: Node, text: str) -> float:
     match = re.fullmatch(r"-(\d+)\s*(s|sec|min|m|h|hour|d|day)s?", text)
     if match:
-        return node.clock.wall - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2][0]]
+        return node.wall - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2][0]]
     return float(text[1:]) if re.fullmatch(r"@[\d.]+", text) else 0.0
 
 

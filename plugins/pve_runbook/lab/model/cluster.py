@@ -31,6 +31,11 @@ class Cluster:
     def form_memberships(self) -> None:
         """Let corosync follow the network and its own starts and stops."""
         self.ring = corosync.form_memberships(self.nodes.values(), self.ring)
+        self.cast_device_votes()
+
+    def cast_device_votes(self) -> None:
+        """Let a QDevice follow what its nodes' daemons and the network allow."""
+        corosync.cast_device_votes(self.nodes.values())
 
     def partition(self, islands: list[list[str]]) -> None:
         """Cut the cluster link into islands."""

@@ -39,6 +39,8 @@ class Runtime:
     members: tuple[int, ...] = ()
     ring: tuple[int, int] = (0, 0)
     links: dict[int, Link] = field(default_factory=dict)
+    device: bool = False
+    casting: bool = False
 
     @property
     def identity(self) -> tuple[str, bytes]:
@@ -47,8 +49,9 @@ class Runtime:
 
     @property
     def total_votes(self) -> int:
-        """Votes of the members that are visible now."""
-        return sum(m.votes for m in self.conf.members if m.nodeid in self.members)
+        """Votes of the members that are visible now, and of the QDevice while it casts its own here."""
+        members = sum(m.votes for m in self.conf.members if m.nodeid in self.members)
+        return members + (self.conf.device_votes if self.casting else 0)
 
     @property
     def quorate(self) -> bool:
@@ -86,7 +89,7 @@ class Corosync:
             self.log("MAIN", "parse error in config: No nodeid specified in totem or nodelist")
             self.log("MAIN", "Corosync Cluster Engine exiting with status 8 at main.c:1445.")
             return 8
-        votes = sum(m.votes for m in conf.members)
+        votes = sum(m.votes for m in conf.members) + conf.device_votes
         self.runtime = Runtime(conf, node.files.read(AUTHKEY), member.nodeid, votes)
         node.files.put(f"/var/lib/corosync/ringid_{member.nodeid}", b"\x16\0\0\0\0\0\0\0")
         node.cluster.form_memberships()
@@ -131,6 +134,24 @@ def form_memberships(nodes: Iterable[Node], next_ring: int) -> int:
         seen.update(n.name for n in group)
         next_ring = _form(group, next_ring)
     return next_ring
+
+
+def cast_device_votes(nodes: Iterable[Node]) -> None:
+    """Let the QDevice give its vote to the largest partition, or that of the lowest id (ffsplit)."""
+    running = [n for n in nodes if n.corosync.runtime is not None]
+    with_device = [n for n in running if (u := n.units.find("corosync-qdevice")) is not None and u.is_active]
+    groups = [[m for m in running if _same_partition(n, m)] for n in with_device]
+    best = max(groups, key=len, default=[])
+    for node in running:
+        runtime = node.corosync.runtime
+        if runtime is None:
+            continue
+        before = runtime.device, runtime.casting
+        runtime.device = node in with_device
+        runtime.casting = runtime.device and node in best
+        if before != (runtime.device, runtime.casting):
+            runtime.recalculate(allow_decrease=False)
+            node.quorum_changed()
 
 
 def _same_partition(one: Node, other: Node) -> bool:

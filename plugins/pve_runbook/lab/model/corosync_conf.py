@@ -23,6 +23,7 @@ class CorosyncConf:
     cluster_name: str
     config_version: int
     members: tuple[Member, ...]
+    device_votes: int = 0
 
     def member(self, name: str) -> Member | None:
         """The nodelist's entry of that name."""
@@ -31,7 +32,7 @@ class CorosyncConf:
 
 def parse(text: str) -> CorosyncConf:
     """Read a corosync.conf; what is missing is empty or 0."""
-    cluster_name, version = "", 0
+    cluster_name, version, device_votes = "", 0, 0
     members: list[Member] = []
     stack: list[str] = []
     node: dict[str, str] = {}
@@ -54,15 +55,21 @@ def parse(text: str) -> CorosyncConf:
             key, _, value = (part.strip() for part in line.partition(":"))
             if stack[-1:] == ["node"]:
                 node[key] = value
+            elif stack == ["quorum", "device"] and key == "votes":
+                device_votes = int(value)
             elif stack == ["totem"] and key == "cluster_name":
                 cluster_name = value
             elif stack == ["totem"] and key == "config_version":
                 version = int(value)
-    return CorosyncConf(cluster_name, version, tuple(members))
+    return CorosyncConf(cluster_name, version, tuple(members), device_votes)
 
 
-def render(cluster_name: str, config_version: int, members: Sequence[Member]) -> str:
-    """The text that pvecm writes (recorded on PVE 8.3, with its empty last line)."""
+def render(cluster_name: str, config_version: int, members: Sequence[Member], *, device: str = "") -> str:
+    """The text that pvecm writes (recorded on PVE 8.3, with its empty last line); `device` is a QDevice's address."""
+    quorum = "  provider: corosync_votequorum\n"
+    if device:
+        net = f"      algorithm: ffsplit\n      host: {device}\n      tls: on\n"
+        quorum = f"  device {{\n    model: net\n    net {{\n{net}    }}\n    votes: 1\n  }}\n{quorum}"
     nodes = "".join(
         f"  node {{\n    name: {m.name}\n    nodeid: {m.nodeid}\n    quorum_votes: {m.votes}\n"
         f"    ring0_addr: {m.ring0_addr}\n  }}\n"
@@ -71,7 +78,7 @@ def render(cluster_name: str, config_version: int, members: Sequence[Member]) ->
     return (
         "logging {\n  debug: off\n  to_syslog: yes\n}\n\n"
         f"nodelist {{\n{nodes}}}\n\n"
-        "quorum {\n  provider: corosync_votequorum\n}\n\n"
+        f"quorum {{\n{quorum}}}\n\n"
         f"totem {{\n  cluster_name: {cluster_name}\n  config_version: {config_version}\n"
         "  interface {\n    linknumber: 0\n  }\n  ip_version: ipv4-6\n  link_mode: passive\n"
         "  secauth: on\n  version: 2\n}\n\n"

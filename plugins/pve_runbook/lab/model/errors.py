@@ -12,7 +12,8 @@ class Hung(Exception):
 
 def os_error(code: int, path: str) -> OSError:
     """An OSError (PermissionError, FileNotFoundError, ...) with the text that coreutils print."""
-    return OSError(code, os.strerror(code), path)
+    text = "Transport endpoint is not connected" if code == errno.ENOTCONN else os.strerror(code)
+    return OSError(code, text, path)
 
 
 def no_such_file(path: str) -> OSError:

@@ -76,6 +76,9 @@ class NodeFiles:
         self.database_directory = database_directory
         self.view: ConfigView | None = None
         self.hung: set[str] = set()
+        self.dead_mounts = 0
+        """File systems still mounted on /etc/pve whose server is gone."""
+        self.space: Callable[[str], int | None] = lambda _path: None
         self.remembered: dict[str, Stat] | None = None
         """What lstat said while nothing but probes ran: every question crosses into the file system's own thread."""
         self.read_only: Callable[[str], bool] = lambda _path: False
@@ -118,6 +121,8 @@ class NodeFiles:
         if inside is not None and self.view is not None:
             return self.view.lstat(inside)
         file_system, inner = self._where(path)
+        if self.dead_mounts and file_system is self.config:
+            raise os_error(errno.ENOTCONN, path)
         try:
             data = file_system.stat(inner)
         except RuntimeError:
@@ -243,6 +248,9 @@ class NodeFiles:
         if inside is not None and self.view is not None:
             self.view.write(inside, data)
             return
+        space = self.space(real)
+        if space is not None and len(data) > space:
+            raise os_error(errno.ENOSPC, path)
         file_system, inner = self._where(real)
         file_system.write_file(inner, data)
         if mode is not None:

@@ -32,6 +32,8 @@ class Ha:
         self.armed = False
         self.disarmed = ""
         self.is_master = False
+        self.stray_client = ""
+        """A process that feeds the watchdog and belongs to none of HA's units."""
         self.fence_at: float | None = None
         self._fence: Event | None = None
         self._takeover: Event | None = None
@@ -89,10 +91,15 @@ class Ha:
             clients.append("pve-ha-crm")
         return clients
 
+    @property
+    def all_clients(self) -> list[str]:
+        """Everything that holds the watchdog."""
+        return [*self.watchdog_clients, *([self.stray_client] if self.stray_client else [])]
+
     def update_marker(self) -> None:
         """watchdog-mux keeps a directory as long as it has clients."""
         files = self.node.files
-        if self.watchdog_clients:
+        if self.all_clients:
             files.make_directories(MARKER, 0o600)
             files.modes[MARKER] = 0o600
         else:
@@ -154,7 +161,7 @@ class Ha:
                 self._put("ha/manager_status", status)
             self._put(
                 f"nodes/{self.node.name}/lrm_status",
-                {"mode": "restart", "results": {}, "state": "active", "timestamp": int(self.node.clock.wall + seconds)},
+                {"mode": "restart", "results": {}, "state": "active", "timestamp": int(self.node.wall + seconds)},
             )
             journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "watchdog closed (disabled)")
         journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "server stopped")
@@ -176,7 +183,7 @@ class Ha:
                 node.ha.update_marker()
                 status["master_node"] = node.name
                 break
-        status["timestamp"] = int(self.node.clock.wall)
+        status["timestamp"] = int(self.node.wall)
         self._put("ha/manager_status", status)
 
     # -- a separated node that kept the files --------------------------------------------------

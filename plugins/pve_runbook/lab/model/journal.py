@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from pve_runbook.lab.model.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,13 @@ class Entry:
 class Journal:
     """What the services of a node have logged, oldest first."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
         self.entries: list[Entry] = []
 
     def add(self, unit: str, identifier: str, pid: int, message: str, priority: int = 6) -> None:
-        """Log one message at the present model time."""
-        self.entries.append(Entry(self._clock.wall, unit, identifier, pid, priority, message))
+        """Log one message at the present time of the node."""
+        self.entries.append(Entry(self._wall(), unit, identifier, pid, priority, message))
 
     def systemd(self, unit: str, message: str, priority: int = 6) -> None:
         """Log one message of systemd about a unit."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pve_runbook.lab.model.cluster import Cluster
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+STOP_TIMEOUT = 10.0
+"""Seconds until systemd kills a pmxcfs that does not end (TimeoutStopSec of pve-cluster.service)."""
 PROXY_WAIT = 30.0
 """Seconds that a start of pveproxy waits for quorum (pvecm updatecerts)."""
 
@@ -38,7 +40,9 @@ class Node:
         self.name = name
         self.address = address
         self.files = NodeFiles(database_directory)
-        self.journal = Journal(self.clock)
+        self.skew = 0.0
+        self.powered = True
+        self.journal = Journal(lambda: self.wall)
         self.interfaces: list[Interface] = []
         self.default_routes: list[Route] = []
         self.boot_id = ""
@@ -62,6 +66,11 @@ class Node:
         seed = f"{self.name} {self.clock.now} {self.boot_id}"
         self.boot_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, seed))
         self.files.put(BOOT_ID, f"{self.boot_id}\n")
+
+    @property
+    def wall(self) -> float:
+        """Unix time as the node has it: model time and what its clock is wrong by, in seconds."""
+        return self.clock.wall + self.skew
 
     @property
     def standalone(self) -> bool:
@@ -105,6 +114,8 @@ class Node:
                 return status, 0.4
         if unit.name in ("pve-ha-lrm.service", "pve-ha-crm.service"):
             self.clock.after(0.0, self.ha.configuration_changed)
+        if unit.name == "corosync-qdevice.service":
+            self.clock.after(0.0, self.cluster.cast_device_votes)
         if unit.name in ("pvescheduler.service", "pvesr.timer"):
             self.clock.after(0.0, self.scheduler.consider)
         return 0, seconds
@@ -112,6 +123,9 @@ class Node:
     def stop_service(self, unit: Unit) -> float:
         """End a unit's process; returns the seconds it takes."""
         if unit.name == "pve-cluster.service":
+            if self.pmxcfs.hung:
+                self.pmxcfs.crash()
+                return STOP_TIMEOUT
             if self.pmxcfs.pid == unit.main_pid:
                 self.pmxcfs.end()
             return unit.stop_cost
@@ -119,6 +133,11 @@ class Node:
             self.corosync.log("MAIN", "Corosync Cluster Engine exiting normally")
             self.corosync.stop()
             self.cluster_link_used()
+            device = self.units.find("corosync-qdevice")
+            if device is not None:
+                self.units.stop(device.name)
+        if unit.name == "corosync-qdevice.service":
+            self.clock.after(0.0, self.cluster.cast_device_votes)
         if unit.name == "pve-ha-lrm.service":
             seconds = self.ha.lrm_stop_seconds()
             if self.ha.fence_at is not None and self.ha.armed:
@@ -179,7 +198,12 @@ class Node:
     # -- power -------------------------------------------------------------------------------
 
     def power_cycle(self) -> None:
-        """A hard reset: guests die, run-time masks are gone, enabled units start again."""
+        """A hard reset."""
+        self.power_off()
+        self.power_on()
+
+    def power_off(self) -> None:
+        """The power is cut: everything that ran is gone, what the disk had stays as it is."""
         for action in list(self.on_power_cycle):
             action()
         for vmid in list(self.guests.running):
@@ -188,6 +212,8 @@ class Node:
         self.pmxcfs.end()
         self.ha.quorum_returned()
         self.ha.armed = self.ha.is_master = False
+        self.ha.stray_client = ""
+        self.files.dead_mounts = 0
         self.startall = None
         for pid in list(self.processes.table):
             self.processes.end(pid)
@@ -195,12 +221,6 @@ class Node:
             self.tasks.end(task, "unexpected status")
         for path in ("/run", "/tmp"):
             self.files.discard(path)
-            self.files.make_directories(path)
-        self.files.make_directories("/run/qemu-server")
-        self.new_boot_id()
-        self.processes.booted = self.clock.now
-        self.processes.spawn("systemd", ("/sbin/init",), pid=1)
-        self.cluster.form_memberships()
         for unit in [u for u in self.units.table.values() if u.enablement == "transient"]:
             del self.units.table[unit.name]
         for unit in self.units.table.values():
@@ -208,6 +228,18 @@ class Node:
             unit.result, unit.exec_status = "success", 0
             if unit.masked == "masked-runtime":
                 unit.masked = ""
+        self.powered = False
+        self.ha.configuration_changed()
+        self.cluster.form_memberships()
+
+    def power_on(self) -> None:
+        """Boot: the enabled units start."""
+        for path in ("/run/qemu-server", "/run/systemd/system", "/tmp"):
+            self.files.make_directories(path)
+        self.new_boot_id()
+        self.processes.booted = self.clock.now
+        self.processes.spawn("systemd", ("/sbin/init",), pid=1)
+        self.powered = True
         self.boot()
 
     def boot(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pve_runbook.lab.model import corosync_conf
@@ -82,6 +83,7 @@ class Pmxcfs(PmxcfsView):
         has_conf = self.database.get("corosync.conf") is not None
         if local and has_conf:
             text += "[main] notice: forcing local mode (although corosync.conf exists)\n"
+        node.files.dead_mounts = max(node.files.dead_mounts - 1, 0)
         self.pid = node.processes.spawn("pmxcfs", argv).pid
         self.started = node.clock.now
         self.clustered = has_conf and not local
@@ -105,9 +107,7 @@ class Pmxcfs(PmxcfsView):
         missing = not self.database.file.exists()
         self.database.open()
         if missing and not local and self.node.files.exists(CONFIG):
-            self.database.write(
-                "corosync.conf", self.node.files.read(CONFIG), writer=0, mtime=int(self.node.clock.wall)
-            )
+            self.database.write("corosync.conf", self.node.files.read(CONFIG), writer=0, mtime=int(self.node.wall))
 
     def _write_corosync_conf(self) -> None:
         """In cluster mode the database's corosync.conf is written to /etc/corosync."""
@@ -145,9 +145,23 @@ class Pmxcfs(PmxcfsView):
         pid, self.pid, self.ends = self.pid, 0, None
         self.quorate = self.clustered = False
         self.database.close()
+        self.node.files.hung.discard("/etc/pve")
         self._unmount()
         self.node.processes.end(pid)
         self.node.quorum_changed()
+
+    def crash(self) -> None:
+        """KILL: the mount stays without a server, the database's log stays beside it (pmxcfs.c; SQLite)."""
+        if not self.mounted:
+            return
+        logs = {f: f.read_bytes() for end in ("-wal", "-shm") if (f := self._beside(end)).exists()}
+        self.end()
+        for file, data in logs.items():
+            file.write_bytes(data)
+        self.node.files.dead_mounts += 1
+
+    def _beside(self, end: str) -> Path:
+        return self.database.file.with_name(self.database.file.name + end)
 
     # -- quorum ------------------------------------------------------------------------------
 
@@ -237,7 +251,7 @@ class Pmxcfs(PmxcfsView):
     def _stamp(self) -> dict[str, int]:
         runtime = self.node.corosync.runtime
         writer = runtime.nodeid if runtime is not None and self.clustered else 0
-        return {"writer": writer, "mtime": int(self.node.clock.wall)}
+        return {"writer": writer, "mtime": int(self.node.wall)}
 
     def write(self, path: str, data: bytes) -> None:
         """Create or replace a file on all connected members."""

@@ -47,6 +47,11 @@ class PmxcfsView:
         return self.pid != 0
 
     @property
+    def hung(self) -> bool:
+        """Whether nothing that asks it gets an answer."""
+        return "/etc/pve" in self.node.files.hung
+
+    @property
     def in_cluster(self) -> bool:
         """Whether it runs in cluster mode beside a running corosync."""
         return self.mounted and self.clustered and self.node.corosync.runtime is not None
@@ -94,7 +99,7 @@ class PmxcfsView:
 
     def lstat(self, path: str) -> Stat:
         """Modes follow quorum: 755/640 with, 555/440 without; priv is root's alone."""
-        now = self.node.clock.wall
+        now = self.node.wall
         if path == "":
             return Stat("directory", 0, 0o755, now)
         link = self.links.get(path)

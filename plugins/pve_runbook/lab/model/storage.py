@@ -138,11 +138,14 @@ class Storages:
 
     def all_mounts(self) -> list[Mount]:
         """All mounts, /etc/pve among them while pmxcfs runs."""
-        mounts = list(self.mounts)
-        if self.node.pmxcfs.mounted:
-            options = "rw,nosuid,nodev,relatime,user_id=0,group_id=0,default_permissions,allow_other"
-            mounts.append(Mount("/etc/pve", "/dev/fuse", "fuse", options, 131072, 40))
-        return mounts
+        number = self.node.files.dead_mounts + self.node.pmxcfs.mounted
+        options = "rw,nosuid,nodev,relatime,user_id=0,group_id=0,default_permissions,allow_other"
+        return [*self.mounts, *[Mount("/etc/pve", "/dev/fuse", "fuse", options, 131072, 40)] * number]
+
+    def space(self, path: str) -> int | None:
+        """Bytes that the path's mount has left, None where that is not counted."""
+        mount = self.mount_of(path)
+        return (mount.total - mount.used) * 1024 if mount.total else None
 
     def read_only(self, path: str) -> bool:
         """Whether the path lies on a mount that is read-only."""

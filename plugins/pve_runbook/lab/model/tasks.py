@@ -35,7 +35,7 @@ class Tasks:
         """Fork a worker: process `task UPID:...`."""
         node = self.node
         process = node.processes.spawn(f"task {kind}"[:15], (), age=age)
-        started = int(node.clock.wall - age)
+        started = int(node.wall - age)
         upid = f"UPID:{node.name}:{process.pid:08X}:{process.start:08X}:{started:08X}:{kind}:{ident}:root@pam:"
         node.processes.end(process.pid)
         node.processes.spawn(f"task {upid}"[:15], ("task", upid), age=age, pid=process.pid)
@@ -48,7 +48,7 @@ class Tasks:
     def end(self, task: Task, status: str = "OK") -> None:
         """The worker has ended with that status."""
         self.node.processes.end(task.pid)
-        task.pid, task.ended, task.status = 0, int(self.node.clock.wall), status
+        task.pid, task.ended, task.status = 0, int(self.node.wall), status
         self._write()
 
     def record(self, kind: str, ident: str, status: str = "OK") -> None:

@@ -1,0 +1,72 @@
+"""Inside the window: every command fails once, and the node is reset at every change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+FAILING = [
+    ("systemctl", "stop", "pve-cluster.service"),
+    ("systemctl", "stop", "corosync.service"),
+    ("systemctl", "mask", "--runtime", "corosync.service"),
+    ("cp", "-a", "/etc/corosync"),
+    ("cp", "-p", "/var/lib/pve-cluster/config.db"),
+    ("pmxcfs", "-l"),
+    ("rm", "-f", "/etc/pve/corosync.conf"),
+    ("rm", "-f", "/etc/corosync/corosync.conf"),
+    ("rm", "-rf", "/etc/corosync/qdevice"),
+    ("systemctl", "start", "pve-cluster.service"),
+    ("systemctl", "unmask", "--runtime", "corosync.service"),
+    ("systemctl", "disable", "corosync.service"),
+]
+"""The window's changes in their order; the authority's window is the only place where it gets them."""
+
+NO_RETURN = FAILING.index(("systemctl", "start", "pve-cluster.service"))
+
+
+def authority(stage: Any) -> str:
+    """The node that leaves last, by its own log."""
+    stage.set()
+    status, said = stage.run()
+    assert status == 0, said
+    return next(h for h in stage.hosts if any(x.argv[:2] == ("pvecm", "expected") for x in stage.control.log(h)))
+
+
+def test_a_failing_step_puts_the_node_back_or_the_next_run_ends_it(stage: Any) -> None:
+    node = authority(stage)
+    for index, argv in enumerate(FAILING):
+        stage.set()
+        stage.control.fault("fail", argv=argv, node=node)
+        status, said = stage.run()
+        where = f"{' '.join(argv)} failed: {stage.control.faults_fired()}"
+        assert stage.control.faults_fired(), where
+        assert status == 1, f"{where}\n{said[-3000:]}"
+        truth = stage.control.state()[node]
+        assert truth.mounted, where
+        assert truth.mode == ("cluster" if index < NO_RETURN else "standalone"), where
+        if index < NO_RETURN:
+            assert "put the node back: it is the cluster member it was" in " ".join(said.split()), where
+            assert truth.version == stage.before[node].version, where
+            assert truth.units["pve-cluster.service"][0] == "active", where
+        assert stage.lost() == [], where
+        status, said = stage.run()
+        assert status == 0, f"{where}\n{said[-3000:]}"
+        assert stage.not_standalone() == [] and stage.lost() == [], where
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_reset_at_any_change_is_taken_up_by_the_next_run(stage: Any, when: str) -> None:
+    node = authority(stage)
+    for argv in FAILING:
+        stage.set()
+        stage.control.fault("power_cycle", when=when, argv=argv, node=node)
+        status, said = stage.run()
+        where = f"reset {when} {' '.join(argv)}: {stage.control.faults_fired()}"
+        assert stage.control.faults_fired(), where
+        assert status in (1, 3), f"{where}\n{said[-3000:]}"
+        assert stage.control.state()[node].mounted, where
+        assert stage.lost(node) == [], where
+        status, said = stage.run()
+        assert status == 0, f"{where}\n{said[-3000:]}"
+        assert stage.not_standalone() == [] and stage.lost(node) == [], where
