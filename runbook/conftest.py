@@ -193,8 +193,8 @@ def quorum_forced(run: Run, cluster: Cluster, pmxcfs_back: None) -> None:
     """The authority counts its own vote alone; bounded wait until text and mode agree on it."""
     node = run.authority
     assert node is not None
-    if node.facts.state is STANDALONE:
-        nothing_to_do(run, node, "the node is standalone, which is quorate for good")
+    if node.facts.pvecm.kind == "standalone":
+        nothing_to_do(run, node, f"{node.facts.state.meaning}: it is quorate for good")
         return
     if not node.facts.is_corosync_running:
         nothing_to_do(

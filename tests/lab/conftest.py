@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_bench import Bench
+from lab_bench import Bench, MakeBench
 from lab_process import Lab, running_lab
 from pve_runbook.lab.inventory import Inventory
-
-MakeBench = Callable[..., Bench]
 
 
 @pytest.fixture

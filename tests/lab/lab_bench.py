@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,10 @@ class Bench:
             machine.close()
         for node in self.cluster.nodes.values():
             node.pmxcfs.database.close()
+
+
+MakeBench = Callable[..., Bench]
+"""The fixture that builds benches: scenario, number of nodes, inventory."""
 
 
 def _decode(text: str) -> str:

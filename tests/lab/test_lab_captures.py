@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab_bench import RECORDED, Bench, Recorded, recorded
+from lab_bench import RECORDED, Bench, MakeBench, Recorded, recorded
 from pve_runbook.lab.shapes import ha_quorate, half_dismantled
-
-from conftest import MakeBench
 
 
 def _leave(bench: Bench, *, upto: str = "") -> None:

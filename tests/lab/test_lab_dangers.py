@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from lab_bench import Bench
+from lab_bench import Bench, MakeBench
 from pve_runbook.wire.batch import RUNNER
-
-from conftest import MakeBench
 
 
 def _leave(bench: Bench, name: str, *, keep_ha: bool) -> None:

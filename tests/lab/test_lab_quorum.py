@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from conftest import MakeBench
+from lab_bench import MakeBench
 
 EACCES = "touch: cannot touch '/etc/pve/x': Permission denied\n"
 EBUSY = "touch: cannot touch '/etc/pve/x': Device or resource busy\n"

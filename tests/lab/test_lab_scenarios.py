@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from lab_bench import MakeBench
 from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.wire.batch import RUNNER
-
-from conftest import MakeBench
 
 UNITS = (
     "corosync.service corosync-qdevice.service pve-cluster.service pvedaemon.service pveproxy.service "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import MakeBench
+from lab_bench import MakeBench
 
 
 def test_a_restart_of_pvedaemon_pulls_pve_cluster_and_corosync_back(make_bench: MakeBench) -> None:

@@ -6,11 +6,9 @@ import asyncio
 import json
 
 import pytest
-from lab_bench import Bench
+from lab_bench import Bench, MakeBench
 from lab_process import Lab, connect, running_lab
 from pve_runbook.wire.batch import RUNNER
-
-from conftest import MakeBench
 
 READ_VERSION = "sqlite3 -readonly /var/lib/pve-cluster/config.db 'SELECT version FROM tree WHERE inode=0'"
 

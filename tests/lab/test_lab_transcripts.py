@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from lab_bench import RECORDED, Bench, Recorded, Said, recorded
+from lab_bench import RECORDED, Bench, MakeBench, Recorded, Said, recorded
 from lab_process import Lab, Typist, running_lab, typist
 from pve_runbook.lab.shapes import ha_quorate
 from test_lab_captures import shapes
-
-from conftest import MakeBench
 
 
 def _is_journal(line: str) -> bool:

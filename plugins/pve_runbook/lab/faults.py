@@ -45,7 +45,7 @@ class Fault:
             raise ValueError(f"when is before or after, not {self.when!r}")
         if (self.at is not None) + (self.at_read is not None) + bool(self.argv) != 1:
             raise ValueError("a fault strikes at one of: at, at_read, argv")
-        if min(self.at or 1, self.at_read or 1) < 1 or self.at == 0 or self.at_read == 0:
+        if any(number is not None and number < 1 for number in (self.at, self.at_read)):
             raise ValueError("commands are counted from 1")
         if self.at_read is not None and self.what not in READ_KINDS:
             raise ValueError(f"at a read there is only: {', '.join(READ_KINDS)}")

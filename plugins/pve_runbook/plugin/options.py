@@ -34,6 +34,7 @@ HALF_RUN = "{option} runs fixtures or tests by halves: actions without gates, or
 NO_ASSERT = "python -O or --assert=plain: assertions are the gates; run without it"
 BAD_TICKET = "--ticket={ticket!r}: letters, digits, dot, dash and underscore only, at most 64; it names a folder"
 BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, e.g. --approve=0,2"
+BAD_VMIDS = "--accept-changed={value!r}: write VMIDs with commas between them, e.g. --accept-changed=101,102"
 BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 999999999"
 BAD_AUTHORITY = "--authority={name}: not among --hosts ({hosts})"
 BAD_LAB_NODES = "--lab-nodes={value}: from 1 to 32"
@@ -58,6 +59,11 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--break-lock", metavar="RUN", help="give up an unfinished run for good, by the id that its refusal names"
+    )
+    group.addoption(
+        "--accept-changed",
+        metavar="VMIDS",
+        help="go on though these guests stopped or changed since the first baseline; the record says so",
     )
     group.addoption("--ticket", metavar="ID", help="the ticket this change belongs to")
     group.addoption(
@@ -98,6 +104,7 @@ class RunOptions:
     authority: str | None
     authority_version: int | None
     break_lock: str | None
+    accept_changed: frozenset[int]
     ticket: str | None
     records: Path
     canary: int | Literal["off"] | None
@@ -149,6 +156,7 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         authority=authority,
         authority_version=version,
         break_lock=option.break_lock,
+        accept_changed=_vmids(option.accept_changed),
         ticket=option.ticket,
         records=_records(config),
         canary=_canary(option.canary),
@@ -232,6 +240,13 @@ def _canary(value: str | None) -> int | Literal["off"] | None:
     if not value.isdecimal() or not 100 <= int(value) <= 999_999_999:
         raise pytest.UsageError(BAD_CANARY.format(value=value))
     return int(value)
+
+
+def _vmids(value: str | None) -> frozenset[int]:
+    parts = value.split(",") if value else []
+    if not all(p.isdecimal() for p in parts):
+        raise pytest.UsageError(BAD_VMIDS.format(value=value))
+    return frozenset(int(p) for p in parts)
 
 
 def _timeout_scale(value: str) -> float:

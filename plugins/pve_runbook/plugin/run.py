@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import secrets
 import shlex
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -54,7 +56,15 @@ class Run:
         self.journal = Journal()
         self.cluster_name = "standalone"
         self.folder: Path | None = None
+        self.first_baseline: Snapshot | None = None
+        """Before the first change of all attempts: what the survival proof is held against."""
         self.baseline: Snapshot | None = None
+        """What the rest of this run is held against: the first, but for what was lost already."""
+        self.rebooted: list[str] = []
+        self.lost_guests: list[int] = []
+        """Guests whose process is not the first baseline's: their node was rebooted, or they were accepted."""
+        self.scheduled: frozenset[str] = frozenset()
+        """Nodes whose schedulers ran at the first baseline."""
         self.last_comparison: Comparison | None = None
         self.authority: Node | None = None
         self.network: dict[str, dict[str, str]] = {}
@@ -214,7 +224,8 @@ class Run:
         self.cluster.work = self.unfinished.work
         found = self.unfinished.baseline
         if found is not None:
-            self.baseline, self.network = found.snapshot, found.network
+            self.first_baseline, self.network = found.snapshot, found.network
+            self.scheduled = found.scheduled
             self.member_names, self.clusters = found.members, found.clusters
             self.standalone_at_start = found.standalone
             self.cluster_name = next(iter(found.clusters.values()), self.cluster_name)
@@ -240,7 +251,15 @@ class Run:
 
     def command_line(self) -> str:
         """What to type to run this again."""
-        return shlex.join(["pytest", *(str(a) for a in self.config.invocation_params.args)])
+        return shlex.join([_program(), *(str(a) for a in self.config.invocation_params.args)])
+
+    def checks_line(self) -> str:
+        """What to type to verify these nodes."""
+        if self.options.lab:
+            return "pve-runbook-lab keeps a lab up, to be checked before and after; this one has ended"
+        own = ("--approve", "--authority", "--canary", "--break-lock", "--accept-changed", "--ticket")
+        kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("-") and not a.startswith(own)]
+        return shlex.join([_program(), "checks/", *kept])
 
     def compare(self) -> Comparison:
         """Hold every guest and node as they are now against the baseline. Raises UnknownFact."""
@@ -251,35 +270,41 @@ class Run:
     def take_baseline(self) -> None:
         """Write every guest and node down as they are; what an unfinished run took is what counts.
 
-        A node that was rebooted since has new processes: they are taken instead, and the record says so.
+        What was lost since then (a node was rebooted, a guest was accepted as changed) cannot be brought back: the rest
+        of the run is held against what is there now, and the record and the verdict name it.
         """
         now = snapshot(n.facts for n in self.cluster.nodes)
-        if self.baseline is None:
-            self.baseline = now
+        if self.first_baseline is None:
+            self.first_baseline = now
             self.network = {n.name: dict(n.facts.network_files) for n in self.cluster.nodes}
-        else:
-            self.baseline, rebooted = rebased(self.baseline, now)
-            for node in rebooted:
-                self.note("reboot", "rebooted since the baseline: its guests' processes are new", node)
+            self.scheduled = frozenset(n.name for n in self.cluster.nodes if n.facts.scheduler_runs)
+        self.baseline, self.rebooted, self.lost_guests = rebased(self.first_baseline, now, self.options.accept_changed)
+        for node in self.rebooted:
+            self.note("reboot", "rebooted since the first baseline: its guests' processes are new", node)
+        for vmid in sorted(self.options.accept_changed):
+            self.note("accepted", f"guest {vmid} is accepted as it is now, by --accept-changed")
         self.journal.write(
             "baseline",
             sync=True,
-            **self.baseline.for_journal(),
+            **self.first_baseline.for_journal(),
             network=self.network,
             members=list(self.member_names),
             clusters=self.clusters,
             standalone=sorted(self.standalone_at_start),
+            scheduled=sorted(self.scheduled),
         )
 
     def losses(self, phase: int) -> str:
         """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact."""
         found = self.compare()
+        assert self.first_baseline is not None
+        shown = compare(self.first_baseline, snapshot(n.facts for n in self.cluster.nodes))
         self.journal.write(
             "continuity",
             phase=phase,
             label=f"at the end of phase {phase}",
-            rows=found.rows_for_journal(),
-            nodes=found.nodes_for_journal(),
+            rows=shown.rows_for_journal(),
+            nodes=shown.nodes_for_journal(),
         )
         self.journal.write("phase-line", phase=phase, text=found.line)
         if not found.problems:
@@ -288,7 +313,7 @@ class Run:
             "cluster",
             seen="; ".join(found.problems),
             why="every guest must keep its process, config, owner and volumes through the whole run",
-            do="Stop here. Look at the guest first; backups and the way back are in the record's folder",
+            do=f"Look at the guest first; to go on without it: --accept-changed={found.vmids or 'VMID'}",
         )
 
     def sample(self) -> None:
@@ -377,6 +402,15 @@ class Run:
     def record(self) -> Record:
         """The change record as far as it goes."""
         return build(self.journal.events)
+
+
+def _program() -> str:
+    """pytest as it was typed: by its path below this folder, or by its name."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return "pytest"
+    near = os.path.relpath(program)
+    return program.name if near.startswith("..") else near
 
 
 def _version() -> str:

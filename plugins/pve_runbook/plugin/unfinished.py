@@ -6,7 +6,7 @@ import getpass
 import json
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,22 @@ class Baseline:
     members: tuple[str, ...]
     clusters: dict[str, str]
     standalone: frozenset[str]
+    scheduled: frozenset[str]
+    """The nodes whose schedulers ran."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that did not end. ``folder`` holds its backups; ``folders`` are the records of all its attempts, oldest
-    first, the last of which ends at ``head``."""
+    """A run that did not end. ``folders`` are the records of all its attempts, oldest first, the last of which ends
+    at ``head``; ``folder`` and ``first`` are the record and the events of the first that changed something: its backups
+    are from before that."""
 
     work: str
     folder: Path
     folders: tuple[Path, ...]
     head: str
     events: tuple[Event, ...]
+    first: tuple[Event, ...]
 
     @property
     def last(self) -> str:
@@ -63,6 +67,7 @@ class Unfinished:
                     tuple(event["members"]),
                     event["clusters"],
                     frozenset(event["standalone"]),
+                    frozenset(event["scheduled"]),
                 )
         return None
 
@@ -75,11 +80,11 @@ class Unfinished:
     @property
     def changed_something(self) -> bool:
         """Whether it sent a command that changes more than the tool's own folder."""
-        return any(e["kind"] == "action-intent" and e.get("detached") for e in self.events)
+        return _changes(self.events)
 
     def transfers(self, node: str) -> dict[str, str]:
         """File name → SHA-256 of the backups of ``node``."""
-        return {e["file"]: e["sha256"] for e in self.events if e["kind"] == "transfer" and e["node"] == node}
+        return {e["file"]: e["sha256"] for e in self.first if e["kind"] == "transfer" and e["node"] == node}
 
 
 def whose(locks: Mapping[str, Lock | None], records: Path, broken: str | None) -> tuple[Unfinished | None, str]:
@@ -147,15 +152,21 @@ def _start_of(journal: Path) -> Event | None:
 
 
 def _read(work: str, folders: list[Path]) -> Unfinished:
-    """The events of all its runs in order; the backups are where they were pulled first.
+    """The events of all its attempts in order.
 
     Raises Disagreement when a journal's chain is broken: nothing in it can be relied on then.
     """
-    events: list[Event] = []
     chains = [read_chain(folder, alone=True) for folder in folders]
-    backups = folders[0]
-    for folder, chain in zip(folders, chains, strict=True):
-        if any(e["kind"] == "transfer" for e in chain.events) and not any(e["kind"] == "transfer" for e in events):
-            backups = folder
-        events += chain.events
-    return Unfinished(work, backups, tuple(folders), chains[-1].head, tuple(events))
+    changing = next((i for i, chain in enumerate(chains) if _changes(chain.events)), 0)
+    return Unfinished(
+        work=work,
+        folder=folders[changing],
+        folders=tuple(folders),
+        head=chains[-1].head,
+        events=tuple(e for chain in chains for e in chain.events),
+        first=chains[changing].events,
+    )
+
+
+def _changes(events: Iterable[Event]) -> bool:
+    return any(e["kind"] == "action-intent" and e.get("detached") for e in events)

@@ -39,16 +39,19 @@ def judge_run(run: Run, pytest_status: int) -> Verdict:
     if run.counts["unknown"] or run.counts["blocked"] or not run.complete or not run.counts["passed"]:
         where = f": {run.stopped_at}" if run.stopped_at else ""
         return Verdict(INCOMPLETE, f"Not complete: something is unknown or was not run{where}", again)
-    checks = again.replace("runbook/", "checks/", 1).replace("runbook", "checks", 1) if "runbook/" not in again else ""
-    return Verdict(
-        PASSED,
-        f"Every node of {run.cluster_name} is standalone; every guest ran on.",
-        checks or f"pytest checks/ --hosts={','.join(t.name for t in run.options.targets)}",
-    )
+    return Verdict(PASSED, f"Every node of {run.cluster_name} is standalone; {_guests(run)}", run.checks_line())
+
+
+def _guests(run: Run) -> str:
+    if not run.lost_guests:
+        return "every guest ran on."
+    names = ", ".join(map(str, run.lost_guests))
+    why = f" ({', '.join(run.rebooted)} was rebooted)" if run.rebooted else ""
+    return f"every guest ran on but {names}{why}."
 
 
 def _judge_checks(run: Run) -> Verdict:
-    runbook = f"pytest runbook/ --hosts={','.join(t.name for t in run.options.targets)}"
+    runbook = run.command_line().replace("checks", "runbook", 1)
     if run.counts["failed"]:
         return Verdict(FAILED, f"{run.counts['failed']} checks failed; the first: {run.stopped_at}", runbook)
     if run.counts["unknown"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -97,6 +97,11 @@ class Comparison:
         return rebooted + tuple(r.what_changed() for r in self.rows if not r.same)
 
     @property
+    def vmids(self) -> str:
+        """The guests that differ, as an option takes them."""
+        return ",".join(str(r.before.vmid) for r in self.rows if not r.same)
+
+    @property
     def line(self) -> str:
         """The line that opens and closes every phase."""
         total = len(self.rows)
@@ -160,20 +165,24 @@ def snapshot(facts: Iterable[NodeFacts]) -> Snapshot:
     return Snapshot(guests, boots)
 
 
-def rebased(before: Snapshot, now: Snapshot) -> tuple[Snapshot, list[str]]:
-    """``before`` with the processes of ``now`` for every node that was booted since, and the names of those.
+def rebased(before: Snapshot, now: Snapshot, accepted: Collection[int]) -> tuple[Snapshot, list[str], list[int]]:
+    """What to hold the rest of a run against: ``before``, but for what was lost already and cannot be brought back.
 
-    Owners, configs and volumes stay those of ``before``: a reboot changes none of them.
+    Every guest of a node that was booted since has the process of ``now``; a guest in ``accepted`` is as it is now.
+    Returns the names of those nodes, and the guests whose process is another one, too.
     """
     rebooted = [n for n, boot in before.boots.items() if now.boots.get(n, boot) != boot]
-    guests = {}
+    guests, lost = {}, []
     for vmid, was in before.guests.items():
         is_ = now.guests.get(vmid)
-        if was.node in rebooted and is_ is not None:
+        guests[vmid] = was
+        if is_ is not None and vmid in accepted:
+            guests[vmid] = is_
+        elif is_ is not None and was.node in rebooted:
             guests[vmid] = replace(was, pid=is_.pid, start=is_.start)
-        else:
-            guests[vmid] = was
-    return Snapshot(guests, {n: now.boots.get(n, boot) for n, boot in before.boots.items()}), rebooted
+        if was.pid is not None and guests[vmid].pid != was.pid:
+            lost.append(vmid)
+    return Snapshot(guests, {n: now.boots.get(n, boot) for n, boot in before.boots.items()}), rebooted, lost
 
 
 def compare(before: Snapshot, now: Snapshot) -> Comparison:

@@ -62,19 +62,24 @@ fail() {
   if [ "$STAGE" != before ]; then
     run pkill -TERM -x pmxcfs
     pmxcfs_gone || finish "stuck after '$step': pmxcfs does not end"
-    if [ -e "$B/window.db" ]; then
+    # Only this attempt's own copy: an earlier one's would be a step back in time.
+    if [ "$COPIED" = yes ]; then
       run rm -f "$DB-wal" "$DB-shm"
-      run cp -p "$B/window.db" "$DB" || finish "stuck after '$step': config.db could not be put back"
-      run cp -a "$B/window.corosync/." /etc/corosync/ || finish "stuck after '$step': /etc/corosync could not be put back"
+      run cp -p "$W.db" "$DB" || finish "stuck after '$step': config.db could not be put back"
+      run cp -a "$W.corosync/." /etc/corosync/ || finish "stuck after '$step': /etc/corosync could not be put back"
     fi
-    [ "$MASKED" = yes ] || run systemctl unmask --runtime corosync.service
+    [ "$MASKED" = yes ] || run systemctl unmask --runtime "${UNITS[@]}"
     run systemctl start pve-cluster.service || finish "stuck after '$step': pve-cluster does not start"
   fi
   finish "rolled-back $step"
 }
 
 STAGE=before
+COPIED=no
 MASKED=no
+UNITS=(corosync.service)
+if systemctl cat corosync-qdevice.service >/dev/null 2>&1; then UNITS=(corosync-qdevice.service corosync.service); fi
+trap 'fail "ended by a signal"' TERM INT HUP
 case $(systemctl is-enabled corosync.service 2>/dev/null) in masked*) MASKED=yes ;; esac
 say "window of $(hostname)"
 
@@ -82,22 +87,26 @@ say "window of $(hostname)"
 
 STAGE=stopping
 must systemctl stop pve-cluster.service
-must systemctl stop corosync.service
-must systemctl mask --runtime corosync.service
+must systemctl stop "${UNITS[@]}"
+must systemctl mask --runtime "${UNITS[@]}"
 # A pmxcfs started by hand is not the unit's own.
 if pgrep -x pmxcfs >/dev/null; then run pkill -TERM -x pmxcfs; fi
 pmxcfs_gone || run umount -l /etc/pve
 pmxcfs_gone || fail "pmxcfs does not end"
 
 [ ! -e "$DB-wal" ] || fail "the database was not closed cleanly: $DB-wal is there"
-rm -rf "$B/window.corosync"
-must cp -a /etc/corosync "$B/window.corosync"
-must cp -p "$DB" "$B/window.db"
+must cp -a /etc/corosync "$W.corosync"
+must cp -p "$DB" "$W.db.new"
 sync
-guests=$(sqlite3 -readonly "file:$B/window.db?immutable=1" "$COUNT_GUESTS")
+must mv -f "$W.db.new" "$W.db"
+sync
+COPIED=yes
+guests=$(sqlite3 -readonly "file:$W.db?immutable=1" "$COUNT_GUESTS")
+case $guests in '' | *[!0-9]*) fail "the guests in the database could not be counted" ;; esac
 
 STAGE=local
 must pmxcfs -l
+pgrep -ax pmxcfs | grep -q -e ' -l' || fail "pmxcfs does not run in local mode"
 pmxcfs_writable || fail "/etc/pve is not writable in local mode"
 [ "$(sqlite3 -readonly "$DB" "$COUNT_GUESTS")" = "$guests" ] || fail "not all guests' configs are there in local mode"
 
@@ -137,6 +146,6 @@ until run systemctl start pve-cluster.service; do
   sleep 2
 done
 pmxcfs_writable || fail "/etc/pve is not writable after the start of pve-cluster"
-must systemctl unmask --runtime corosync.service
-must systemctl disable corosync.service
+must systemctl unmask --runtime "${UNITS[@]}"
+must systemctl disable "${UNITS[@]}"
 finish "done"
