@@ -43,6 +43,12 @@ def test_member_is_quorate(host, member):
     )
 
 
+def test_hosts_are_the_members(cluster, run):
+    """--hosts names every member of the cluster."""
+    missing = sorted(set(run.member_names) - {n.facts.hostname for n in cluster.nodes})
+    assert not missing, refusals.missing_members(missing, [n.name for n in cluster.nodes])
+
+
 def test_members_agree(cluster):
     """All members have the same corosync.conf in their databases."""
     versions = {}

@@ -51,12 +51,7 @@ def test_hosts_are_the_members(cluster, run):
     members = set(run.member_names)
     given = {n.facts.hostname: n.name for n in cluster.nodes}
     missing = sorted(members - set(given))
-    assert not missing, refusal(
-        "cluster",
-        seen=f"{', '.join(missing)} is a member in corosync.conf, but not in --hosts",
-        why="a member that is left out keeps voting, and its HA could take over the others' guests",
-        do=f"Add it: --hosts={','.join([*given.values(), *missing])}",
-    )
+    assert not missing, refusals.missing_members(missing, given.values())
     strangers = sorted(name for host, name in given.items() if members and host not in members)
     assert not strangers, refusal(
         strangers[0] if strangers else "cluster",
@@ -136,6 +131,13 @@ def test_no_guest_is_locked(host):
 def test_guests_have_their_volumes(host):
     """Every volume of every guest is on the node that owns the guest."""
     assert not host.pve.volumes_not_found, refusals.missing_volumes(host.pve)
+
+
+def test_no_guest_stands_still(host):
+    """No guest is paused, or stopped by an error of its disk."""
+    if host.pve.state is NodeState.UNMOUNTED:
+        return
+    assert not host.pve.standing_still, refusals.standing_guests(host.pve)
 
 
 def test_storages_are_usable(host):

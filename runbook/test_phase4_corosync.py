@@ -9,19 +9,16 @@ So every node goes through pmxcfs's local mode, where the file can be removed, o
 from __future__ import annotations
 
 from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin import questions
 from pve_runbook.plugin.approval import approve
 from pve_runbook.work.refusal import refusal
 
 
 def test_there_is_a_second_way_in(host, run, second_way):
-    """There is a second way in while /etc/pve is not mounted: a proven key, or the console the operator has at hand."""
-    if second_way[host.pve.node]:
-        assert run.console_acknowledged, refusal(
-            host.pve.node,
-            seen=f"no second login could be proven: {second_way[host.pve.node]}",
-            why="if the connection is lost while /etc/pve is not mounted, nobody could log in by key",
-            do="Have the console at hand, and approve the freeze (phase 0), which says so",
-        )
+    """There is a second way in while /etc/pve is not mounted: a proven key, or the console, by the operator's word."""
+    why = second_way[host.pve.node]
+    if why:
+        approve(run, 4, host.pve.node, questions.console(host.pve.node, why))
 
 
 def test_nothing_stands_in_the_way(leaver, run):

@@ -48,7 +48,7 @@ def test_ha_is_off(host):
 
 
 def test_every_guest_is_listed(host, run):
-    """Proxmox lists every guest of the baseline, with its config."""
+    """Proxmox lists every guest of the baseline."""
     missing = sorted(run.guests_of(host.pve.hostname) - set(host.pve.listed))
     assert not missing, refusals.unlisted_guests(host.pve, missing)
 

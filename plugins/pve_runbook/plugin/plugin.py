@@ -7,6 +7,7 @@ Inert unless the command line names runbook/ or checks/. A run that executes or 
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -38,7 +39,12 @@ VERDICT = pytest.StashKey[Verdict]()
 CUT = "The run was interrupted in this step; the command under way, if any, had ended."
 STILL_FROZEN = (
     "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the same "
-    "command line goes on from here, and brings the schedulers back at its end"
+    "command line goes on from here, and brings the schedulers back at its end. The nodes stay locked for it, and the "
+    "key of the second way in stays in records/ and in root's authorized_keys2 until then"
+)
+SCHEDULERS_OFF = (
+    "the schedulers stay off, so no backup runs; on each node: systemctl unmask --runtime pvescheduler; "
+    "systemctl start pvescheduler"
 )
 NEED_PASSWORD = "--ask-password: there is no terminal to type it on"
 
@@ -164,6 +170,9 @@ def _open(config: pytest.Config, run: Run) -> None:
     run.open(connect)
     PveBackend.door = _Door(run.cluster)
     config.add_cleanup(_close_door)
+    notice = os.dup(1)
+    config.add_cleanup(lambda: os.close(notice))
+    run.cluster.brakes.say = lambda text: os.write(notice, f"\n{text}\n".encode())
     config.add_cleanup(run.cluster.brakes.install())
 
 
@@ -270,7 +279,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     if run.folder is not None:
         run.journal.step = None
         if verdict.exit_status and run.changed_something:
-            run.leave(STILL_FROZEN)
+            run.leave(SCHEDULERS_OFF if run.released else STILL_FROZEN)
         run.journal.write(
             "end",
             sync=True,

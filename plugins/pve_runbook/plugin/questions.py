@@ -35,6 +35,15 @@ def quorum(authority: Node, peers: Sequence[Node], nodes: Sequence[Node]) -> str
     )
 
 
+def console(node: str, why: str) -> str:
+    """Where a second login could not be proven."""
+    return (
+        f"NO SECOND WAY INTO {node} could be proven: {why}.\n"
+        "While its /etc/pve is not mounted, logins by key fail. If the connection is lost just then, only the console\n"
+        f"is left. By approving you say that the console of {node} is open in front of you.\n"
+    )
+
+
 def window(leaver: Node, run: str, is_last: bool) -> str:
     """Before a node leaves."""
     return (
@@ -64,7 +73,21 @@ def waiting(nodes: Sequence[Node]) -> str:
     return "These guests wait for quorum and will START the moment it is granted: " + "; ".join(found) + "\n"
 
 
-def what_is_left(nodes: Sequence[Node]) -> list[tuple[str | None, str]]:
+def way_back(work: str) -> str:
+    """How a node that left is put back, on all nodes that did (pve-docs; tried on PVE 8.3, three nodes)."""
+    folder = f"{BACKUP_ROOT}/{work}"
+    return (
+        "only while no node's configuration was changed after it left. On every node: systemctl stop pve-cluster (wait "
+        "until `findmnt /etc/pve` prints nothing); rm -f /var/lib/pve-cluster/config.db-wal "
+        f"/var/lib/pve-cluster/config.db-shm; install -m 0600 {folder}/config.db /var/lib/pve-cluster/config.db; "
+        f"tar -C / -xzf {folder}/system.tar.gz etc/corosync; systemctl unmask --runtime corosync; systemctl enable "
+        "corosync. Then on all of them, close together: systemctl start pve-cluster. After five minutes of stable "
+        "quorum: systemctl unmask --runtime pvescheduler; systemctl start pvescheduler; systemctl enable --now "
+        "pve-ha-lrm pve-ha-crm"
+    )
+
+
+def what_is_left(nodes: Sequence[Node], work: str) -> list[tuple[str | None, str]]:
     """(node or None for all, text) of what the operator has to do after the run. Raises UnknownFact."""
     left: list[tuple[str | None, str]] = [
         (

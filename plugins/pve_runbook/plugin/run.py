@@ -91,6 +91,8 @@ class Run:
         """The first step that did not pass, in words."""
         self.connect = ConnectOptions()
         """How the nodes were logged in to."""
+        self.released = False
+        """Whether the nodes' locks were given back."""
         self.interrupted_guests: list[int] = []
         """Guests whose process was not seen, or was another one, while a window lasted."""
         self.left: list[str] = []
@@ -176,8 +178,11 @@ class Run:
             command=self.command_line(),
             version=_version(),
         )
+        self.note("undo", questions.way_back(cluster.work))
         if self.unfinished is not None:
             self.journal.write("continues", folder=self.unfinished.last, head=self.unfinished.head)
+            for text in self.unfinished.what_it_did():
+                self.note("earlier", text)
 
     def _by_the_second_way(self, cluster: Cluster, failed: dict[str, ConnectFailed]) -> dict[str, ConnectFailed]:
         """Log in with the key of a run that was cut short: where /etc/pve is not mounted, root's own keys are gone."""
@@ -353,6 +358,7 @@ class Run:
 
     def forget_key(self) -> None:
         """Delete the private keys of the second way in, this run's and those of the runs it took up."""
+        self.released = True
         folders = [self.folder, *(self.unfinished.folders if self.unfinished is not None else ())]
         for folder in folders:
             if folder is not None:
@@ -361,13 +367,6 @@ class Run:
     def logs_in_as_root(self, node: Node) -> bool:
         """Whether the SSH login itself is root's, whose keys are a link into /etc/pve."""
         return not self.connect.sudo
-
-    @property
-    def console_acknowledged(self) -> bool:
-        """Whether the operator said, by approving the freeze, that every console can be reached."""
-        return any(
-            e["kind"] == "approval" and e["phase"] == 0 and e["answer"] == "approved" for e in self.journal.events
-        )
 
     def freeze_text(self) -> str:
         """The question before the first change."""
@@ -389,7 +388,7 @@ class Run:
 
     def list_what_is_left(self) -> list[str]:
         """Note what the operator has to do afterwards, and return it. Raises UnknownFact."""
-        for node, text in questions.what_is_left(self.cluster.nodes):
+        for node, text in questions.what_is_left(self.cluster.nodes, self.cluster.work):
             self.leave(text, node)
         return self.left
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import shlex
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ class Unfinished:
     def changed_something(self) -> bool:
         """Whether it sent a command that changes more than the tool's own folder."""
         return _changes(self.events)
+
+    def what_it_did(self) -> list[str]:
+        """Its approvals and its changes, one line each: the record of the run that takes it up names them too."""
+        lines = [f"its records: {', '.join(folder.name for folder in self.folders)}"]
+        for event in self.events:
+            if event["kind"] == "approval":
+                answer = f"{event['answer']} by {event['by']} ({event['how']}) at {event['at']}"
+                lines.append(f"phase {event['phase']}, {event['subject']}: {answer}")
+            elif event["kind"] == "action-intent" and (event["detached"] or event["action"] == "window"):
+                lines.append(f"{event['t']} {event['node']}: {shlex.join(event['argv'])}")
+        return lines
 
     def transfers(self, node: str) -> dict[str, str]:
         """File name → SHA-256 of the backups of ``node``."""

@@ -41,13 +41,15 @@ def summary_html(record: Record, journal_head: str = "") -> str:
     sections = [
         _banner(record),
         _stopped(record),
-        _left(record),
+        _notes(record, "left", "What is left for you"),
         _section("Facts", _facts(record, journal_head)),
         _section("Phases", _phases(record)),
         _continuity(record),
         _approvals(record),
         _backups(record),
-        _article(record),
+        _notes(record, "undo", "The way back"),
+        _notes(record, "earlier", "What earlier attempts did, which this run took up"),
+        _notes(record, "article", "Where this differs from the article, and why"),
     ]
     return tag("div", join(sections), css="pve-record")
 
@@ -227,18 +229,9 @@ def _backups(record: Record) -> Html:
     return _section("Backups", where, *notes, table(["Node", "File", "Size", "SHA-256"], rows))
 
 
-def _article(record: Record) -> Html:
-    items = words.merged(record.topic("article"))
-    if not items:
-        return Html()
-    return _section("Where this differs from the article, and why", _list(items))
-
-
-def _left(record: Record) -> Html:
-    items = words.merged(record.topic("left"))
-    if not items:
-        return Html()
-    return _section("What is left for you", _list(items))
+def _notes(record: Record, topic: str, title: str) -> Html:
+    items = words.merged(record.topic(topic))
+    return _section(title, _list(items)) if items else Html()
 
 
 def _list(items: list[tuple[str, str]]) -> Html:

@@ -33,7 +33,7 @@ from pve_runbook.record.parts import (
 )
 
 # Topics that the first part shows; in the steps they would only be said twice.
-_SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup"})
+_SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "earlier"})
 
 
 def detail_html(record: Record) -> str:

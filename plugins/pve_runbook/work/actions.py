@@ -200,6 +200,12 @@ STOP_QDEVICE = _action(
     why="a QDevice's vote would refuse the forced value",
     undo="systemctl start corosync-qdevice.service",
 )
+MASK_QDEVICE = _action(
+    "mask-qdevice",
+    *("systemctl", "mask", "--runtime", "corosync-qdevice.service"),
+    why="nothing may start it again; a reboot drops this mask",
+    undo="systemctl unmask --runtime corosync-qdevice.service",
+)
 STOP_COROSYNC = _action(
     "stop-corosync",
     *("systemctl", "stop", "corosync.service"),

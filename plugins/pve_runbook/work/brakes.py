@@ -15,6 +15,8 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+HEARD = "{name}: stopping as soon as the command under way has ended; a window may take some minutes"
+
 
 class Brakes:
     """Counts the commands under way; a signal that comes meanwhile takes effect when the last one has ended."""
@@ -23,6 +25,8 @@ class Brakes:
         self._lock = threading.Lock()
         self._under_way = 0
         self._asking = False
+        self.say: Callable[[str], object] = lambda text: None
+        """Tells the operator, from within a signal's handler."""
         self.pending: str | None = None
         """The name of a signal that came."""
 
@@ -40,6 +44,7 @@ class Brakes:
         self.pending = signal.Signals(number).name
         if self._asking:
             raise KeyboardInterrupt(self.pending)
+        self.say(HEARD.format(name=self.pending))
 
     @contextmanager
     def asking(self) -> Iterator[None]:

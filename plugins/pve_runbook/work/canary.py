@@ -9,7 +9,7 @@ from pve_runbook.facts.output import ParseError
 from pve_runbook.work import actions, probes
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import UnknownFact, known
+from pve_runbook.work.readings import UnknownFact
 
 FIRST_ID = 9000
 _VOLUME_OF = re.compile(r"(?:vm|base|subvol)-(\d+)-|(?:^|/)(\d+)/")
@@ -22,16 +22,16 @@ class CanaryFailed(Exception):
 def used_ids(everyone: Iterable[NodeFacts]) -> set[int]:
     """Every VMID in any node's database, and every id that a volume on any storage bears.
 
-    Raises UnknownFact when a node's database is unknown: an id that may be in use is not free.
+    Raises UnknownFact when a node's database or a storage is unknown: an id that may be in use is not free.
     """
     found: set[int] = set()
     for facts in everyone:
         found |= set(facts.all_guests)
-        names = [v.lv for v in known(lambda f=facts: f.get(probes.LVS)) or ()]  # type: ignore[misc]
-        names += known(lambda f=facts: f.get(probes.ZFS)) or ()  # type: ignore[misc]
+        names = [v.lv for v in facts.get(probes.LVS)]
+        names += facts.get(probes.ZFS)
         for store in facts.storages.values():
             if store.path is not None:
-                names += known(lambda f=facts, p=store.path: f.family(probes.STORAGE_FILES, p)) or ()  # type: ignore[misc]
+                names += facts.family(probes.STORAGE_FILES, store.path)
         for name in names:
             found |= {int(a or b) for a, b in _VOLUME_OF.findall(name)}
     return found

@@ -125,15 +125,16 @@ class NodeFacts(Readings):
 
     @property
     def scheduler_runs(self) -> bool:
-        """Whether backups and replication would start by themselves: pvescheduler (from PVE 7.1), or its timer
-        and cron before (pve-manager)."""
+        """Whether backups and replication would start by themselves: pvescheduler (from PVE 7.1), the timer before
+        it, and cron, which still starts the backup jobs that were made before 7.1 (pve-manager)."""
         scheduler = self.units["pvescheduler.service"]
-        if scheduler.exists:
-            return not scheduler.is_stopped or any(
-                j.unit == "pvescheduler.service" for j in self.jobs_waiting_for_quorum
-            )
+        waits = any(j.unit == "pvescheduler.service" for j in self.jobs_waiting_for_quorum)
         timer = self.units["pvesr.timer"]
-        return (timer.exists and not timer.is_stopped) or "vzdump" in self.cron_files
+        return (
+            (scheduler.exists and (not scheduler.is_stopped or waits))
+            or (timer.exists and not timer.is_stopped)
+            or "vzdump" in self.cron_files
+        )
 
     @property
     def ha_units_on(self) -> tuple[str, ...]:

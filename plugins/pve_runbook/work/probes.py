@@ -408,6 +408,12 @@ SUMS = ProbeFamily(
     "that a backup here and on the node are the same bytes",
     timeout=60,
 )
+OWN_FOLDER = ProbeFamily(
+    "own_folder",
+    lambda work: ("ls", "-A", f"{BACKUP_ROOT}/{work}"),
+    identity.parse_ls,
+    "what this work has put aside on the node",
+)
 WINDOW_STATUS = ProbeFamily(
     "window_status",
     lambda window: ("cat", f"{window}.status"),
@@ -427,7 +433,7 @@ GUEST_STATUS = ProbeFamily(
     "whether the canary runs",
     timeout=30,
 )
-_families = (PROC_STATS, NAME, STORAGE_FILES, STORAGE_MOUNT, SUMS, WINDOW_STATUS, WINDOW_LOG, GUEST_STATUS)
+_families = (PROC_STATS, NAME, STORAGE_FILES, STORAGE_MOUNT, SUMS, OWN_FOLDER, WINDOW_STATUS, WINDOW_LOG, GUEST_STATUS)
 for _family in _families:
     _registry[_family.name] = _family
 

@@ -5,7 +5,7 @@ Every function takes the node's facts and returns three lines; the caller has ju
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.refusal import refusal
@@ -48,6 +48,16 @@ def same_node(name: str, other: str, hostname: str) -> str:
     )
 
 
+def missing_members(missing: Collection[str], given: Iterable[str]) -> str:
+    """Members of corosync.conf that --hosts leaves out."""
+    return refusal(
+        "cluster",
+        seen=f"{_named(missing)} is a member in corosync.conf, but not in --hosts",
+        why="a member that is left out keeps voting, and its HA could take over the others' guests",
+        do=f"Add it: --hosts={','.join([*given, *missing])}",
+    )
+
+
 def unknown_state(facts: NodeFacts) -> str:
     """The node's own words contradict each other."""
     return refusal(
@@ -74,7 +84,7 @@ def locked_guests(facts: NodeFacts) -> str:
         facts.node,
         seen=f"guests are locked: {_named(f'{v} ({why})' for v, why in facts.locked.items())}",
         why="an operation on them is under way or was cut short",
-        do="Wait for it; if nothing works on the guest any more, `qm unlock VMID` (`pct unlock VMID`)",
+        do="Wait for it. If nothing works on the guest any more, `qm unlock VMID` (or pct); that needs quorum",
     )
 
 
@@ -116,7 +126,7 @@ def doubled_start(facts: NodeFacts) -> str:
         seen=f"the start of all guests waits for quorum, and {_named(facts.waiting_guests_on_shared_storage)} lie on "
         "shared storage",
         why="they would start the moment quorum is granted, perhaps a second time: their disks are in others' reach",
-        do="See that they run nowhere else, then set `onboot 0` for them, or let them start by restoring quorum",
+        do="See that they run nowhere else, then let them start by restoring quorum (`onboot 0` needs quorum too)",
     )
 
 
