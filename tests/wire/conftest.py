@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import asyncssh
 import pytest
-
 from pve_runbook.wire.connection import Connection, ConnectOptions
 from pve_runbook.wire.targets import parse_hosts
 
@@ -40,9 +39,7 @@ def keys() -> dict[str, asyncssh.SSHKey]:
 class Server:
     """One SSH server with its own thread and event loop; `port` is where it listens on 127.0.0.1."""
 
-    def __init__(
-        self, host_keys: list[asyncssh.SSHKey], client_key: asyncssh.SSHKey, env: Mapping[str, str]
-    ) -> None:
+    def __init__(self, host_keys: list[asyncssh.SSHKey], client_key: asyncssh.SSHKey, env: Mapping[str, str]) -> None:
         self.host_keys = host_keys
         self.env = dict(env)
         self.executed: list[str] = []
@@ -96,9 +93,7 @@ class Server:
             "127.0.0.1",
             0,
             server_host_keys=self.host_keys,
-            authorized_client_keys=asyncssh.import_authorized_keys(
-                self._client_key.export_public_key().decode()
-            ),
+            authorized_client_keys=asyncssh.import_authorized_keys(self._client_key.export_public_key().decode()),
             server_factory=lambda: _Login(self),
             encoding=None,
             gss_host=None,

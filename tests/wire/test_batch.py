@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
-from conftest import Server, Site
 from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.wire.batch import (
     RUNNER,
@@ -24,6 +22,8 @@ from pve_runbook.wire.batch import (
 )
 from pve_runbook.wire.channel import ConnectionLost
 from pve_runbook.wire.connection import Connection
+
+from conftest import Server, Site
 
 FRAMES = b"one x 0\none o b3V0\ntwo e \none e ZXJy\ntwo o /w==\ntwo x 124\n"
 ANSWERS = {"one": Output("out", "err", 0), "two": Output("�", "", 124)}
@@ -53,9 +53,7 @@ def test_probes_run_side_by_side() -> None:
 
 def test_a_probe_that_ignores_sigterm_is_killed_and_the_others_have_answered() -> None:
     stubborn = ["bash", "-c", "trap '' TERM; echo started; while :; do sleep 60; done"]
-    answers = run_here(
-        [("stubborn", 1, stubborn), ("slow", 1, ["sleep", "60"]), ("quick", 1, ["echo", "here"])]
-    )
+    answers = run_here([("stubborn", 1, stubborn), ("slow", 1, ["sleep", "60"]), ("quick", 1, ["echo", "here"])])
     assert answers["stubborn"] == Output("started\n", "", 137)
     assert answers["slow"].exit_status == 124
     assert answers["quick"] == Output("here\n", "", 0)
@@ -201,9 +199,7 @@ def test_a_probe_out_of_reach_of_its_timeout_costs_the_bound_and_not_the_other_a
     }
 
 
-def test_a_batch_that_ends_early_leaves_no_answers_and_says_why(
-    start: Callable[..., Server], site: Site
-) -> None:
+def test_a_batch_that_ends_early_leaves_no_answers_and_says_why(start: Callable[..., Server], site: Site) -> None:
     rc = site.home / "rc"
     rc.write_text("echo broken login >&2; exit 7\n")
     with site.connection(site.host("pve1", start(env={"BASH_ENV": str(rc)}))) as node:
@@ -222,9 +218,7 @@ def test_a_login_shell_that_prints_is_named_as_the_culprit(start: Callable[..., 
         run_batch(node, [("one", 5, ["true"])])
 
 
-def test_a_link_cut_during_a_batch_is_a_lost_connection(
-    node: Connection, server: Server, tmp_path: Path
-) -> None:
+def test_a_link_cut_during_a_batch_is_a_lost_connection(node: Connection, server: Server, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with ThreadPoolExecutor(1) as thread:

@@ -7,10 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from conftest import FREEZE_INSTEAD_OF_ANSWERING, Server, Site
 from pve_runbook.wire.channel import CommandTimeout, ConnectionLost, OutputTooLarge, execute
 from pve_runbook.wire.connection import Connection
+
+from conftest import FREEZE_INSTEAD_OF_ANSWERING, Server, Site
 
 
 def test_both_streams_and_the_exit_status_come_back(node: Connection) -> None:
@@ -95,9 +95,7 @@ def test_a_process_left_behind_with_the_streams_open_is_waited_for(node: Connect
         execute(node, "sleep 60 & echo left; exit 0", timeout=0.5)
 
 
-def test_a_link_cut_in_mid_command_is_a_lost_connection_and_no_exit_status(
-    node: Connection, server: Server
-) -> None:
+def test_a_link_cut_in_mid_command_is_a_lost_connection_and_no_exit_status(node: Connection, server: Server) -> None:
     with pytest.raises(ConnectionLost) as error:
         execute(node, "echo out; exec sleep 60", timeout=5, on_stdout=lambda data: server.drop())
     assert error.value.stdout == b"out\n" and error.value.sent
@@ -132,9 +130,7 @@ def test_a_frozen_node_costs_one_wait_and_then_none(node: Connection, server: Se
     assert time.monotonic() - started < 0.2 and not second.value.sent
 
 
-def test_a_node_that_freezes_before_it_answers_the_request_costs_the_timeout(
-    node: Connection, server: Server
-) -> None:
+def test_a_node_that_freezes_before_it_answers_the_request_costs_the_timeout(node: Connection, server: Server) -> None:
     with pytest.raises(CommandTimeout) as error:
         execute(node, FREEZE_INSTEAD_OF_ANSWERING, timeout=0.4)
     assert error.value.sent and error.value.seconds < 3

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-
-from conftest import PASSWORD, Server, Site
 from pve_runbook.wire.channel import execute
 from pve_runbook.wire.connection import (
     ConnectFailed,
@@ -21,6 +19,8 @@ from pve_runbook.wire.connection import (
     Failure,
     open_all,
 )
+
+from conftest import PASSWORD, Server, Site
 
 Start = Callable[..., Server]
 
@@ -76,9 +76,7 @@ def test_an_identity_file_of_the_command_line_is_tried(server: Server, site: Sit
         assert node.is_open
 
 
-def test_a_closed_connection_can_be_opened_again_and_closing_twice_is_fine(
-    server: Server, site: Site
-) -> None:
+def test_a_closed_connection_can_be_opened_again_and_closing_twice_is_fine(server: Server, site: Site) -> None:
     node = site.connection(site.host("pve1", server))
     for _ in range(2):
         node.open()
@@ -154,9 +152,7 @@ def test_a_password_logs_in_where_no_key_does(server: Server, site: Site) -> Non
         assert node.is_open
 
 
-def test_an_encrypted_key_needs_its_passphrase(
-    server: Server, site: Site, keys: dict[str, asyncssh.SSHKey]
-) -> None:
+def test_an_encrypted_key_needs_its_passphrase(server: Server, site: Site, keys: dict[str, asyncssh.SSHKey]) -> None:
     site.host("pve1", server)
     key = site.home / ".ssh" / "client"
     key.write_bytes(keys["client"].export_private_key(passphrase="open sesame", rounds=50))
@@ -215,9 +211,7 @@ def test_something_else_than_an_ssh_server_is_named_as_such(site: Site) -> None:
         ({"identity_file": "/no/such/key"}, "/no/such/key"),
     ],
 )
-def test_a_file_that_is_not_there_is_named(
-    server: Server, site: Site, options: dict[str, str], said: str
-) -> None:
+def test_a_file_that_is_not_there_is_named(server: Server, site: Site, options: dict[str, str], said: str) -> None:
     error = failure(site.connection(site.host("pve1", server), **options))
     assert error.kind is Failure.CONFIG and said in error.reason
     assert server.tried == []
@@ -231,9 +225,7 @@ def test_a_file_that_is_not_there_is_named(
         ("this is no setting\n    Match", "ssh -G"),
     ],
 )
-def test_an_ssh_config_that_cannot_be_followed_is_named(
-    server: Server, site: Site, line: str, said: str
-) -> None:
+def test_an_ssh_config_that_cannot_be_followed_is_named(server: Server, site: Site, line: str, said: str) -> None:
     error = failure(site.connection(site.host("pve1", server, line)))
     assert error.kind is Failure.CONFIG and said in error.advice
     assert server.tried == []
@@ -353,9 +345,7 @@ def test_with_sudo_commands_and_their_input_arrive_unchanged(
     with_sudo: Callable[[str], str], site: Site, rule: str, password: str | None
 ) -> None:
     with site.connection(with_sudo(rule), sudo=True, password=password) as node:
-        result = execute(
-            node, 'LC_ALL=C cat; echo "it\'s" $SUDO_UID | cat', timeout=5, stdin=b"line\nline\0\n"
-        )
+        result = execute(node, 'LC_ALL=C cat; echo "it\'s" $SUDO_UID | cat', timeout=5, stdin=b"line\nline\0\n")
         assert result.stdout == b"line\nline\0\nit's 1\n"
         assert execute(node, "cat; exit 5", timeout=5).exit_status == 5
         assert execute(node, "cat", timeout=5).stdout == b""

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-
 from pve_runbook.wire.hostkeys import (
     ChangedHostKey,
     HostKey,
@@ -89,9 +88,7 @@ def test_a_known_key_is_trusted(known: Known, key: Key, name: HostName, line: st
         (HostName("10.0.0.1", 22, alias="the-node"), "10.0.0.1 {host}"),
     ],
 )
-def test_a_line_for_something_else_makes_nothing_known(
-    known: Known, key: Key, name: HostName, line: str
-) -> None:
+def test_a_line_for_something_else_makes_nothing_known(known: Known, key: Key, name: HostName, line: str) -> None:
     with pytest.raises(UnknownHostKey):
         known(line).verify(name, key("host"))
 
@@ -114,9 +111,7 @@ def test_the_fingerprint_is_the_one_ssh_keygen_prints(
 ) -> None:
     file = tmp_path / "key.pub"
     file.write_bytes(keys["host"].export_public_key())
-    printed = subprocess.run(
-        ["ssh-keygen", "-lf", str(file)], check=True, capture_output=True, text=True
-    ).stdout
+    printed = subprocess.run(["ssh-keygen", "-lf", str(file)], check=True, capture_output=True, text=True).stdout
     assert printed.split()[1] == key("host").fingerprint
 
 
@@ -133,9 +128,7 @@ def test_an_unknown_key_is_refused_with_the_line_that_adds_it(known: Known, key:
 @pytest.mark.parametrize(
     "name", [HostName("10.0.0.1", 2222, alias="the-node"), HostName("10.0.0.1", 2222, jumped=True)]
 )
-def test_where_ssh_keyscan_would_not_do_the_line_adds_the_key_itself(
-    known: Known, key: Key, name: HostName
-) -> None:
+def test_where_ssh_keyscan_would_not_do_the_line_adds_the_key_itself(known: Known, key: Key, name: HostName) -> None:
     hosts = known()
     with pytest.raises(UnknownHostKey) as refusal:
         hosts.verify(name, key("host"))
@@ -186,9 +179,7 @@ def test_an_accepted_key_starts_a_line_of_its_own(key: Key, tmp_path: Path) -> N
 def test_a_jump_host_met_by_many_connections_at_once_is_added_once(key: Key, tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     with ThreadPoolExecutor(8) as threads:
-        for done in [
-            threads.submit(KnownHosts([file], accept_new=True).verify, PVE1, key("host")) for _ in range(24)
-        ]:
+        for done in [threads.submit(KnownHosts([file], accept_new=True).verify, PVE1, key("host")) for _ in range(24)]:
             done.result()
     assert len(file.read_text().splitlines()) == 1
 

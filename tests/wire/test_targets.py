@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from pve_runbook.wire.targets import Target, TargetError, parse_hosts
 
 
