@@ -135,7 +135,7 @@ def _crm_off(run: Run, node: Node) -> None:
 def candidates(run: Run, cluster: Cluster) -> list[authority.Candidate]:
     """The evidence for every node that is still in the cluster (for all, once none is)."""
     samples = {node.name: [node.round_trip() for _ in range(LATENCY_SAMPLES)] for node in cluster.nodes}
-    members = [n for n in cluster.nodes if n.facts.state is not STANDALONE] or cluster.nodes
+    members = [n for n in cluster.nodes if n.facts.has_corosync_conf_in_database] or cluster.nodes
     found = [authority.candidate(n.facts, samples[n.name]) for n in members]
     for one in found:
         run.note("authority", one.evidence)

@@ -34,11 +34,13 @@ PARSERS: dict[str, Parser] = {
     and list(inspect.signature(function).parameters) == ["output"]
 }
 
-LISTINGS = {"parse_ls"}
+LISTINGS = {"parse_ls", "parse_file_lines"}
 """Any line may be a file's name."""
 
 MAY_BE_EMPTY = {
+    "parse_file_lines",
     "parse_hosts_file",
+    "parse_list_units",
     "parse_list_jobs",
     "parse_ls",
     "parse_pct_list",
@@ -53,7 +55,7 @@ MAY_BE_EMPTY = {
 
 
 def test_all_parsers_are_found() -> None:
-    assert len(PARSERS) == 43
+    assert len(PARSERS) == 45
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -30,7 +30,14 @@ def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """One broken lab for tests that leave no trace in it."""
+def shared_lab() -> Iterator[Lab]:
+    """One lab for many tests."""
     with running_lab() as running:
         yield running
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    """The shared lab, broken anew; for tests that leave none of its nodes busy."""
+    shared_lab.control.reset("broken")
+    return shared_lab

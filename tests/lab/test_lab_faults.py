@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from lab_process import Lab, connect, running_lab, typist
+from lab_process import Lab, connect, typist
 from pve_runbook.lab.control import LabError
 from pve_runbook.wire.batch import RUNNER
 from pve_runbook.wire.detached import command
@@ -43,39 +43,38 @@ async def _say(lab: Lab, line: str, node: str = "pve1") -> tuple[int | None, str
     return said.exit_status, str(said.stdout) + str(said.stderr)
 
 
-def test_what_is_counted() -> None:
+def test_what_is_counted(lab: Lab) -> None:
     """Mutating commands of all nodes, over SSH and in units; not reads, scratch files or another hand's."""
-    with running_lab() as lab:
 
-        async def body() -> None:
-            assert await _say(lab, "systemctl is-active pvescheduler; install -d /var/lib/pve-runbook/x") == (
-                0,
-                "active\n",
-            )
-            assert lab.control.mutating_count() == 0
-            await _say(lab, THREE)
-            await _say(lab, "pvecm expected 1; rm -f /etc/nothing", "pve2")
-            assert lab.control.mutating_count() == 5
-            status, said = await _say(lab, DETACHED)
-            assert (status, said.splitlines()[-1]) == (0, "status 0")
-            assert lab.control.mutating_count() == 7
-            await _say(lab, BATCH)
-            await _say(lab, BATCH, "pve3")
-
-        asyncio.run(body())
-        assert lab.control.read_count() == 2
-        assert lab.control.run("pve1", "systemctl start pvescheduler").exit_status == 0
+    async def body() -> None:
+        assert await _say(lab, "systemctl is-active pvescheduler; install -d /var/lib/pve-runbook/x") == (
+            0,
+            "active\n",
+        )
+        assert lab.control.mutating_count() == 0
+        await _say(lab, THREE)
+        await _say(lab, "pvecm expected 1; rm -f /etc/nothing", "pve2")
+        assert lab.control.mutating_count() == 5
+        status, said = await _say(lab, DETACHED)
+        assert (status, said.splitlines()[-1]) == (0, "status 0")
         assert lab.control.mutating_count() == 7
-        logged = [line for name in lab.hosts for line in lab.control.log(name) if line.mutating]
-        assert [line.via for line in logged].count("other") == 1
-        assert len(logged) == 8
-        assert lab.control.faults_fired() == []
+        await _say(lab, BATCH)
+        await _say(lab, BATCH, "pve3")
+
+    asyncio.run(body())
+    assert lab.control.read_count() == 2
+    assert lab.control.run("pve1", "systemctl start pvescheduler").exit_status == 0
+    assert lab.control.mutating_count() == 7
+    logged = [line for name in lab.hosts for line in lab.control.log(name) if line.mutating]
+    assert [line.via for line in logged].count("other") == 1
+    assert len(logged) == 8
+    assert lab.control.faults_fired() == []
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_kill_ends_a_process_and_the_command_goes_on(when: str) -> None:
+def test_kill_ends_a_process_and_the_command_goes_on(when: str, lab: Lab) -> None:
     """The process is gone when the command has its effect, or right after it."""
-    with running_lab() as lab, _sleeper() as victim:
+    with _sleeper() as victim:
         lab.control.fault("kill", at=2, when=when, pid=victim.pid)
         asyncio.run(_say(lab, THREE))
         assert victim.wait(5) == -9
@@ -87,9 +86,9 @@ def test_kill_ends_a_process_and_the_command_goes_on(when: str) -> None:
         assert not _active(lab, "pve1", "pve-ha-crm")
 
 
-def test_kill_at_a_read_and_of_a_process_that_is_gone() -> None:
+def test_kill_at_a_read_and_of_a_process_that_is_gone(lab: Lab) -> None:
     """The second batch of probes; a pid that nobody has is no error."""
-    with running_lab() as lab, _sleeper() as victim:
+    with _sleeper() as victim:
         lab.control.fault("kill", at_read=2, pid=victim.pid)
         asyncio.run(_say(lab, BATCH))
         assert victim.poll() is None
@@ -101,17 +100,16 @@ def test_kill_at_a_read_and_of_a_process_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize("line", [THREE, DETACHED])
-def test_cut_drops_the_line_and_the_command_goes_on(line: str) -> None:
+def test_cut_drops_the_line_and_the_command_goes_on(line: str, lab: Lab) -> None:
     """At the stop of the scheduler; what follows runs too, over SSH as in a unit."""
-    with running_lab() as lab:
-        lab.control.fault("cut", argv=["systemctl", "stop"])
-        asyncio.run(_dropped(lab, line))
-        assert len(lab.control.faults_fired()) == 1
-        asyncio.run(_say(lab, "while systemctl is-active pvescheduler; do sleep .1; done"))
-        assert not _active(lab, "pve1", "pvescheduler")
+    lab.control.fault("cut", argv=["systemctl", "stop"])
+    asyncio.run(_dropped(lab, line))
+    assert len(lab.control.faults_fired()) == 1
+    asyncio.run(_say(lab, "while systemctl is-active pvescheduler; do sleep .1; done"))
+    assert not _active(lab, "pve1", "pvescheduler")
 
 
-def test_freeze_carries_the_command_out_and_keeps_the_answer() -> None:
+def test_freeze_carries_the_command_out_and_keeps_the_answer(lab: Lab) -> None:
     """What comes after waits; what the client gave up is not begun when the node thaws."""
 
     async def body(lab: Lab) -> None:
@@ -134,11 +132,10 @@ def test_freeze_carries_the_command_out_and_keeps_the_answer() -> None:
             assert (await third).exit_status == 0
             assert (await hands.run("pve1", "ls /etc/second /etc/third")).stdout == "/etc/third\n"
 
-    with running_lab() as lab:
-        asyncio.run(body(lab))
+    asyncio.run(body(lab))
 
 
-def test_a_units_commands_go_on_on_a_frozen_node() -> None:
+def test_a_units_commands_go_on_on_a_frozen_node(lab: Lab) -> None:
     """The node itself lives."""
 
     async def body(lab: Lab) -> None:
@@ -151,65 +148,60 @@ def test_a_units_commands_go_on_on_a_frozen_node() -> None:
         connection.abort()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    with running_lab() as lab:
-        asyncio.run(body(lab))
+    asyncio.run(body(lab))
 
 
-def test_fail_answers_in_place_of_the_command() -> None:
+def test_fail_answers_in_place_of_the_command(lab: Lab) -> None:
     """The second start that matches; it has no effect and stands in the log."""
-    with running_lab() as lab:
-        lab.control.fault("fail", argv=["systemctl", "stop"], skip=1, node="pve1", status=5, message="no way")
-        assert asyncio.run(_say(lab, "systemctl stop pvescheduler", "pve2")) == (0, "")
-        assert asyncio.run(_say(lab, "systemctl stop pvescheduler; systemctl stop pve-ha-lrm")) == (5, "no way\n")
-        assert asyncio.run(_say(lab, "systemctl stop pve-ha-crm")) == (0, "")
-        assert [_active(lab, "pve1", u) for u in ("pvescheduler", "pve-ha-lrm", "pve-ha-crm")] == [False, True, False]
-        failed = [line for line in lab.control.log("pve1") if line.exit_status == 5]
-        assert [(line.argv, line.mutating) for line in failed] == [(("systemctl", "stop", "pve-ha-lrm"), True)]
+    lab.control.fault("fail", argv=["systemctl", "stop"], skip=1, node="pve1", status=5, message="no way")
+    assert asyncio.run(_say(lab, "systemctl stop pvescheduler", "pve2")) == (0, "")
+    assert asyncio.run(_say(lab, "systemctl stop pvescheduler; systemctl stop pve-ha-lrm")) == (5, "no way\n")
+    assert asyncio.run(_say(lab, "systemctl stop pve-ha-crm")) == (0, "")
+    assert [_active(lab, "pve1", u) for u in ("pvescheduler", "pve-ha-lrm", "pve-ha-crm")] == [False, True, False]
+    failed = [line for line in lab.control.log("pve1") if line.exit_status == 5]
+    assert [(line.argv, line.mutating) for line in failed] == [(("systemctl", "stop", "pve-ha-lrm"), True)]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_power_cycle_inside_a_unit(when: str) -> None:
+def test_a_power_cycle_inside_a_unit(when: str, lab: Lab) -> None:
     """The rest of the unit never runs; masks and /run are gone, what the disk had survives, logins work again."""
     script = (
         "systemctl mask --runtime corosync; echo 1 >/run/x; touch /etc/kept; systemctl disable pvescheduler;"
         "touch /etc/never"
     )
-    with running_lab() as lab:
-        lab.control.fault("power_cycle", argv=["systemctl", "disable"], when=when)
-        before = lab.control.state()["pve1"].boot_id
-        asyncio.run(_dropped(lab, f"systemd-run --unit=w --collect -p Type=oneshot /bin/bash -c '{script}'"))
-        state = lab.control.state()["pve1"]
-        assert state.boot_id != before
-        assert state.units["corosync.service"] == ("active", "enabled")
-        assert state.units["pvescheduler.service"][1] == ("disabled" if when == "after" else "enabled")
-        assert "w.service" not in state.units
-        assert not any(guest.running for guest in state.guests.values())
-        status, said = asyncio.run(_say(lab, "ls /etc/kept /etc/never /run/x"))
-        assert (status, said.splitlines()[0]) == (2, "/etc/kept")
-        assert "/etc/never" not in said.splitlines()
+    lab.control.fault("power_cycle", argv=["systemctl", "disable"], when=when)
+    before = lab.control.state()["pve1"].boot_id
+    asyncio.run(_dropped(lab, f"systemd-run --unit=w --collect -p Type=oneshot /bin/bash -c '{script}'"))
+    state = lab.control.state()["pve1"]
+    assert state.boot_id != before
+    assert state.units["corosync.service"] == ("active", "enabled")
+    assert state.units["pvescheduler.service"][1] == ("disabled" if when == "after" else "enabled")
+    assert "w.service" not in state.units
+    assert not any(guest.running for guest in state.guests.values())
+    status, said = asyncio.run(_say(lab, "ls /etc/kept /etc/never /run/x"))
+    assert (status, said.splitlines()[0]) == (2, "/etc/kept")
+    assert "/etc/never" not in said.splitlines()
 
 
-def test_run_types_by_another_hand_in_the_middle() -> None:
+def test_run_types_by_another_hand_in_the_middle(lab: Lab) -> None:
     """On another node, before the command has its effect."""
-    with running_lab() as lab:
-        lab.control.fault("run", at=2, command="echo '# edited' >> /etc/hosts; hostname", on="pve3")
-        asyncio.run(_say(lab, THREE))
-        assert lab.control.run("pve3", "tail -n 1 /etc/hosts").stdout == "# edited\n"
-        typed = [line for line in lab.control.log("pve3") if line.argv == ("hostname",)]
-        assert [(line.via, line.mutating) for line in typed] == [("other", False)]
+    lab.control.fault("run", at=2, command="echo '# edited' >> /etc/hosts; hostname", on="pve3")
+    asyncio.run(_say(lab, THREE))
+    assert lab.control.run("pve3", "tail -n 1 /etc/hosts").stdout == "# edited\n"
+    typed = [line for line in lab.control.log("pve3") if line.argv == ("hostname",)]
+    assert [(line.via, line.mutating) for line in typed] == [("other", False)]
 
 
-def test_a_fault_strikes_once_and_can_be_disarmed() -> None:
+def test_a_fault_strikes_once_and_can_be_disarmed(lab: Lab) -> None:
     """`at` counts from the moment it was armed."""
-    with running_lab() as lab:
-        asyncio.run(_say(lab, "systemctl stop pvescheduler"))
-        lab.control.fault("fail", at=1)
-        assert asyncio.run(_say(lab, "systemctl start pvescheduler"))[0] == 1
-        assert asyncio.run(_say(lab, "systemctl start pvescheduler"))[0] == 0
-        lab.control.fault("fail", at=1)
-        lab.control.disarm()
-        assert asyncio.run(_say(lab, "systemctl stop pvescheduler"))[0] == 0
-        assert [f.mutating for f in lab.control.faults_fired()] == [2]
+    asyncio.run(_say(lab, "systemctl stop pvescheduler"))
+    lab.control.fault("fail", at=1)
+    assert asyncio.run(_say(lab, "systemctl start pvescheduler"))[0] == 1
+    assert asyncio.run(_say(lab, "systemctl start pvescheduler"))[0] == 0
+    lab.control.fault("fail", at=1)
+    lab.control.disarm()
+    assert asyncio.run(_say(lab, "systemctl stop pvescheduler"))[0] == 0
+    assert [f.mutating for f in lab.control.faults_fired()] == [2]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +225,7 @@ def test_a_fault_that_makes_no_sense_is_refused(given: dict[str, object], lab: L
         lab.control.fault(what, **given)  # type: ignore[arg-type]
 
 
-def test_reset_gives_the_same_world_again() -> None:
+def test_reset_gives_the_same_world_again(lab: Lab) -> None:
     """Same ports and keys; guests, pids, logs, counts and files as at the start; another scenario when told so."""
 
     async def body(lab: Lab) -> None:
@@ -256,5 +248,4 @@ def test_reset_gives_the_same_world_again() -> None:
         with pytest.raises(LabError, match="there is no scenario"):
             lab.control.reset("nonsense")
 
-    with running_lab() as lab:
-        asyncio.run(body(lab))
+    asyncio.run(body(lab))

@@ -24,6 +24,11 @@ BOUND = 180  # seconds
 NODES = 2
 
 
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Sweeps take minutes: only with ``-m sweep``."""
+    return None if "sweep" in config.option.markexpr else True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here is a sweep."""
     for item in items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -38,5 +39,37 @@ def test_killed_at_every_change(stage: Any, when: str, part: int) -> None:
         fired = stage.control.faults_fired()
         where = f"killed {when} change {point}: {fired}"
         assert fired and status == -9, f"{where}\n{said[-4000:]}"
+        assert stage.lost() == [], where
+        converges(stage, where)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_cut_off_at_every_change(stage: Any, part: int) -> None:
+    """The SSH connection is cut at every change: a clear stop, never a wrong answer, and the next run ends the work."""
+    for point in points(stage, part):
+        stage.set()
+        stage.control.fault("cut", when="after", at=point)
+        status, said = stage.run()
+        where = f"cut at change {point}: {stage.control.faults_fired()}"
+        assert stage.control.faults_fired(), where
+        assert status in (0, 3), f"{where}\n{said[-4000:]}"
+        assert stage.lost() == [], where
+        converges(stage, where)
+
+
+def test_frozen_at_some_changes(stage: Any) -> None:
+    """A node accepts and never answers any more: one bound is waited for, then a clear stop; thawed, it converges."""
+    stage.set()
+    status, said = stage.run()
+    assert status == 0, said
+    count = stage.control.mutating_count()
+    for point in sorted(random.Random(2026).sample(range(1, count + 1), 6)):
+        stage.set()
+        stage.control.fault("freeze", when="after", at=point)
+        status, said = stage.run("-o", "pve_timeout_scale=0.05")
+        fired = stage.control.faults_fired()
+        where = f"frozen at change {point}: {fired}"
+        assert fired and status == 3, f"{where}\n{said[-4000:]}"
+        stage.control.thaw(fired[0].node)
         assert stage.lost() == [], where
         converges(stage, where)
