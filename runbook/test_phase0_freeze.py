@@ -75,6 +75,35 @@ def test_state_is_known(host, node, run):
     assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
 
 
+def test_members_have_one_configuration(cluster):
+    """All members have one and the same corosync.conf and authkey."""
+    for what, by_node in (
+        ("corosync.conf in the database", {n.name: n.facts.conf_in_database for n in cluster.nodes}),
+        ("/etc/corosync/corosync.conf", {n.name: n.facts.conf_in_etc for n in cluster.nodes}),
+        ("/etc/corosync/authkey", {n.name: n.facts.authkey for n in cluster.nodes}),
+    ):
+        kinds = {digest: node for node, digest in by_node.items() if digest is not None}
+        assert len(kinds) <= 1, refusal(
+            "cluster",
+            seen=f"{what} differs: {', '.join(f'{node} has {digest[:12]}' for digest, node in kinds.items())}",
+            why="then it is not known which cluster each node believes in; one stray file may be the whole cause",
+            do="Compare them on the nodes; with one lost or edited file, mending it may be all that is needed",
+        )
+
+
+def test_nobody_is_quorate_beside_others(cluster):
+    """No part of the cluster has quorum while another has none."""
+    members = [n for n in cluster.nodes if n.facts.has_corosync_conf_in_database and n.facts.is_corosync_running]
+    together = [n.name for n in members if n.facts.is_quorate and not n.facts.sees_itself_alone]
+    without = [n.name for n in members if not n.facts.is_quorate]
+    assert not (together and without), refusal(
+        "cluster",
+        seen=f"{', '.join(together)} have quorum together, {', '.join(without)} has none",
+        why="what is forced on one side is overruled by the other, or becomes a second history of the cluster",
+        do=f"Mend the way to {', '.join(without)}, or shut the quorate side's cluster changes down and ask again",
+    )
+
+
 def test_name_is_off_loopback(host):
     """The node's own name resolves to an address that is not loopback."""
     addresses = host.pve.own_addresses
@@ -126,6 +155,20 @@ def test_no_guest_is_locked(host):
         why="its config is still on the other node while its memory is moving here",
         do="Wait for it, then run the same command line again",
     )
+
+
+def test_every_guest_has_one_owner(cluster):
+    """Every guest has one owner: no id is on two nodes."""
+    owners = {}
+    for node in cluster.nodes:
+        for vmid in node.facts.guests:
+            assert vmid not in owners, refusal(
+                node.name,
+                seen=f"guest {vmid} is here by this node's own database, and on {owners[vmid]} by that node's",
+                why="both would own its disks after the split, and pmxcfs refuses a database with an id twice",
+                do=f"Find out where {vmid} really is (its disks, its process), and which database is out of date",
+            )
+            owners[vmid] = node.name
 
 
 def test_guests_have_their_volumes(host):

@@ -24,18 +24,6 @@ BOUND = 180  # seconds
 NODES = 2
 
 
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Sweeps take minutes: only with ``-m sweep``."""
-    return None if "sweep" in config.option.markexpr else True
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is a sweep."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.sweep)
-
-
 class Stage:
     """A lab, and the runbook against it."""
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.sweep
+
 FAILING = [
     ("systemctl", "stop", "pve-cluster.service"),
     ("systemctl", "stop", "corosync.service"),

@@ -214,6 +214,23 @@ class NodeFacts(Readings):
         return self.get(probes.ETC_COROSYNC_CONF)
 
     @property
+    def conf_in_database(self) -> str | None:
+        """SHA-256 of corosync.conf in the database; None when it is not there."""
+        text = self.tree.text("corosync.conf")
+        return None if text is None else parse_corosync_conf_text(text).sha256
+
+    @property
+    def conf_in_etc(self) -> str | None:
+        """SHA-256 of /etc/corosync/corosync.conf; None when it is not there."""
+        conf = self.get(probes.ETC_COROSYNC_CONF)
+        return None if conf is None else conf.sha256
+
+    @property
+    def authkey(self) -> str | None:
+        """SHA-256 of corosync's key; None when it is not there."""
+        return self.get(probes.AUTHKEY).get("/etc/corosync/authkey")
+
+    @property
     def has_corosync_conf_in_database(self) -> bool:
         """While it is there, the next start of pve-cluster makes this node a cluster member again."""
         return "corosync.conf" in self.tree.files

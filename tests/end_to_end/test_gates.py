@@ -1,0 +1,145 @@
+"""Every gate can fail: another hand changes a node after one of our commands, and the step that reads it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.sweep
+
+MASK_SCHEDULER = ("systemctl", "mask", "--runtime", "pvescheduler.service")
+DISABLE_LRM = ("systemctl", "disable", "pve-ha-lrm.service")
+DISABLE_CRM = ("systemctl", "disable", "pve-ha-crm.service")
+MASK_COROSYNC = ("systemctl", "mask", "--runtime", "corosync.service")
+LEFT = ("systemctl", "disable", "corosync.service")
+RESTARTED = ("systemctl", "restart", "spiceproxy.service")
+DESTROYED = ("qm", "destroy")
+SCHEDULER_STARTED = ("systemctl", "start", "pvescheduler.service")
+RELEASED = ("rm", "-f", "/var/lib/pve-runbook/lock")
+
+# node, the command after which the other hand strikes there, what it types, the step that has to notice
+CASES = {
+    "scheduler": (
+        *("pve2", MASK_SCHEDULER, "systemctl unmask --runtime pvescheduler; systemctl start pvescheduler"),
+        "Neither backups nor replication start any more.",
+    ),
+    "lrm": (
+        *("pve2", DISABLE_LRM, "systemctl enable pve-ha-lrm.service"),
+        "The local resource manager is stopped and stays off after a boot.",
+    ),
+    "crm": (
+        *("pve3", DISABLE_CRM, "systemctl enable pve-ha-crm.service"),
+        "The cluster resource manager is stopped and stays off after a boot.",
+    ),
+    "guest killed": (
+        *("pve3", DISABLE_CRM, "kill -9 $(cat /run/qemu-server/301.pid)"),
+        "Every guest runs on: same process, same config; no node was rebooted.",
+    ),
+    "scheduler again": (
+        *("pve3", DISABLE_CRM, "systemctl unmask --runtime pvescheduler; systemctl start pvescheduler"),
+        "No scheduler runs, and none waits for quorum.",
+    ),
+    "corosync again": (
+        *("pve1", MASK_COROSYNC, "systemctl unmask --runtime corosync"),
+        "Corosync is stopped and masked on every peer.",
+    ),
+    "volume gone": (
+        *("pve1", MASK_COROSYNC, "rm -f /var/lib/vz/images/101/*"),
+        "Every volume of every guest exists, those of snapshots too.",
+    ),
+    "ha again": (
+        *("pve1", LEFT, "systemctl enable --now pve-ha-crm.service"),
+        "HA is off, nothing moves, the peers are silent, and this node's name and network are as they were.",
+    ),
+    "network changed": (
+        *("pve3", MASK_COROSYNC, "printf '10.9.9.9 other\\n' >> /etc/hosts"),
+        "HA is off, nothing moves, the peers are silent, and this node's name and network are as they were.",
+    ),
+    "leftover": (
+        *("pve1", LEFT, "touch /var/lib/corosync/ringid_1"),
+        "The node is standalone: nothing of corosync is left that could act.",
+    ),
+    "service": (
+        *("pve2", RESTARTED, "systemctl stop pvestatd"),
+        "pve-cluster, pvedaemon, pveproxy and pvestatd are active.",
+    ),
+    "corosync enabled": (
+        *("pve2", RESTARTED, "systemctl enable corosync.service"),
+        "Corosync is stopped, disabled, without configuration, and nothing listens on its ports.",
+    ),
+    "ha enabled": (
+        *("pve2", RESTARTED, "systemctl enable pve-ha-lrm.service"),
+        "HA is off and disabled, and none of its files is left to act on.",
+    ),
+    "config changed": (
+        *("pve3", DESTROYED, "printf 'description: x\\n' >> /etc/pve/nodes/pve3/qemu-server/301.conf"),
+        "Every guest runs on: same process, same config; no node was rebooted.",
+    ),
+    "scheduler stopped": (
+        *("pve3", SCHEDULER_STARTED, "systemctl stop pvescheduler"),
+        "The schedulers that ran before the first change run again.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_gate_notices_what_another_hand_changed(
+    start_lab: Callable[..., Any], run: Callable[..., Any], name: str
+) -> None:
+    node, after, command, title = CASES[name]
+    lab = start_lab()
+    lab.control.fault("run", when="after", argv=after, node=node, command=command)
+    ran = run("runbook/", *lab.options, "--approve=all")
+    assert lab.control.faults_fired(), "the other hand never struck"
+    assert ran.status == 1, ran.text
+    assert [t for t, _ in ran.failed()] == [title]
+
+
+REFUSED = {
+    "watchdog-client-left": "HA is not active without quorum.",
+    "volume-elsewhere": "Every volume of every guest is on the node that owns the guest.",
+    "guest-locked": "No guest is locked, and none is just arriving by migration.",
+    "name-on-loopback": "The node's own name resolves to an address that is not loopback.",
+    "clock-skew": "The nodes' clocks agree.",
+    "disk-full": "There is space for a backup and for the database.",
+    "stacked-mount": "The node is in a state that this runbook knows how to go on from.",
+    "stale-mount": "The node is in a state that this runbook knows how to go on from.",
+    "startall-shared": "No start of all guests waits for quorum while a guest of it lies on shared storage.",
+    "conf-differs": "All members have one and the same corosync.conf and authkey.",
+    "authkey-differs": "All members have one and the same corosync.conf and authkey.",
+    "duplicate-id": "Every guest has one owner: no id is on two nodes.",
+    "peer-quorate": "No part of the cluster has quorum while another has none.",
+}
+
+
+@pytest.mark.parametrize("scenario", REFUSED)
+def test_a_starting_state_that_cannot_be_gone_on_from(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
+) -> None:
+    lab = start_lab(scenario)
+    ran = run("runbook/", *lab.options, "--approve=all")
+    assert ran.status == 1, ran.text
+    assert [t for t, _ in ran.failed()] == [REFUSED[scenario]]
+    assert lab.mutating() == []
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "corosync-removed-by-hand",
+        "local-mode",
+        "hand-started-pmxcfs",
+        "unmounted",
+        "leftovers",
+    ],
+)
+def test_a_state_that_a_person_left_is_taken_over(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
+) -> None:
+    lab = start_lab(scenario)
+    ran = run("runbook/", *lab.options, "--approve=all")
+    assert ran.status == 0, ran.text
+    assert all(n.standalone and n.mode == "standalone" for n in lab.control.state().values())
+    assert lab.changed_guests() == []
