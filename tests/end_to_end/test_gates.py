@@ -46,7 +46,7 @@ CASES = {
         "Corosync is stopped and masked on every peer.",
     ),
     "volume gone": (
-        *("pve1", MASK_COROSYNC, "rm -f /var/lib/vz/images/101/*"),
+        *("pve3", MASK_COROSYNC, "rm -f /var/lib/vz/images/303/*"),
         "Every volume of every guest exists, those of snapshots too.",
     ),
     "ha again": (
