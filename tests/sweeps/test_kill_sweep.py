@@ -47,7 +47,6 @@ def test_killed_at_every_change(stage: Any, when: str, part: int) -> None:
         fired = stage.control.faults_fired()
         where = f"killed {when} change {point}: {fired}"
         assert fired and status == -9, f"{where}\n{said[-4000:]}"
-        assert stage.lost() == [], where
         converges(stage, where)
 
 
@@ -61,7 +60,6 @@ def test_cut_off_at_every_change(stage: Any, part: int) -> None:
         where = f"cut at change {point}: {stage.control.faults_fired()}"
         assert stage.control.faults_fired(), where
         assert status in (0, 3), f"{where}\n{said[-4000:]}"
-        assert stage.lost() == [], where
         converges(stage, where)
 
 
@@ -79,5 +77,4 @@ def test_frozen_at_some_changes(stage: Any) -> None:
         where = f"frozen at change {point}: {fired}"
         assert fired and status == 3, f"{where}\n{said[-4000:]}"
         stage.control.thaw(fired[0].node)
-        assert stage.lost() == [], where
         converges(stage, where)
