@@ -43,7 +43,8 @@ def test_a_failing_step_puts_the_node_back_or_the_next_run_ends_it(stage: Any) -
         status, said = stage.run()
         where = f"{' '.join(argv)} failed: {stage.control.faults_fired()}"
         assert stage.control.faults_fired(), where
-        assert status == 1, f"{where}\n{said[-3000:]}"
+        # The start past the point of no return is tried again, and succeeds the second time.
+        assert status == (0 if index == NO_RETURN else 1), f"{where}\n{said[-3000:]}"
         truth = stage.control.state()[node]
         assert truth.mounted, where
         assert truth.mode == ("cluster" if index < NO_RETURN else "standalone"), where

@@ -263,7 +263,7 @@ class Run:
         if self.options.lab:
             return "pve-runbook-lab keeps a lab up, to be checked before and after; this one has ended"
         own = ("--approve", "--authority", "--canary", "--break-lock", "--accept-changed", "--ticket")
-        kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("-") and not a.startswith(own)]
+        kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("--") and not a.startswith(own)]
         return shlex.join([_program(), "checks/", *kept])
 
     def compare(self) -> Comparison:
