@@ -92,7 +92,13 @@ def what_is_left(nodes: Sequence[Node], work: str) -> list[tuple[str | None, str
     left: list[tuple[str | None, str]] = [
         (
             None,
-            "HA stays off; on the rebuilt cluster: systemctl enable --now pve-ha-lrm pve-ha-crm, then its resources",
+            f"HA stays off; its files are parked in {BACKUP_ROOT}/{work}/parked on each node. On the rebuilt cluster: "
+            "systemctl enable --now pve-ha-lrm pve-ha-crm, then its resources",
+        ),
+        (
+            None,
+            f"{BACKUP_ROOT}/{work} on each node and backups/ beside this record hold keys, tokens and password hashes: "
+            "attach report.html only, keep them until the rebuild is done, then delete them",
         ),
         (None, "the nodes still trust each other's root SSH keys: remove them from /etc/pve/priv/authorized_keys"),
     ]

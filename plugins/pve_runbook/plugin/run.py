@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import re
 import secrets
 import shlex
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +17,7 @@ import pytest
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.options import RunOptions
+from pve_runbook.plugin.provenance import code_revision, program, tool_version
 from pve_runbook.plugin.unfinished import Unfinished, operator, whose
 from pve_runbook.record.model import Record, build
 from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
@@ -176,7 +172,7 @@ class Run:
             ticket=self.options.ticket,
             code=code_revision(self.config.rootpath),
             command=self.command_line(),
-            version=_version(),
+            version=tool_version(),
         )
         self.note("undo", questions.way_back(cluster.work))
         if self.unfinished is not None:
@@ -256,7 +252,7 @@ class Run:
 
     def command_line(self) -> str:
         """What to type to run this again."""
-        return shlex.join([_program(), *(str(a) for a in self.config.invocation_params.args)])
+        return shlex.join([program(), *(str(a) for a in self.config.invocation_params.args)])
 
     def checks_line(self) -> str:
         """What to type to verify these nodes."""
@@ -264,7 +260,7 @@ class Run:
             return "pve-runbook-lab keeps a lab up, to be checked before and after; this one has ended"
         own = ("--approve", "--authority", "--canary", "--break-lock", "--accept-changed", "--ticket")
         kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("--") and not a.startswith(own)]
-        return shlex.join([_program(), "checks/", *kept])
+        return shlex.join([program(), "checks/", *kept])
 
     def compare(self) -> Comparison:
         """Hold every guest and node as they are now against the baseline. Raises UnknownFact."""
@@ -401,40 +397,6 @@ class Run:
     def record(self) -> Record:
         """The change record as far as it goes."""
         return build(self.journal.events)
-
-
-def _program() -> str:
-    """pytest as it was typed: by its path below this folder, or by its name."""
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py":
-        return "pytest"
-    near = os.path.relpath(program)
-    return program.name if near.startswith("..") else near
-
-
-def _version() -> str:
-    return version("pytest-pve-runbook")
-
-
-def code_revision(root: Path) -> str:
-    """``git REVISION`` of the runbook that runs, ``-dirty`` when it was changed; without git a hash of it."""
-    try:
-        said = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-        return f"git {said.stdout.strip()}"
-    except (OSError, subprocess.SubprocessError):
-        digest = hashlib.sha256()
-        for folder in ("runbook", "checks"):
-            for path in sorted((root / folder).glob("*.py")):
-                digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        return f"tree sha256 {digest.hexdigest()[:16]}"
 
 
 RUN = pytest.StashKey[Run]()

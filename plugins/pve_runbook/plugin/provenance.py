@@ -1,0 +1,45 @@
+"""What ran: the tool's version, the revision of the runbook, and the program as it was typed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+
+def program() -> str:
+    """pytest as it was typed: by its path below this folder, or by its name."""
+    typed = Path(sys.argv[0])
+    if typed.name == "__main__.py":
+        return "pytest"
+    near = os.path.relpath(typed)
+    return typed.name if near.startswith("..") else near
+
+
+def tool_version() -> str:
+    """Of the installed distribution."""
+    return version("pytest-pve-runbook")
+
+
+def code_revision(root: Path) -> str:
+    """``git REVISION`` of the runbook that runs, ``-dirty`` when it was changed; without git a hash of it."""
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+        return f"git {said.stdout.strip()}"
+    except (OSError, subprocess.SubprocessError):
+        digest = hashlib.sha256()
+        for folder in ("runbook", "checks"):
+            for path in sorted((root / folder).glob("*.py")):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return f"tree sha256 {digest.hexdigest()[:16]}"
