@@ -121,3 +121,6 @@ def test_the_lab_is_one_option_away(run: Callable[..., Any]) -> None:
     page = (ran.record / "report.html").read_text()
     for words in ("Every node of labcluster is standalone", "14 of 14 guests unchanged", "Phase 7", "pvecm expected 1"):
         assert words in page
+    for name in names - {"backups"}:
+        text = (ran.record / name).read_text()
+        assert "LAB-SECRET" not in text and "PRIVATE KEY" not in text, name
