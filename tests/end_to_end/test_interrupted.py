@@ -62,7 +62,7 @@ def journal(folder: Path) -> list[dict[str, Any]]:
 def test_a_signal_stops_between_two_commands_and_the_record_says_where(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path, number: int
 ) -> None:
-    lab = start_lab()
+    lab = start_lab(nodes=2)
     process = started(lab)
     until(process, "PHASE 4")
     os.kill(process.pid, number)
@@ -82,7 +82,7 @@ def test_a_signal_stops_between_two_commands_and_the_record_says_where(
 def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    lab = start_lab()
+    lab = start_lab(nodes=2)
     process = started(lab)
     until(process, "PHASE 4")
     process.kill()
@@ -102,7 +102,7 @@ def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
 def test_a_backup_that_was_changed_blocks_the_run_that_needs_it(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    lab = start_lab()
+    lab = start_lab(nodes=2)
     process = started(lab)
     until(process, "PHASE 4")
     process.kill()
@@ -121,7 +121,7 @@ def test_a_backup_that_was_changed_blocks_the_run_that_needs_it(
 def test_a_second_run_beside_a_live_one_is_refused(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]
 ) -> None:
-    lab = start_lab()
+    lab = start_lab(nodes=2)
     process = started(lab)
     until(process, "PHASE 1")
     process.send_signal(signal.SIGSTOP)
@@ -134,7 +134,7 @@ def test_a_second_run_beside_a_live_one_is_refused(
 def test_another_operators_lock_is_explained_and_broken_only_by_name(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:
-    lab = start_lab()
+    lab = start_lab(nodes=2)
     text = "run=20260101T000000Z-abcd;by=alice@ops1;since=2026-01-01T00:00:00Z;record=x"
     take = f"mkdir -p /var/lib/pve-runbook && ln -s '{text}' /var/lib/pve-runbook/lock"
     subprocess.run(["ssh", "-F", lab.ssh_config, "pve2", take], check=True, timeout=20)
