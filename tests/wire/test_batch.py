@@ -22,8 +22,7 @@ from pve_runbook.wire.batch import (
 )
 from pve_runbook.wire.channel import ConnectionLost
 from pve_runbook.wire.connection import Connection
-
-from conftest import Server, Site
+from wire_server import Server, Site
 
 FRAMES = b"one x 0\none o b3V0\ntwo e \none e ZXJy\ntwo o /w==\ntwo x 124\n"
 ANSWERS = {"one": Output("out", "err", 0), "two": Output("�", "", 124)}

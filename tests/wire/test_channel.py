@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pve_runbook.wire.channel import CommandTimeout, ConnectionLost, OutputTooLarge, execute
 from pve_runbook.wire.connection import Connection
-
-from conftest import FREEZE_INSTEAD_OF_ANSWERING, Server, Site
+from wire_server import FREEZE_INSTEAD_OF_ANSWERING, Server, Site
 
 
 def test_both_streams_and_the_exit_status_come_back(node: Connection) -> None:

@@ -19,8 +19,7 @@ from pve_runbook.wire.connection import (
     Failure,
     open_all,
 )
-
-from conftest import PASSWORD, Server, Site
+from wire_server import PASSWORD, Server, Site
 
 Start = Callable[..., Server]
 
