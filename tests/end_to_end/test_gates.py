@@ -47,7 +47,7 @@ CASES = {
     ),
     "volume gone": (
         *("pve3", MASK_COROSYNC, "rm -f /var/lib/vz/images/303/*"),
-        "Every volume of every guest exists, those of snapshots too.",
+        "Every guest runs on: same process, same config; no node was rebooted.",
     ),
     "ha again": (
         *("pve1", LEFT, "systemctl enable --now pve-ha-crm.service"),
