@@ -226,7 +226,7 @@ def second_way(run: Run, cluster: Cluster) -> dict[str, str]:
 
 
 def _second_way(run: Run, node: Node, key: access.KeyPair) -> str:
-    if not run.logs_in_as_root(node):
+    if not run.logs_in_as_root:
         run.note("access", "the login is not root's: it does not depend on /etc/pve", node.name)
         return ""
     access.install(node, key)

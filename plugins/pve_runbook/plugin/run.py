@@ -262,12 +262,6 @@ class Run:
         kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("--") and not a.startswith(own)]
         return shlex.join([program(), "checks/", *kept])
 
-    def compare(self) -> Comparison:
-        """Hold every guest and node as they are now against the baseline. Raises UnknownFact."""
-        assert self.baseline is not None
-        self.last_comparison = compare(self.baseline, snapshot(n.facts for n in self.cluster.nodes))
-        return self.last_comparison
-
     def take_baseline(self) -> None:
         """Write every guest and node down as they are; what an unfinished run took is what counts.
 
@@ -297,9 +291,10 @@ class Run:
 
     def losses(self, phase: int) -> str:
         """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact."""
-        found = self.compare()
-        assert self.first_baseline is not None
-        shown = compare(self.first_baseline, snapshot(n.facts for n in self.cluster.nodes))
+        assert self.baseline is not None and self.first_baseline is not None
+        now = snapshot(n.facts for n in self.cluster.nodes)
+        found = self.last_comparison = compare(self.baseline, now)
+        shown = compare(self.first_baseline, now)
         self.journal.write(
             "continuity",
             phase=phase,
@@ -360,7 +355,8 @@ class Run:
             if folder is not None:
                 shutil.rmtree(folder / "access", ignore_errors=True)
 
-    def logs_in_as_root(self, node: Node) -> bool:
+    @property
+    def logs_in_as_root(self) -> bool:
         """Whether the SSH login itself is root's, whose keys are a link into /etc/pve."""
         return not self.connect.sudo
 

@@ -7,7 +7,6 @@ commands: pve-docs (pvecm.adoc, "Separate a Node Without Reinstalling"), tried o
 from __future__ import annotations
 
 import re
-import string
 from dataclasses import dataclass
 
 from pve_runbook.wire.detached import RUN_ROOT
@@ -50,11 +49,6 @@ class ActionTemplate:
         argv = tuple(a.format(**values) for a in self.argv)
         why, undo = self.why.format(**values), self.undo.format(**values)
         return Action(self.name, argv, why, undo, self.repeatable, self.timeout, self.detached)
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The names of the fields to fill."""
-        return frozenset(f for a in self.argv for _, f, _, _ in string.Formatter().parse(a) if f)
 
 
 _registry: dict[str, ActionTemplate] = {}

@@ -464,11 +464,6 @@ class NodeFacts(Readings):
         """Commands of this tool that go on on the node, as units."""
         return self.get(probes.OUR_UNITS)
 
-    @property
-    def earlier_runs(self) -> tuple[str, ...]:
-        """Run ids of earlier runs whose folder is still on the node."""
-        return self.get(probes.RUNS) or ()
-
 
 def subject_of_pids(pids: Iterable[int]) -> str:
     """The pids as one probe subject, in a fixed order."""

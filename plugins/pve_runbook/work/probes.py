@@ -272,8 +272,6 @@ NETWORK_FILES = _probe(
     identity.parse_sha256sums,
     "that nobody changes the network during the run",
 )
-RUNS = _probe("runs", ["ls", "-A", BACKUP_ROOT], identity.parse_ls, "what an earlier run left on this node")
-
 LOCK = _probe(
     "lock",
     ["readlink", LOCK_PATH],
