@@ -164,6 +164,7 @@ class Channel:
             with machine.turn:
                 self.node.files.remembered = None
                 machine.channels.discard(self)
+                self._shells.clear()  # a shell holds its builtins, and they hold this channel: no collector sees that
                 machine.turn.notify_all()
         broken = _PARSE_ERROR.match(found.error or "")
         if broken is None:

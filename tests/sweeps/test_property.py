@@ -1,0 +1,114 @@
+"""Any interleaving of faults and re-runs: no guest is lost on the way, and the same command line ends the work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.sweep
+
+EVERYTHING = os.environ.get("PVE_RUNBOOK_SWEEP") == "all"
+CHANGES = 45
+"""At least as many commands of an undisturbed run on two nodes change something; a later point strikes nothing."""
+UNDISTURBED = 3
+"""Runs that may be needed in the end."""
+WINDOW_BOUND = 60  # seconds
+STATUSES = (0, 1, 2, 3, 4, -9)
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One fault in one run: at which of its changes, before its effect or after it."""
+
+    what: str
+    at: int
+    when: str
+
+
+def strikes() -> st.SearchStrategy[Strike]:
+    """Every kind of fault at any change; a command that was made to fail has no effect."""
+    at = st.integers(1, 12) | st.integers(1, CHANGES)
+    when = st.sampled_from(("before", "after"))
+    after = st.builds(Strike, st.sampled_from(("kill", "terminate", "cut", "freeze", "power_cycle")), at, when)
+    return after | st.builds(Strike, st.just("fail"), at, st.just("before"))
+
+
+PROFILE = settings(
+    max_examples=400 if EVERYTHING else 8,
+    derandomize=not EVERYTHING,
+    deadline=None,
+    database=None,
+    phases=(Phase.generate, Phase.shrink) if EVERYTHING else (Phase.generate,),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
+    print_blob=False,
+)
+
+
+def quiet(stage: Any) -> None:
+    """Wait until no command of a run that was cut short is under way on any node: until then, truth still moves."""
+    until = time.monotonic() + WINDOW_BOUND
+    ask = "systemctl list-units --no-legend --plain --no-pager --all 'pve-runbook-*'"
+    while [h for h in stage.hosts if stage.control.run(h, ask).stdout]:
+        assert time.monotonic() < until, "a command of a run that was cut short does not end"
+
+
+def disturbed(stage: Any, strike: Strike) -> tuple[int, str]:
+    """One run with the fault in it, and the node answering again after it."""
+    process = stage.start("-o", "pve_timeout_scale=0.05") if strike.what == "freeze" else stage.start()
+    pid = process.pid if strike.what in ("kill", "terminate") else None
+    stage.control.fault(strike.what, at=strike.at, when=strike.when, pid=pid)
+    ended = stage.finish(process)
+    stage.control.disarm()
+    for fired in stage.control.faults_fired():
+        if fired.what == "freeze":
+            stage.control.thaw(fired.node)
+    return ended
+
+
+def wrong(stage: Any, status: int, said: str) -> list[str]:
+    """What does not hold after a run, by the lab's own truth."""
+    quiet(stage)
+    reset = {f.node for f in stage.control.faults_fired() if f.what == "power_cycle"}
+    state = stage.control.state()
+    found = [f"{n} was reset" for n, x in state.items() if x.boot_id != stage.before[n].boot_id and n not in reset]
+    if status not in STATUSES:
+        found.append(f"the run ended with {status}")
+    if "an error of the tool itself" in said or "INTERNALERROR" in said:
+        found.append("the run ended by an error of its own")
+    return found + stage.lost(*reset)
+
+
+def run_all(stage: Any, scenario: str, faults: Sequence[Strike]) -> list[str]:
+    """Run with one fault after the other, then without, until it converges; what did not hold."""
+    stage.set(scenario)
+    for number, strike in enumerate(faults, 1):
+        status, said = disturbed(stage, strike)
+        problems = wrong(stage, status, said)
+        if problems:
+            return [f"after run {number} ({strike}): {p}" for p in problems] + [said[-3000:]]
+    for number in range(1, UNDISTURBED + 1):
+        status, said = stage.run()
+        problems = wrong(stage, status, said)
+        if problems:
+            return [f"after undisturbed run {number}: {p}" for p in problems] + [said[-3000:]]
+        if status == 0:
+            strangers = stage.owned(stage.control.state()).keys() - stage.owned(stage.before).keys()
+            return [f"not standalone: {n}" for n in stage.not_standalone()] + [f"guest {v} is new" for v in strangers]
+    return [f"the last of {UNDISTURBED} undisturbed runs ended with {status}", said[-3000:]]
+
+
+@PROFILE
+@given(scenario=st.sampled_from(("broken", "quorate")), faults=st.lists(strikes(), min_size=1, max_size=3))
+def test_no_interleaving_of_faults_and_re_runs_loses_a_guest(stage: Any, scenario: str, faults: list[Strike]) -> None:
+    """Every guest has one owner, its config, and its process unless its node was reset; in the end all is standalone."""
+    note(f"to repeat: run_all(stage, {scenario!r}, {faults!r})")
+    problems = run_all(stage, scenario, faults)
+    fired = stage.control.faults_fired()
+    assert not problems, "\n".join([f"run_all(stage, {scenario!r}, {faults!r})", f"struck: {fired}", *problems])
