@@ -16,6 +16,21 @@ BETWEEN = (
 DISMANTLE = "If the network under the cluster is wrong, dismantle it: pytest runbook/ --hosts=..."
 
 
+def test_etc_pve_is_mounted_once(host):
+    """No second mount lies on /etc/pve."""
+    assert len(host.pve.pve_mounts) <= 1, refusals.stacked_mount(host.pve)
+
+
+def test_etc_pve_is_served(host):
+    """/etc/pve is no stale mount."""
+    assert not host.pve.pve_is_stale, refusals.stale_mount(host.pve)
+
+
+def test_etc_pve_answers(host):
+    """/etc/pve answers."""
+    assert not host.pve.pve_hangs, refusals.hung_mount(host.pve)
+
+
 def test_state_is_known(host):
     """The node is in a state that this tool knows."""
     assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
@@ -45,7 +60,7 @@ def test_member_is_quorate(host, member):
 
 def test_hosts_are_the_members(cluster, run):
     """--hosts names every member of the cluster."""
-    missing = sorted(set(run.member_names) - {n.facts.hostname for n in cluster.nodes})
+    missing = sorted(set(run.member_names) - {n.facts.hostname for n in cluster.nodes} - set(run.options.absent))
     assert not missing, refusals.missing_members(missing, [n.name for n in cluster.nodes])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin.questions import has_qdevice
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.unfinished import operator
 from pve_runbook.work import access, actions, authority, backup, canary, probes, refusals, thaw, window
@@ -51,12 +52,16 @@ def _lock(run: Run, node: Node, text: str) -> None:
 
 @pytest.fixture(scope="session")
 def backups(run: Run, cluster: Cluster, locked: None) -> None:
-    """Every node's configuration on the control host, opened and checked there; the nodes side by side.
+    """Every node's configuration on the control host, measured first, opened and checked there.
 
     What an unfinished run backed up before it changed anything is what counts: it is checked, not made again.
     """
     folder = run.folder / "backups"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if run.rollback is not None:  # what the nodes hold now, beside what they held before the first change
+        going_back = [n for n in cluster.nodes if run.rollback.restores(n)]
+        backup.back_up_all(cluster, going_back, run.id, folder)
+        return
     earlier = run.unfinished
     if earlier is not None and earlier.changed_something:
         for node in cluster.nodes:
@@ -64,7 +69,7 @@ def backups(run: Run, cluster: Cluster, locked: None) -> None:
                 node, earlier.folder / "backups" / node.name, folder / node.name, earlier.transfers(node.name)
             )
         return
-    cluster.each(lambda node: backup.back_up(node, cluster.work, folder / node.name))
+    backup.back_up_all(cluster, cluster.nodes, cluster.work, folder)
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +79,10 @@ def scheduler_off(run: Run, cluster: Cluster, backups: None) -> None:
 
 
 def _scheduler_off(run: Run, node: Node) -> None:
-    units = node.facts.units
-    if node.facts.state is STANDALONE:
-        nothing_to_do(run, node, "the node is standalone, its scheduler is its own")
+    if node.name in run.standalone_at_start and run.rollback is None:
+        nothing_to_do(run, node, "the node was standalone before this work, its scheduler is its own")
         return
+    units = node.facts.units
     if units["pvescheduler.service"].exists:
         waits = any(j.unit == "pvescheduler.service" for j in node.facts.jobs_waiting_for_quorum)
         if waits or not units["pvescheduler.service"].is_stopped:
@@ -162,6 +167,8 @@ def chosen(run: Run, cluster: Cluster, candidates: list[authority.Candidate]) ->
 def peers_corosync_stopped(run: Run, cluster: Cluster) -> None:
     """Corosync is stopped and masked for the run time on every peer, and no QDevice votes anywhere."""
     for node in cluster.nodes:
+        if has_qdevice(node):
+            run.note("qdevice", "corosync.conf has a QDevice; it votes no more", node.name)
         if node.facts.units["corosync-qdevice.service"].is_active:
             node.act(actions.STOP_QDEVICE.bind())
             node.act(actions.MASK_QDEVICE.bind())
@@ -217,7 +224,7 @@ def quorum_forced(run: Run, cluster: Cluster, pmxcfs_back: None) -> None:
 @pytest.fixture(scope="session")
 def second_way(run: Run, cluster: Cluster) -> dict[str, str]:
     """Node name → why a second way in could not be proven, or "": a key made for this work, and a login with it."""
-    members = [n for n in cluster.nodes if n.facts.state is not STANDALONE]
+    members = [n for n in cluster.nodes if run.unmounts(n)]
     if not members:
         return {n.name: "" for n in cluster.nodes}
     key = access.make_key(run.folder / "access", cluster.work)

@@ -8,12 +8,16 @@ comes back at the next boot and would take over the other nodes' guests.
 
 from __future__ import annotations
 
+from pve_runbook.facts.divergence import differences
 from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin import questions
 from pve_runbook.plugin.approval import approve
-from pve_runbook.work import refusals
-from pve_runbook.work.backup import SPACE_KIB
+from pve_runbook.work import refusals, ways_on
+from pve_runbook.work.absent import seen_alive
+from pve_runbook.work.backup import ALWAYS, SPACE_KIB
 from pve_runbook.work.canary import used_ids
 from pve_runbook.work.refusal import refusal
+from pve_runbook.work.sharing import owners_in_words, shared_by_guests, signs_of_ceph
 
 CLOCK_SKEW = 5.0  # seconds; HA reports a time drift, and logs of two nodes cannot be put in order any more
 SAFE_TO_WAIT_FOR = "startall"
@@ -50,9 +54,10 @@ def test_hosts_are_the_members(cluster, run):
     )
     members = set(run.member_names)
     given = {n.facts.hostname: n.name for n in cluster.nodes}
-    missing = sorted(members - set(given))
+    missing = sorted(members - set(given) - set(run.options.absent))
     assert not missing, refusals.missing_members(missing, given.values())
-    strangers = sorted(name for host, name in given.items() if members and host not in members)
+    named = given | {name: f"{name} (--absent)" for name in run.options.absent}
+    strangers = sorted(name for host, name in named.items() if members and host not in members)
     assert not strangers, refusal(
         strangers[0] if strangers else "cluster",
         seen="corosync.conf does not name this node",
@@ -68,11 +73,42 @@ def test_nobody_else_works_here(run):
         run.note("state", f"takes up the unfinished run {run.unfinished.work} (record {run.unfinished.folder.name})")
 
 
+def test_no_other_run_is_live(host, run):
+    """No command of another run is under way on the node; one of the run that is taken up is waited for later."""
+    assert run.unfinished is not None or not host.pve.our_units, refusal(
+        host.pve.node,
+        seen=f"a command of another run is under way: {', '.join(host.pve.our_units)}",
+        why="it goes on without the line it was sent over, and may be the window that takes this node out",
+        do="Wait until `systemctl list-units 'pve-runbook-*'` is empty there, then run the same command line again",
+    )
+
+
+def test_etc_pve_is_mounted_once(host):
+    """No second mount lies on /etc/pve."""
+    assert len(host.pve.pve_mounts) <= 1, refusals.stacked_mount(host.pve)
+
+
+def test_etc_pve_is_served(host):
+    """/etc/pve is no stale mount."""
+    assert not host.pve.pve_is_stale, refusals.stale_mount(host.pve)
+
+
+def test_etc_pve_answers(host):
+    """/etc/pve answers."""
+    assert not host.pve.pve_hangs, refusals.hung_mount(host.pve)
+
+
 def test_state_is_known(host, node, run):
     """The node is in a state that this runbook knows how to go on from."""
     run.settle(node)
     run.note("state", host.pve.state.meaning, node.name)
     assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
+
+
+def test_absent_members_are_not_seen(host, run):
+    """No member that --absent names is seen alive."""
+    alive = seen_alive(host.pve, run.options.absent)
+    assert not alive, ways_on.not_absent(host.pve, alive)
 
 
 def test_members_have_one_configuration(cluster):
@@ -138,12 +174,7 @@ def test_there_is_space(host):
 def test_nothing_is_under_way(host):
     """No backup, migration or clone is under way."""
     tasks = [t for t in host.pve.live_tasks if t.is_blocking and t.type != SAFE_TO_WAIT_FOR]
-    assert not tasks, refusal(
-        host.pve.node,
-        seen=f"a task is running: {', '.join(f'{t.type} {t.id}'.strip() for t in tasks)}",
-        why="cut in two it leaves a guest locked, or its config on one node and its process on another",
-        do="Wait until it is done, or stop it in the web UI, then run the same command line again",
-    )
+    assert not tasks, refusals.busy(host.pve, tasks)
 
 
 def test_no_guest_is_locked(host):
@@ -171,6 +202,46 @@ def test_every_guest_has_one_owner(cluster):
             owners[vmid] = node.name
 
 
+def test_databases_have_not_diverged(cluster, run):
+    """The members' databases hold the same, or the operator named the one that counts."""
+    members = {n.name: n.facts.tree for n in cluster.nodes if n.facts.has_corosync_conf_in_database}
+    found = [str(difference) for difference in differences(members)]
+    if not found or (run.unfinished is not None and run.unfinished.authority is not None):
+        return
+    for text in found:
+        run.note("diverged", text)
+    ranks = {name: (tree.version, tree.mtime) for name, tree in members.items()}
+    newest = [name for name, rank in ranks.items() if rank == max(ranks.values())]
+    versions = {name: tree.version for name, tree in members.items()}
+    named = run.options.authority
+    by_version = versions.get(named) == run.options.authority_version
+    assert named in newest or (named in members and by_version), ways_on.diverged(versions, newest, found)
+
+
+def test_shared_storage_has_one_owner(cluster, run):
+    """No shared storage holds guests of two nodes, or the operator accepted it with the map before him."""
+    if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
+        return
+    shared = shared_by_guests([n.facts for n in cluster.nodes], run.options.absent)
+    in_words = {storage: owners_in_words(by_node) for storage, by_node in shared.items()}
+    assert not shared or "shared-storage" in run.options.accept, ways_on.shared_storage(in_words)
+    for storage, owners in in_words.items():
+        run.note("accepted", f"storage {storage} is shared by guests of {owners}, by --accept=shared-storage")
+
+
+def test_ceph_does_not_run_here(cluster, run):
+    """No Ceph runs on these nodes, or the operator accepted what that means."""
+    if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
+        return
+    signs = {}
+    for node in cluster.nodes:
+        for sign in signs_of_ceph(node.facts):
+            signs.setdefault(sign, []).append(node.name)
+    assert not signs or "ceph" in run.options.accept, ways_on.ceph(signs)
+    for sign, names in signs.items():
+        run.note("accepted", f"Ceph: {sign} on {', '.join(names)}, by --accept=ceph")
+
+
 def test_guests_have_their_volumes(host):
     """Every volume of every guest is on the node that owns the guest."""
     assert not host.pve.volumes_not_found, refusals.missing_volumes(host.pve)
@@ -190,7 +261,14 @@ def test_storages_are_usable(host):
 
 def test_ha_can_be_stopped(host):
     """HA is not active without quorum."""
-    assert not (host.pve.has_watchdog_client and not host.pve.is_quorate), refusals.ha_armed(host.pve)
+    armed = host.pve.has_watchdog_client and host.pve.ha_resources
+    assert not (armed and not host.pve.is_quorate), refusals.ha_armed(host.pve)
+
+
+def test_no_watchdog_client_but_has(host):
+    """No watchdog client but HA's is active without quorum."""
+    stray = host.pve.has_watchdog_client and not host.pve.ha_resources
+    assert not (stray and not host.pve.is_quorate), refusals.stray_watchdog_client(host.pve)
 
 
 def test_no_start_of_all_guests_would_double(host):
@@ -216,6 +294,14 @@ def test_baseline_is_taken(host, run, baseline):
     assert not host.pve.strays, refusals.stray_guests(host.pve)
 
 
+def test_operator_says_who_is_powered_off(cluster, run):
+    """The operator says of every absent member that it is powered off."""
+    if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
+        return
+    for name in run.options.absent:
+        approve(run, 0, f"{name} is powered off", questions.without(name, cluster.nodes, run.options.absent))
+
+
 def test_operator_approves_the_freeze(run):
     """The operator approves the freeze, and has the consoles at hand."""
     approve(run, 0, run.cluster_name, run.freeze_text())
@@ -224,41 +310,26 @@ def test_operator_approves_the_freeze(run):
 def test_nodes_are_locked(host, run, locked):
     """The node is locked for this run: a second operator is kept out."""
     lock = host.pve.lock
-    assert lock is not None and lock.run == run.cluster.work, refusal(
-        host.pve.node,
-        seen=f"its lock says {lock.text if lock else 'nothing'}",
-        why="another run came between; two runs at once would undo each other's steps",
-        do="Ask who it is, then run the same command line again",
-    )
+    assert lock is not None and lock.run == run.cluster.work, refusals.locked_by_another(host.pve)
 
 
 def test_nothing_of_an_earlier_run_goes_on(host, node, run):
     """No command of an earlier run is still under way on the node; a bounded wait for it."""
     run.wait_for_earlier(node)
-    assert not host.pve.our_units, refusal(
-        host.pve.node,
-        seen=f"still under way: {', '.join(host.pve.our_units)}",
-        why="it was sent before the line was lost, and may change what is read now",
-        do="Look at `systemctl status` of it there, then run the same command line again",
-    )
+    assert not host.pve.our_units, refusals.still_under_way(host.pve)
 
 
 def test_backups_are_checked(host, run, backups):
     """The node's configuration is on the control host, opened and equal to the live one."""
     names = {p.name for p in (run.folder / "backups" / host.pve.node).iterdir()}
-    assert {"config.db", "system.tar.gz"} <= names
+    assert set(ALWAYS) <= names
 
 
-def test_scheduler_is_off(host, scheduler_off):
+def test_scheduler_is_off(host, run, scheduler_off):
     """Neither backups nor replication start any more."""
-    if host.pve.state is NodeState.STANDALONE:
+    if host.pve.node in run.standalone_at_start:
         return
-    assert not host.pve.scheduler_runs, refusal(
-        host.pve.node,
-        seen="the scheduler still runs",
-        why="overdue jobs start within a minute of quorum",
-        do="Look at `systemctl status pvescheduler` there",
-    )
+    assert not host.pve.scheduler_runs, refusals.scheduler_on(host.pve)
 
 
 def test_lrm_is_off(host, lrm_off):

@@ -9,6 +9,7 @@ looked at.
 from __future__ import annotations
 
 from pve_runbook.plugin.approval import approve
+from pve_runbook.work import refusals
 from pve_runbook.work.refusal import refusal
 
 
@@ -20,12 +21,7 @@ def test_every_guest_survived(run):
 
 def test_nodes_are_released(host, released):
     """The node's lock is gone: this work is done."""
-    assert host.pve.lock is None, refusal(
-        host.pve.node,
-        seen=f"its lock is still there: {host.pve.lock.text if host.pve.lock else ''}",
-        why="the next run would take this one for unfinished",
-        do="Run the same command line again",
-    )
+    assert host.pve.lock is None, refusals.lock_left(host.pve)
 
 
 def test_what_is_left_is_written_down(run):

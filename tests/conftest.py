@@ -1,6 +1,11 @@
 """The project's own tests."""
 
+import os
+
 import pytest
+
+# The tests start hundreds of interpreters: without this each of them compiles all that it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest_plugins = ["pytester"]
 

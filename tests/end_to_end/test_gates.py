@@ -97,34 +97,6 @@ def test_a_gate_notices_what_another_hand_changed(
     assert [t for t, _ in ran.failed()] == [title]
 
 
-REFUSED = {
-    "watchdog-client-left": "HA is not active without quorum.",
-    "volume-elsewhere": "Every volume of every guest is on the node that owns the guest.",
-    "guest-locked": "No guest is locked, and none is just arriving by migration.",
-    "name-on-loopback": "The node's own name resolves to an address that is not loopback.",
-    "clock-skew": "The nodes' clocks agree.",
-    "disk-full": "There is space for a backup and for the database.",
-    "stacked-mount": "The node is in a state that this runbook knows how to go on from.",
-    "stale-mount": "The node is in a state that this runbook knows how to go on from.",
-    "startall-shared": "No start of all guests waits for quorum while a guest of it lies on shared storage.",
-    "conf-differs": "All members have one and the same corosync.conf and authkey.",
-    "authkey-differs": "All members have one and the same corosync.conf and authkey.",
-    "duplicate-id": "Every guest has one owner: no id is on two nodes.",
-    "peer-quorate": "No part of the cluster has quorum while another has none.",
-}
-
-
-@pytest.mark.parametrize("scenario", REFUSED)
-def test_a_starting_state_that_cannot_be_gone_on_from(
-    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
-) -> None:
-    lab = start_lab(scenario)
-    ran = run("runbook/", *lab.options, "--approve=all")
-    assert ran.status == 1, ran.text
-    assert [t for t, _ in ran.failed()] == [REFUSED[scenario]]
-    assert lab.mutating() == []
-
-
 @pytest.mark.parametrize(
     "scenario",
     [

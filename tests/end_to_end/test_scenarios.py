@@ -1,4 +1,4 @@
-"""Every starting state of the lab: taken to standalone nodes, or refused without a trace."""
+"""Starting states of the lab that are taken to standalone nodes; those that are refused are in test_refusals.py."""
 
 from __future__ import annotations
 
@@ -19,14 +19,6 @@ ENDS_STANDALONE = [
     "pve7",
     "pve9",
 ]
-
-REFUSED = {
-    "ha-armed": ("HA is not active without quorum.", "its watchdog is armed, and there is no quorum"),
-    "storage-readonly": ("The storages of this node's guests are active and writable.", "mounted read-only at"),
-    "storage-missing": ("Every volume of every guest is on the node that owns the guest.", "volumes are not there:"),
-    "backup-running": ("No backup, migration or clone is under way.", "a task is running: vzdump"),
-    "migrating": ("No backup, migration or clone is under way.", "a task is running: qmigrate 101"),
-}
 
 
 def expect_standalone(lab: Any, ran: Any) -> None:
@@ -58,21 +50,6 @@ def test_nodes_become_standalone_and_no_guest_is_touched(
 def test_clusters_of_other_sizes(start_lab: Callable[..., Any], run: Callable[..., Any], nodes: int) -> None:
     lab = start_lab("broken" if nodes > 1 else "quorate", nodes=nodes)
     expect_standalone(lab, run("runbook/", *lab.options, "--approve=all"))
-
-
-@pytest.mark.parametrize("scenario", REFUSED)
-def test_what_reading_can_judge_is_refused_before_the_first_change(
-    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
-) -> None:
-    lab = start_lab(scenario)
-    ran = run("runbook/", *lab.options, "--approve=all")
-    title, words = REFUSED[scenario]
-    assert ran.status == 1
-    assert [t for t, _ in ran.failed()] == [title]
-    message = ran.failed()[0][1]
-    assert words in message and len(message.splitlines()) == 3
-    assert lab.mutating() == []
-    assert lab.changed_guests() == []
 
 
 def test_without_terminal_and_approval_nothing_is_changed(

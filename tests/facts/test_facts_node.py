@@ -303,6 +303,18 @@ def test_checksums_of_files_that_may_be_missing() -> None:
         identity.parse_sha256sums(Output(text, missing + "sha256sum: /etc/x: Permission denied\n", 1))
 
 
+def test_sizes_of_what_may_be_missing() -> None:
+    missing = "du: cannot access '/var/lib/pve-cluster/config.db-wal': No such file or directory\n"
+    sizes = {"/var/lib/pve-cluster/config.db": 36864, "/etc/with blank": 0}
+    text = "36864\t/var/lib/pve-cluster/config.db\n0\t/etc/with blank\n"
+    assert identity.parse_du(Output(text, missing, 1)) == identity.parse_du(Output(text, "", 0)) == sizes
+    assert identity.parse_du(Output("", missing, 1)) == {}
+    with pytest.raises(ParseError, match="Input/output error"):
+        identity.parse_du(Output(text, "du: cannot read directory '/etc/pve': Input/output error\n", 1))
+    with pytest.raises(ParseError):
+        identity.parse_du(Output("36K\t/etc/pve\n", "", 0))
+
+
 def test_directories_that_may_be_missing() -> None:
     missing = "ls: cannot access '/var/lib/corosync': No such file or directory\n"
     text = "/etc/corosync:\nuidgid.d\n"

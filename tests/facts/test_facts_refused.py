@@ -55,7 +55,7 @@ MAY_BE_EMPTY = {
 
 
 def test_all_parsers_are_found() -> None:
-    assert len(PARSERS) == 45
+    assert len(PARSERS) == 47
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -86,6 +86,17 @@ def test_kill_ends_a_process_and_the_command_goes_on(when: str, lab: Lab) -> Non
         assert not _active(lab, "pve1", "pve-ha-crm")
 
 
+def test_terminate_asks_a_process_to_end_and_the_command_goes_on(lab: Lab) -> None:
+    """SIGTERM, nothing harder; a process that is gone already is no error."""
+    with _sleeper() as victim:
+        lab.control.fault("terminate", at=2, when="after", pid=victim.pid)
+        lab.control.fault("terminate", at=3, pid=victim.pid)
+        asyncio.run(_say(lab, THREE))
+        assert victim.wait(5) == -15
+        assert [(f.what, f.mutating) for f in lab.control.faults_fired()] == [("terminate", 2), ("terminate", 3)]
+        assert not _active(lab, "pve1", "pve-ha-crm")
+
+
 def test_kill_at_a_read_and_of_a_process_that_is_gone(lab: Lab) -> None:
     """The second batch of probes; a pid that nobody has is no error."""
     with _sleeper() as victim:
@@ -214,6 +225,7 @@ def test_a_fault_strikes_once_and_can_be_disarmed(lab: Lab) -> None:
         {"what": "fail", "at_read": 1},
         {"what": "fail", "at": 1, "when": "after"},
         {"what": "kill", "at": 1},
+        {"what": "terminate", "at": 1},
         {"what": "run", "at": 1},
         {"what": "cut", "at": 1, "node": "pve9"},
     ],

@@ -116,6 +116,18 @@ def test_a_read_only_look_at_a_closed_database_leaves_files_beside_it(make_bench
     assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout == "config.db\nconfig.db-shm\nconfig.db-wal\n"
 
 
+def test_du_adds_up_what_lies_below(make_bench: MakeBench) -> None:
+    """Bytes of files; a directory of the disk has 4096, one of pmxcfs none; what is missing is said."""
+    bench = make_bench("broken")
+    bench.run("pve1", "mkdir -p /root/d/e; printf 12345 | tee /root/d/e/f; ln -s e /root/d/l")
+    asked = bench.run("pve1", "du -sbx /root/d/e/f /root/d/e /etc/pve/firewall /root/d/none")
+    listed = bench.run("pve1", "find /etc/pve/firewall -type f -printf '%s\\n'").stdout.split()
+    below = sum(int(size) for size in listed)
+    assert asked.stdout == f"5\t/root/d/e/f\n4101\t/root/d/e\n{below}\t/etc/pve/firewall\n"
+    assert asked.stderr == "du: cannot access '/root/d/none': No such file or directory\n"
+    assert asked.exit_status == 1
+
+
 def test_a_backup_is_a_whole_database(make_bench: MakeBench) -> None:
     """Taken while pmxcfs runs, checked, pulled as base64."""
     bench = make_bench("broken")

@@ -235,6 +235,15 @@ def test_startall_shared(make_bench: MakeBench) -> None:
     assert not bench.node("pve2").guests.running
 
 
+def test_other_run_live(make_bench: MakeBench) -> None:
+    """A unit of another run goes on on pve2; no lock says whose it is."""
+    bench = make_bench("other-run-live")
+    listing = "systemctl list-units --no-legend --plain --no-pager --all 'pve-runbook-*'"
+    said = [bench.run(name, listing).stdout for name in bench.cluster.nodes]
+    assert [len(s.splitlines()) for s in said] == [0, 1, 0]
+    assert bench.run("pve2", "readlink /var/lib/pve-runbook/lock").exit_status == 1
+
+
 def test_diverged(make_bench: MakeBench) -> None:
     """Three versions, three trees; nobody has quorum; the newest wins when they meet."""
     bench = make_bench("diverged")

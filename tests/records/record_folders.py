@@ -16,8 +16,11 @@ IN_FLIGHT = "runbook/test_phase4_window.py::test_node_leaves[pve2]"
 VERSION = "0.1.0"
 
 
-def begun(folder: Path, version: str = VERSION) -> Journal:
-    """A run that has pulled its backups and then sent a command whose outcome it does not know yet."""
+def begun(folder: Path, version: str = VERSION, continues: tuple[str, str] | None = None) -> Journal:
+    """A run that has pulled its backups and then sent a command whose outcome it does not know yet.
+
+    ``continues``: the name of the record that it took up, and the head of its journal.
+    """
     folder.mkdir(mode=0o700)
     journal = Journal()
     journal.write("batch", batch="b1", node="pve1", probes=[{"id": "hostname", "argv": ["hostname"], "why": "Who?"}])
@@ -35,6 +38,8 @@ def begun(folder: Path, version: str = VERSION) -> Journal:
         command="pytest runbook/ --hosts=pve1,pve2",
         version=version,
     )
+    if continues is not None:
+        journal.write("continues", folder=continues[0], head=continues[1])
     place: dict[str, Any] = {
         "nodeid": STEP,
         "phase": 0,
@@ -111,9 +116,9 @@ def killed(folder: Path) -> Path:
     return folder
 
 
-def whole(folder: Path, version: str = VERSION) -> Path:
+def whole(folder: Path, version: str = VERSION, continues: tuple[str, str] | None = None) -> Path:
     """A run that ended, with everything it writes."""
-    finish(begun(folder, version))
+    finish(begun(folder, version, continues))
     rebuild(folder)
     return folder
 

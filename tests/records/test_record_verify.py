@@ -52,6 +52,17 @@ def test_an_untouched_record_agrees(whole: Path) -> None:
     assert len(found.chain.events) == len(lines(whole))
 
 
+def test_the_record_that_was_taken_up_is_followed(tmp_path: Path) -> None:
+    first = record_folders.killed(tmp_path / "first")
+    head = verify(first).chain.head
+    second = record_folders.whole(tmp_path / "second", continues=("first", head))
+    assert verify(second).earlier == ("first: its journal ends as this one names it",)
+    write_lines(first, lines(first)[:-1])
+    assert disagreement(second).startswith("first, the record of the run that this one took up, is not what it was")
+    (first / "journal.jsonl").unlink()
+    assert verify(second).earlier == ("first is not beside it, and was not compared",)
+
+
 @pytest.mark.parametrize("how", ["lowest bit", "highest bit", "newline"])
 def test_every_single_byte_of_the_journal_is_vouched_for(whole: Path, how: str) -> None:
     data = bytearray((whole / "journal.jsonl").read_bytes())

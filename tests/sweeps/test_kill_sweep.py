@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 from typing import Any
 
 import pytest
+from sweep_points import PARTS, points
 
 pytestmark = pytest.mark.sweep
-
-PARTS = 2
-
-
-def points(stage: Any, part: int) -> range:
-    """This part of the points: out of as many as one undisturbed run has changes."""
-    stage.set()
-    status, said = stage.run()
-    assert status == 0, said
-    return range(1 + part, stage.control.mutating_count() + 1, PARTS * stride())
-
-
-def stride() -> int:
-    """Every how many points are tried; PVE_RUNBOOK_SWEEP=all tries every one, which takes about half an hour."""
-    return 1 if os.environ.get("PVE_RUNBOOK_SWEEP") == "all" else 6
 
 
 def converges(stage: Any, where: str) -> list[str]:

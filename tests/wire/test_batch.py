@@ -192,7 +192,7 @@ def test_a_probe_out_of_reach_of_its_timeout_costs_the_bound_and_not_the_other_a
     answers = run_batch(node, probes, timeout_scale=0.1, grace=0.3)
     assert time.monotonic() - started < 5
     assert answers == {
-        "escaped": NoAnswer("no answer within 3.3 s"),
+        "escaped": NoAnswer("no answer within 3.3 s", timed_out=True),
         "slow": Output("", "", 124),
         "quick": Output("here\n", "", 0),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.facts.output import NotConnected, Output, ParseError, TimedOut
 
 TIMED_OUT = frozenset({124, 137, 143})
 """Exit statuses of a command that timeout(1) ended: TERM, KILL, or TERM from outside."""
@@ -11,6 +11,7 @@ NOT_INSTALLED = 127
 """Exit status of a shell and of timeout(1) when the command does not exist."""
 
 _NO_SUCH_FILE = "No such file or directory"
+_NOT_CONNECTED = "Transport endpoint is not connected"
 _ASKED_PMXCFS = ("ipcc_send_rec[", "Unable to load access control list:")
 _EXCERPT = 160
 
@@ -31,11 +32,12 @@ def pmxcfs_is_silent(output: Output) -> bool:
 def unknown(output: Output, command: str) -> ParseError:
     """The error for an answer of `command` that is none of the documented ones."""
     if output.exit_status in TIMED_OUT:
-        return ParseError(f"{command} timed out.")
+        return TimedOut(f"{command} timed out.")
     if pmxcfs_is_silent(output):
         return ParseError(f"{command} could not be answered: pmxcfs does not answer.")
     said = output.stderr if output.stderr.strip() else output.stdout
-    return ParseError(f"{command} ended with exit status {output.exit_status} and said: {excerpt(said)}")
+    kind = NotConnected if _NOT_CONNECTED in output.stderr else ParseError
+    return kind(f"{command} ended with exit status {output.exit_status} and said: {excerpt(said)}")
 
 
 def unread(command: str, text: str) -> ParseError:

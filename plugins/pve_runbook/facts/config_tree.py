@@ -82,6 +82,23 @@ def parse_config_tree(output: Output) -> ConfigTree:
     return ConfigTree(*versions[0], files)
 
 
+def parse_entries(output: Output) -> dict[str, int]:
+    """Read sqlite3's rows `version|path`, one for each file of the database, those under priv/ too.
+
+    An entry keeps the version of the write that made it what it is (pve-cluster memdb.c), so that two listings tell
+    which files were written in between without their contents. Raises ParseError on any other row, and on none.
+    """
+    found: dict[str, int] = {}
+    for line in lines_of(stdout_of(output, "sqlite3 config.db")):
+        version, bar, path = line.partition("|")
+        if not bar or not path or not version.isdecimal() or path in found:
+            raise ParseError("sqlite3 printed a row of config.db's listing that cannot be read.")
+        found[path] = int(version)
+    if not found:
+        raise ParseError("sqlite3 printed no row of config.db's listing.")
+    return found
+
+
 def redact_config_tree(output: Output) -> str:
     """What the journal keeps of the rows: the version, and path, size and SHA-256 of each file, never its
     content."""

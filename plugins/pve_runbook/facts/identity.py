@@ -94,6 +94,21 @@ def parse_sha256sums(output: Output) -> dict[str, str]:
     return sums
 
 
+def parse_du(output: Output) -> dict[str, int]:
+    """Read `du -sb` of absolute paths: bytes by path; what does not exist has no entry (exit status 1)."""
+    if not (output.exit_status == 1 and only_missing_files(output)):
+        stdout_of(output, "du")
+    sizes: dict[str, int] = {}
+    for line in lines_of(output.stdout):
+        size, tab, path = line.partition("\t")
+        if not tab or not size.isdecimal() or not path.startswith("/"):
+            raise unread("du", line)
+        sizes[path] = int(size)
+    if output.exit_status == 0 and not sizes:
+        raise ParseError("du ended with exit status 0 but shows no size.")
+    return sizes
+
+
 def parse_ls(output: Output) -> tuple[str, ...] | None:
     """Read `ls -A` of one directory; None if it does not exist (exit status 2)."""
     if output.exit_status == 2 and not output.stdout and only_missing_files(output):

@@ -9,6 +9,14 @@ class ParseError(ValueError):
     """A command answered, but its text is not one we know: the fact is unknown, never "no"."""
 
 
+class TimedOut(ParseError):
+    """The command did not end within its time."""
+
+
+class NotConnected(ParseError):
+    """The command met a mount whose server is gone (ENOTCONN, as FUSE gives it after pmxcfs was killed)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Both streams, decoded as UTF-8 with replacement, and the exit status of one command."""

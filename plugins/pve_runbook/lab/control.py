@@ -177,15 +177,17 @@ class LabControl:
         command: str = "",
         on: str | None = None,
     ) -> None:
-        """Arm one fault that strikes once: kill, cut, freeze, fail, power_cycle or run.
+        """Arm one fault that strikes once: kill, terminate, cut, freeze, fail, power_cycle or run.
 
-        It strikes at one of: the `at`-th mutating command of all nodes, the `at_read`-th batch of probes (kill, cut and
-        freeze only), both counted from now on; or the first command that begins with the words `argv`, after `skip`
-        others that do. `node` counts the commands of one node only. `when` is before or after the command's effect.
+        It strikes at one of: the `at`-th mutating command of all nodes, the `at_read`-th batch of probes (kill,
+        terminate, cut and freeze only), both counted from now on; or the first command that begins with the words
+        `argv`, after `skip` others that do. `node` counts the commands of one node only. `when` is before or after the
+        command's effect.
 
-        kill ends the process `pid` and waits for that; cut drops the node's connections; freeze keeps the node from
-        answering until thaw; the command is carried out with all three. fail gives `message` and `status` in place of
-        the command. power_cycle resets the node. run types `command` on the node `on`, else on the same node.
+        kill ends the process `pid` and waits for that; terminate sends it SIGTERM; cut drops the node's connections;
+        freeze keeps the node from answering until thaw; the command is carried out with all four. fail gives `message`
+        and `status` in place of the command. power_cycle resets the node. run types `command` on the node `on`, else on
+        the same node.
         Raises LabError for a fault that makes no sense.
         """
         self._ask(

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-KINDS = ("kill", "cut", "freeze", "fail", "power_cycle", "run")
-READ_KINDS = ("kill", "cut", "freeze")
+KINDS = ("kill", "terminate", "cut", "freeze", "fail", "power_cycle", "run")
+READ_KINDS = ("kill", "terminate", "cut", "freeze")
 MESSAGE = "made to fail by the lab"
 
 
@@ -19,8 +19,8 @@ class Fault:
     """One fault; exactly one of `at`, `at_read` and `argv` says where it strikes.
 
     `at` and `at_read` count from the moment it was armed; `skip` lets that many matches of `argv` pass. `node` limits
-    all three to commands of one node. `pid` is the process that `kill` ends, `status` and `message` are what `fail`
-    answers, `command` is what `run` types on `on` (default: the node where it strikes).
+    all three to commands of one node. `pid` is the process that `kill` ends and `terminate` asks to end, `status` and
+    `message` are what `fail` answers, `command` is what `run` types on `on` (default: the node where it strikes).
     """
 
     what: str
@@ -49,8 +49,8 @@ class Fault:
             raise ValueError("commands are counted from 1")
         if self.at_read is not None and self.what not in READ_KINDS:
             raise ValueError(f"at a read there is only: {', '.join(READ_KINDS)}")
-        if self.what == "kill" and self.pid is None:
-            raise ValueError("kill needs a pid")
+        if self.what in ("kill", "terminate") and self.pid is None:
+            raise ValueError(f"{self.what} needs a pid")
         if self.what == "run" and not self.command:
             raise ValueError("run needs a command")
         if self.what == "fail" and self.when == "after":

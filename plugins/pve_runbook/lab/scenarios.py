@@ -70,11 +70,15 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "clock-skew": Scenario("broken, the last node's clock is 90 s ahead", refused.clock_skew),
     "disk-full": Scenario("broken, the root file system of pve2 is full", refused.disk_full),
+    "disk-short": Scenario(
+        "broken, the root file system of pve2 has a little less left than its backup needs", refused.disk_short
+    ),
     "stacked-mount": Scenario(
         "broken, /etc/pve of pve2 is mounted twice, the lower mount is dead", refused.stacked_mount
     ),
     "stale-mount": Scenario("broken, pmxcfs of pve2 was killed and left its mount behind", refused.stale_mount),
     "hung-pve": Scenario("broken, no access to /etc/pve of pve2 returns", refused.hung_pve),
+    "other-run-live": Scenario("broken, a window of a run that nobody knows goes on on pve2", refused.other_run_live),
     "startall-shared": Scenario(
         "startall-waiting, and a guest that waits has its disk on the nas", refused.startall_shared
     ),

@@ -130,6 +130,13 @@ def disk_full(cluster: Cluster) -> None:
     root.used = root.total - 8
 
 
+def disk_short(cluster: Cluster) -> None:
+    """The root file system of pve2 has 256 MiB and 16 KiB left: less than a backup needs beside what must stay free."""
+    broken(cluster)
+    root = second(cluster).storages.mounts[0]
+    root.used = root.total - 256 * 1024 - 16
+
+
 def stacked_mount(cluster: Cluster) -> None:
     """pve2: a pmxcfs that lives is mounted over the mount of one that died."""
     broken(cluster)
@@ -152,6 +159,14 @@ def hung_pve(cluster: Cluster) -> None:
     node = second(cluster)
     let_in(node)
     node.files.hung.add("/etc/pve")
+
+
+def other_run_live(cluster: Cluster) -> None:
+    """pve2: a window goes on as a transient unit; no lock says whose it is."""
+    broken(cluster)
+    name = "pve-runbook-20260101T000000Z-abcd-window.service"
+    unit = Unit(name, "pve-runbook", ("/bin/bash",), enablement="transient", active="activating", sub="start")
+    second(cluster).units.table[name] = unit
 
 
 def diverged(cluster: Cluster) -> None:

@@ -21,7 +21,7 @@ from pve_runbook.lab.machine import Machine
 from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
 from pve_runbook.lab.model.units import Unit
-from pve_runbook.lab.signals import kill_and_wait
+from pve_runbook.lab.signals import kill_and_wait, terminate
 
 BATCH_SECONDS = 0.02
 """Model seconds of a batch of probes that run side by side."""
@@ -196,6 +196,8 @@ class Channel:
                 continue
             if fault.what == "kill" and fault.pid is not None:
                 kill_and_wait(fault.pid)
+            elif fault.what == "terminate" and fault.pid is not None:
+                terminate(fault.pid)
             elif fault.what == "cut":
                 machine.cut()
             elif fault.what == "freeze":

@@ -12,6 +12,12 @@ LONGEST_END = 10.0
 """Seconds that a process may take to end after SIGKILL."""
 
 
+def terminate(pid: int) -> None:
+    """Send SIGTERM and return at once; a process that is gone already is no error."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
 def kill_and_wait(pid: int) -> None:
     """Send SIGKILL and return when the process runs no more; one that is gone already is no error.
 

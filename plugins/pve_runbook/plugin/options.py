@@ -15,7 +15,9 @@ from pve_runbook.wire.targets import Target, TargetError, parse_hosts
 Mode = Literal["runbook", "checks"]
 MODES: tuple[Mode, ...] = ("runbook", "checks")
 
-PHASES_THAT_ASK = {0: "freeze", 2: "force quorum", 4: "every window", 7: "thaw"}
+PHASES_THAT_ASK = {0: "freeze", 2: "force quorum", 4: "every window", 7: "thaw", 8: "rollback"}
+ACCEPTABLE = ("shared-storage", "ceph")
+"""What a run refuses until the operator takes it upon himself."""
 
 NO_HOSTS = (
     "no --hosts: name every node of the cluster, e.g. `pytest {mode}/ --hosts=pve1,pve2,pve3`, or --hosts=lab to try it"
@@ -33,8 +35,13 @@ IGNORE_UNKNOWN = "--ignore-unknown-dependency lets a phase run without its gates
 HALF_RUN = "{option} runs fixtures or tests by halves: actions without gates, or gates that never ran; leave it out"
 NO_ASSERT = "python -O or --assert=plain: assertions are the gates; run without it"
 BAD_TICKET = "--ticket={ticket!r}: letters, digits, dot, dash and underscore only, at most 64; it names a folder"
-BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, e.g. --approve=0,2"
+BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, 8, e.g. --approve=0,2"
 BAD_VMIDS = "--accept-changed={value!r}: write VMIDs with commas between them, e.g. --accept-changed=101,102"
+ROLLBACK_ALONE = "--rollback takes nodes back that a run took out: it stands in front of runbook/ only"
+GIVE_UP_WHAT = "--give-up={value}: names nodes of --hosts whose changes since they left are given up, with --rollback"
+BAD_ACCEPT = "--accept={value!r}: write one or both of {known}, with a comma between them"
+BAD_ABSENT = "--absent={value!r}: write the names of members that are powered off, with commas between them"
+ABSENT_HOST = "--absent={name}: it is among --hosts too; a member that is powered off is left out there"
 BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 999999999"
 BAD_AUTHORITY = "--authority={name}: not among --hosts ({hosts})"
 BAD_LAB_NODES = "--lab-nodes={value}: from 1 to 32"
@@ -50,7 +57,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--approve",
         metavar="PHASES|all",
-        help="approve without a prompt: phases out of 0 (freeze), 2 (force quorum), 4 (every window), 7 (thaw)",
+        help="approve without a prompt: phases out of 0 (freeze), 2 (force quorum), 4 (every window), 7 (thaw), "
+        "8 (rollback)",
     )
     group.addoption(
         "--authority",
@@ -64,6 +72,24 @@ def add_options(parser: pytest.Parser) -> None:
         "--accept-changed",
         metavar="VMIDS",
         help="go on though these guests stopped or changed since the first baseline; the record says so",
+    )
+    group.addoption(
+        "--rollback",
+        metavar="DIR",
+        help="instead of the runbook: put the nodes that the run recorded in DIR took out back into their cluster",
+    )
+    group.addoption(
+        "--give-up",
+        metavar="NODES",
+        help="with --rollback: give up what was changed on these nodes since they left",
+    )
+    group.addoption(
+        "--accept",
+        metavar="WORDS",
+        help="go on though the nodes share more than the cluster: shared-storage, ceph (with a comma between them)",
+    )
+    group.addoption(
+        "--absent", metavar="NODES", help="members that are powered off, by the names that corosync.conf has for them"
     )
     group.addoption("--ticket", metavar="ID", help="the ticket this change belongs to")
     group.addoption(
@@ -105,6 +131,10 @@ class RunOptions:
     authority_version: int | None
     break_lock: str | None
     accept_changed: frozenset[int]
+    accept: frozenset[str]
+    absent: tuple[str, ...]
+    rollback: Path | None
+    give_up: frozenset[str]
     ticket: str | None
     records: Path
     canary: int | Literal["off"] | None
@@ -157,6 +187,10 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         authority_version=version,
         break_lock=option.break_lock,
         accept_changed=_vmids(option.accept_changed),
+        accept=_accept(option.accept),
+        absent=_absent(option.absent, targets),
+        rollback=_rollback(config, mode),
+        give_up=_give_up(option.give_up, option.rollback, targets),
         ticket=option.ticket,
         records=_records(config),
         canary=_canary(option.canary),
@@ -247,6 +281,40 @@ def _vmids(value: str | None) -> frozenset[int]:
     if not all(p.isdecimal() for p in parts):
         raise pytest.UsageError(BAD_VMIDS.format(value=value))
     return frozenset(int(p) for p in parts)
+
+
+def _rollback(config: pytest.Config, mode: Mode) -> Path | None:
+    folder = config.option.rollback
+    if folder is None:
+        return None
+    if mode != "runbook":
+        raise pytest.UsageError(ROLLBACK_ALONE)
+    path: Path = config.invocation_params.dir / folder
+    return path
+
+
+def _give_up(value: str | None, rollback: str | None, targets: tuple[Target, ...]) -> frozenset[str]:
+    names = frozenset(value.split(",")) if value is not None else frozenset()
+    if value is not None and (rollback is None or not names <= {t.name for t in targets}):
+        raise pytest.UsageError(GIVE_UP_WHAT.format(value=value))
+    return names
+
+
+def _accept(value: str | None) -> frozenset[str]:
+    words = frozenset(value.split(",")) if value is not None else frozenset()
+    if not words <= set(ACCEPTABLE):
+        raise pytest.UsageError(BAD_ACCEPT.format(value=value, known=", ".join(ACCEPTABLE)))
+    return words
+
+
+def _absent(value: str | None, targets: tuple[Target, ...]) -> tuple[str, ...]:
+    names = value.split(",") if value is not None else []
+    if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", n) for n in names) or len(set(names)) < len(names):
+        raise pytest.UsageError(BAD_ABSENT.format(value=value))
+    for target in targets:
+        if target.name in names or target.host in names:
+            raise pytest.UsageError(ABSENT_HOST.format(name=target.name))
+    return tuple(names)
 
 
 def _timeout_scale(value: str) -> float:

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+ROLLBACK = 8
+"""The phase that runs on its own, and only with --rollback."""
 PHASE_FILE = re.compile(r"test_phase(\d+)_\w+\.py\Z")
 OWN_MARKER = "{item}: a step in runbook/ has no dependency marker of its own; the plugin writes it for every step"
 NOT_A_PHASE = "{path}: a module in runbook/ is named test_phaseN_name.py, N being its place in the order"
+ROLLBACK_ONLY = "phase 8 runs alone and with --rollback=DIR; the other phases never do"
 UNGATED = "{item}: is not behind the steps before it (a hook was not called); nothing was run"
 LEFT_OUT = "the selection leaves out earlier steps ({example} …); type `{command}` to run the whole runbook"
 
@@ -24,6 +27,11 @@ def phase_of(path: Path) -> int | None:
     """The number in a phase module's name."""
     match = PHASE_FILE.match(path.name)
     return int(match[1]) if match else None
+
+
+def belongs(path: Path, rollback: bool) -> bool:
+    """Whether a phase module has a part in this run."""
+    return (phase_of(path) == ROLLBACK) is rollback
 
 
 def leave_slots(item: pytest.Item) -> int:
@@ -53,11 +61,13 @@ def sort_key(item: pytest.Item, hosts: Sequence[str]) -> tuple[int, int, int, in
     )
 
 
-def gate(items: list[pytest.Item], hosts: Sequence[str]) -> None:
+def gate(items: list[pytest.Item], hosts: Sequence[str], *, rollback: bool) -> None:
     """Write every item's dependency marker. Raises UsageError."""
     for item in items:
         if phase_of(item.path) is None:
             raise pytest.UsageError(NOT_A_PHASE.format(path=item.path.name))
+        if not belongs(item.path, rollback):
+            raise pytest.UsageError(ROLLBACK_ONLY)
         if item.get_closest_marker("dependency") is not None:
             raise pytest.UsageError(OWN_MARKER.format(item=item.nodeid))
     before: list[str] = []
@@ -78,12 +88,12 @@ def prove_gated(items: Sequence[pytest.Item], hosts: Sequence[str]) -> None:
         raise pytest.UsageError(UNGATED.format(item="the list of steps"))
 
 
-def steps_on_disk(folder: Path) -> list[tuple[int, str, str]]:
-    """(phase, file name, function name) of every step in the modules of ``folder``, in their order."""
+def steps_on_disk(folder: Path, rollback: bool) -> list[tuple[int, str, str]]:
+    """(phase, file name, function name) of every step in the modules of ``folder`` for this run, in their order."""
     found = []
     for path in folder.glob("test_phase*.py"):
         phase = phase_of(path)
-        if phase is None:
+        if phase is None or not belongs(path, rollback):
             continue
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -91,12 +101,14 @@ def steps_on_disk(folder: Path) -> list[tuple[int, str, str]]:
     return sorted(found, key=lambda s: s[0])
 
 
-def check_selection(items: Sequence[pytest.Item], folder: Path, deselected: Sequence[str], command: str) -> bool:
+def check_selection(
+    items: Sequence[pytest.Item], folder: Path, deselected: Sequence[str], command: str, *, rollback: bool
+) -> bool:
     """Whether the selection is the whole runbook.
 
     Raises UsageError when it leaves out a step before one that it keeps.
     """
-    steps = steps_on_disk(folder)
+    steps = steps_on_disk(folder, rollback)
     selected = {(item.path.name, item.name.partition("[")[0]) for item in items}
     kept = [(file, name) in selected for _, file, name in steps]
     last = max((i for i, k in enumerate(kept) if k), default=-1)

@@ -42,6 +42,10 @@ STILL_FROZEN = (
     "command line goes on from here, and brings the schedulers back at its end. The nodes stay locked for it, and the "
     "key of the second way in stays in records/ and in root's authorized_keys2 until then"
 )
+HALF_BACK = (
+    "HA and the schedulers are off, and a node may be standalone still, or a member without corosync: guests run on; "
+    "the same command line goes on from here. The nodes stay locked for it"
+)
 SCHEDULERS_OFF = (
     "the schedulers stay off, so no backup runs; on each node: systemctl unmask --runtime pvescheduler; "
     "systemctl start pvescheduler"
@@ -107,6 +111,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("_leaver", range(count), ids=[f"{i + 1}of{count}" for i in range(count)], indirect=True)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The rollback runs on its own: its phase is not collected without --rollback, and no other with it."""
+    run = config.stash.get(RUN, None)
+    if run is None or run.options.mode != "runbook" or order.phase_of(collection_path) is None:
+        return None
+    return True if not order.belongs(collection_path, run.options.rollback is not None) else None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     """Gate every step first, before -k and -m take any away; sort last, after everyone else."""
@@ -117,7 +129,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     hosts = [t.name for t in run.options.targets]
     if run.options.mode == "runbook":
         run.refused = True
-        order.gate(items, hosts)
+        order.gate(items, hosts, rollback=run.options.rollback is not None)
         run.refused = False
     yield
     items.sort(
@@ -146,7 +158,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if run.options.mode == "runbook" and session.items:
         whole = terminal.whole_command(run)
-        run.complete = order.check_selection(session.items, config.rootpath / "runbook", run.deselected, whole)
+        run.complete = order.check_selection(
+            session.items,
+            config.rootpath / "runbook",
+            run.deselected,
+            whole,
+            rollback=run.options.rollback is not None,
+        )
         order.prove_gated(session.items, [t.name for t in run.options.targets])
     if not config.option.collectonly and session.items and not session.testsfailed:
         _open(config, run)
@@ -279,7 +297,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     if run.folder is not None:
         run.journal.step = None
         if verdict.exit_status and run.changed_something:
-            run.leave(SCHEDULERS_OFF if run.released else STILL_FROZEN)
+            frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
+            run.leave(SCHEDULERS_OFF if run.released else frozen)
         run.journal.write(
             "end",
             sync=True,

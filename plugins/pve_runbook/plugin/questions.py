@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pve_runbook.work.node import Node
 from pve_runbook.work.probes import BACKUP_ROOT
+from pve_runbook.work.sharing import owners_in_words, shared_by_guests, signs_of_ceph
+
+Event = Mapping[str, Any]
+
+QDEVICE_LEFT = (
+    "the QDevice's host still knows this cluster, and `pvecm qdevice remove` cannot be used any more: remove what it "
+    "keeps of it in /etc/corosync/qnetd there by hand"
+)
+CEPH_LEFT = (
+    "Ceph goes on as one cluster over these nodes; its configuration and keyrings in /etc/pve are now one copy a node, "
+    "and what is changed on one does not reach the others. When all is well: ceph osd unset noout"
+)
+
+
+KEEP_BACKUPS = (
+    "{folder} on each node and backups/ beside this record hold keys, tokens and password hashes: "
+    "attach report.html only, keep them until the rebuild is done, then delete them"
+)
 
 
 def freeze(cluster: str, nodes: Sequence[Node], running: int, folder: str) -> str:
@@ -29,9 +48,43 @@ def quorum(authority: Node, peers: Sequence[Node], nodes: Sequence[Node]) -> str
     return (
         f"FORCE QUORUM on {authority.name} alone.\n"
         f"Corosync is stopped and masked (until a reboot) on its peers: {names}; then `pvecm expected 1` there.\n"
-        f"At stake: /etc/pve becomes writable on {authority.name}, read-only on the others; guests run on.\n"
+        + _qdevice_stops(nodes)
+        + f"At stake: /etc/pve becomes writable on {authority.name}, read-only on the others; guests run on.\n"
         "Undo: systemctl unmask --runtime corosync; systemctl start corosync (on the peers); the force ends then.\n"
         + waiting(nodes)
+    )
+
+
+def _qdevice_stops(nodes: Sequence[Node]) -> str:
+    names = ", ".join(n.name for n in nodes if has_qdevice(n))
+    return f"The QDevice on {names} is stopped and masked first: its vote would refuse the force.\n" if names else ""
+
+
+def has_qdevice(node: Node) -> bool:
+    """Whether the node's corosync.conf has a QDevice. Raises UnknownFact."""
+    conf = node.facts.corosync_conf
+    return conf is not None and conf.qdevice
+
+
+def without(name: str, nodes: Sequence[Node], absent: Sequence[str]) -> str:
+    """Before a run without the member ``name``, one of ``absent``. Raises UnknownFact."""
+    others = _others(name, nodes, absent)
+    return (
+        f"WITHOUT {name}: by typing this you say that it is powered off, or has left the cluster already.\n"
+        "Nothing is read from it, and no backup of it is made; its guests are not part of this run.\n"
+        f"If it is not off, stop here: its HA can take over guests that run on {others}.\n" + _its_return(name, others)
+    )
+
+
+def _others(name: str, nodes: Sequence[Node], absent: Sequence[str]) -> str:
+    return ",".join([*(n.facts.hostname for n in nodes), *(a for a in absent if a != name)])
+
+
+def _its_return(name: str, others: str) -> str:
+    return (
+        f"Unless it has left the cluster already, {name} comes back, when it is powered on, with its old corosync.conf "
+        "and authkey: alone, without quorum; its guests do not start. Never let it meet a rebuilt cluster with them; "
+        f"HA on it has to be off. Take it out alone, first: pytest runbook/ --hosts={name} --absent={others}\n"
     )
 
 
@@ -50,8 +103,8 @@ def window(leaver: Node, run: str, is_last: bool) -> str:
         f"{leaver.name} LEAVES THE CLUSTER{' (the authority, the last one)' if is_last else ''}.\n"
         "For about 10 s /etc/pve is not mounted there and logins by key fail; guests run on.\n"
         "Until pve-cluster is started standalone a step that fails puts the node back by itself; after that the way\n"
-        f"back is the backup in {BACKUP_ROOT}/{run} (see the README). HA's files are parked there too.\n"
-        + waiting([leaver])
+        "back is --rollback, until somebody changes a node that left. HA's files are parked in\n"
+        f"{BACKUP_ROOT}/{run} there.\n" + waiting([leaver])
     )
 
 
@@ -73,11 +126,12 @@ def waiting(nodes: Sequence[Node]) -> str:
     return "These guests wait for quorum and will START the moment it is granted: " + "; ".join(found) + "\n"
 
 
-def way_back(work: str) -> str:
-    """How a node that left is put back, on all nodes that did (pve-docs; tried on PVE 8.3, three nodes)."""
+def way_back(work: str, record: str) -> str:
+    """How the nodes that left are put back: by this tool, or by hand (pve-docs; tried on PVE 8.3, three nodes)."""
     folder = f"{BACKUP_ROOT}/{work}"
     return (
-        "only while no node's configuration was changed after it left. On every node: systemctl stop pve-cluster (wait "
+        f"only while no node's configuration was changed after it left: pytest runbook/ --rollback={record}, with the "
+        "same --hosts. Without this record's folder, by hand on every node: systemctl stop pve-cluster (wait "
         "until `findmnt /etc/pve` prints nothing); rm -f /var/lib/pve-cluster/config.db-wal "
         f"/var/lib/pve-cluster/config.db-shm; install -m 0600 {folder}/config.db /var/lib/pve-cluster/config.db; "
         f"tar -C / -xzf {folder}/system.tar.gz etc/corosync; systemctl unmask --runtime corosync; systemctl enable "
@@ -87,8 +141,14 @@ def way_back(work: str) -> str:
     )
 
 
-def what_is_left(nodes: Sequence[Node], work: str) -> list[tuple[str | None, str]]:
-    """(node or None for all, text) of what the operator has to do after the run. Raises UnknownFact."""
+def what_is_left(
+    nodes: Sequence[Node], work: str, absent: Sequence[str], events: Iterable[Event]
+) -> list[tuple[str | None, str]]:
+    """(node or None for all, text) of what the operator has to do after the run.
+
+    ``absent`` are the members that were powered off, ``events`` those of the run and of the one that it took up. Raises
+    UnknownFact.
+    """
     left: list[tuple[str | None, str]] = [
         (
             None,
@@ -97,11 +157,17 @@ def what_is_left(nodes: Sequence[Node], work: str) -> list[tuple[str | None, str
         ),
         (
             None,
-            f"{BACKUP_ROOT}/{work} on each node and backups/ beside this record hold keys, tokens and password hashes: "
-            "attach report.html only, keep them until the rebuild is done, then delete them",
+            KEEP_BACKUPS.format(folder=f"{BACKUP_ROOT}/{work}"),
         ),
         (None, "the nodes still trust each other's root SSH keys: remove them from /etc/pve/priv/authorized_keys"),
     ]
+    for name in absent:
+        back = _its_return(name, _others(name, nodes, absent)).rstrip()
+        left.append((None, f"{name} was not part of this. {back}"))
+    if any(e["kind"] == "note" and e["topic"] == "qdevice" for e in events):
+        left.append((None, QDEVICE_LEFT))
+    if any(signs_of_ceph(n.facts) for n in nodes):
+        left.append((None, CEPH_LEFT))
     used: dict[str, list[str]] = {}
     with_guests = []
     for node in nodes:
@@ -114,8 +180,12 @@ def what_is_left(nodes: Sequence[Node], work: str) -> list[tuple[str | None, str
             left.append((node.name, f"configs of guests of {', '.join(foreign)} are still in its /etc/pve/nodes"))
         if facts.guests:
             with_guests.append(node.name)
+    shared = shared_by_guests([n.facts for n in nodes], absent)
+    for storage_id, by_node in shared.items():
+        text = f"storage {storage_id} holds disks of guests of {owners_in_words(by_node)}: no lock crosses the nodes"
+        left.append((None, f"{text} any more; create or destroy none of these VMIDs on another node than its own"))
     for storage_id, names in sorted(used.items()):
-        if len(names) > 1:
+        if len(names) > 1 and storage_id not in shared:
             left.append(
                 (
                     None,

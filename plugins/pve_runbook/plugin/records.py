@@ -61,6 +61,8 @@ def _verify(folder: Path) -> int:
     found = verify(folder)
     _say("run", _run(found))
     _say("journal", f"{count(len(found.chain.events), 'line')}, the chain is unbroken\nhead {found.chain.head}")
+    for line in found.earlier:
+        _say("took up", line)
     _say("backups", f"{count(found.backups, 'file')}, as they were pulled" if found.backups else "none was pulled")
     if found.compared:
         _say("record", f"{', '.join(found.compared)}: as the journal gives them")

@@ -18,13 +18,14 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.provenance import code_revision, program, tool_version
+from pve_runbook.plugin.rollback import Rollback, not_ours
 from pve_runbook.plugin.unfinished import Unfinished, operator, whose
 from pve_runbook.record.model import Record, build
 from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, snapshot
+from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, resettled, snapshot
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
 from pve_runbook.work.probes import Group
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 EARLIER_SECONDS = 200
 """The longest that one of our own commands may take."""
 
-UNREACHED = "not every node was reached; nothing was changed on any.\n{lines}"
+UNREACHED = "not every node was reached; nothing was changed on any. One is powered off: see --absent.\n{lines}"
 
 
 class Run:
@@ -61,6 +62,8 @@ class Run:
         """Guests whose process is not the first baseline's: their node was rebooted, or they were accepted."""
         self.scheduled: frozenset[str] = frozenset()
         """Nodes whose schedulers ran at the first baseline."""
+        self.quorate: frozenset[str] = frozenset()
+        """Nodes that had quorum at the first baseline."""
         self.last_comparison: Comparison | None = None
         self.authority: Node | None = None
         self.network: dict[str, dict[str, str]] = {}
@@ -70,7 +73,8 @@ class Run:
         self.clusters: dict[str, str] = {}
         """Node name → name of the cluster it is or was a member of."""
         self.unfinished: Unfinished | None = None
-        """The run that this one takes up."""
+        """The run that this one takes up, or rolls back."""
+        self.rollback = Rollback(options.rollback) if options.rollback is not None else None
         self.held = ""
         """Why these nodes are not free, in words."""
         self.member_names: tuple[str, ...] = ()
@@ -174,7 +178,8 @@ class Run:
             command=self.command_line(),
             version=tool_version(),
         )
-        self.note("undo", questions.way_back(cluster.work))
+        if self.rollback is None:
+            self.note("undo", questions.way_back(cluster.work, str(self.folder)))
         if self.unfinished is not None:
             self.journal.write("continues", folder=self.unfinished.last, head=self.unfinished.head)
             for text in self.unfinished.what_it_did():
@@ -218,7 +223,10 @@ class Run:
                 locks[node.name] = node.facts.get(probes.LOCK)
             except UnknownFact as error:
                 self.held = str(error)
-        if not self.held:
+        if self.rollback is not None:
+            self.unfinished = self.rollback.take_over(locks)
+            self.held = self.held or not_ours(locks, self.unfinished.work, operator())
+        elif not self.held:
             self.unfinished, self.held = whose(locks, self.options.records, self.options.break_lock)
         if self.unfinished is None:
             return
@@ -226,7 +234,7 @@ class Run:
         found = self.unfinished.baseline
         if found is not None:
             self.first_baseline, self.network = found.snapshot, found.network
-            self.scheduled = found.scheduled
+            self.scheduled, self.quorate = found.scheduled, found.quorate
             self.member_names, self.clusters = found.members, found.clusters
             self.standalone_at_start = found.standalone
             self.cluster_name = next(iter(found.clusters.values()), self.cluster_name)
@@ -258,7 +266,7 @@ class Run:
         """What to type to verify these nodes."""
         if self.options.lab:
             return "pve-runbook-lab keeps a lab up, to be checked before and after; this one has ended"
-        own = ("--approve", "--authority", "--canary", "--break-lock", "--accept-changed", "--ticket")
+        own = ("--approve", "--authority", "--canary", "--break-lock", "--accept-changed", "--accept=", "--ticket")
         kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("--") and not a.startswith(own)]
         return shlex.join([program(), "checks/", *kept])
 
@@ -273,6 +281,10 @@ class Run:
             self.first_baseline = now
             self.network = {n.name: dict(n.facts.network_files) for n in self.cluster.nodes}
             self.scheduled = frozenset(n.name for n in self.cluster.nodes if n.facts.scheduler_runs)
+            quorate = [n.name for n in self.cluster.nodes if known(lambda f=n.facts: f.is_quorate)]  # type: ignore[misc]
+            self.quorate = frozenset(quorate)
+        elif self.rollback is not None and self.rollback.had_ended:
+            self.first_baseline = resettled(self.first_baseline, now)
         self.baseline, self.rebooted, self.lost_guests = rebased(self.first_baseline, now, self.options.accept_changed)
         for node in self.rebooted:
             self.note("reboot", "rebooted since the first baseline: its guests' processes are new", node)
@@ -287,6 +299,7 @@ class Run:
             clusters=self.clusters,
             standalone=sorted(self.standalone_at_start),
             scheduled=sorted(self.scheduled),
+            quorate=sorted(self.quorate),
         )
 
     def losses(self, phase: int) -> str:
@@ -343,6 +356,12 @@ class Run:
         with contextlib.suppress(UnknownFact):
             self.cluster.wait_until(node, lambda f: not f.our_units, "whether it ends", seconds=EARLIER_SECONDS)
 
+    def unmounts(self, node: Node) -> bool:
+        """Whether this run takes /etc/pve from the node for a moment. Raises UnknownFact."""
+        if self.rollback is not None:
+            return self.rollback.restores(node)
+        return node.facts.state is not NodeState.STANDALONE
+
     def obstacle(self, leaver: Node) -> str:
         """What forbids the window of ``leaver`` now, in words, or "". Raises UnknownFact."""
         return window_obstacle(leaver, self.cluster.nodes, self.authority, self.network.get(leaver.name, {}))
@@ -380,7 +399,8 @@ class Run:
 
     def list_what_is_left(self) -> list[str]:
         """Note what the operator has to do afterwards, and return it. Raises UnknownFact."""
-        for node, text in questions.what_is_left(self.cluster.nodes, self.cluster.work):
+        events = (*self.journal.events, *(self.unfinished.events if self.unfinished is not None else ()))
+        for node, text in questions.what_is_left(self.cluster.nodes, self.cluster.work, self.options.absent, events):
             self.leave(text, node)
         return self.left
 

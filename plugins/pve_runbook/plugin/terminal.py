@@ -33,6 +33,8 @@ def header(run: Run) -> str:
     """One line under pytest's own header."""
     names = ", ".join(t.name for t in run.options.targets)
     what = "executes the runbook on" if run.options.mode == "runbook" else "reads, and never changes,"
+    if run.rollback is not None:
+        what = f"rolls back what {run.options.rollback} says was done to"
     return f"pve-runbook: {what} {names}"
 
 

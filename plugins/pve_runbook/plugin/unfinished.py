@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pve_runbook.facts.lock import Lock
-from pve_runbook.record.verify import Disagreement, read_chain
+from pve_runbook.record.verify import Disagreement, NoRecord, read_chain
 from pve_runbook.wire.journal import is_live
 from pve_runbook.work.continuity import Snapshot, snapshot_from_journal
 from pve_runbook.work.refusal import refusal
@@ -37,6 +37,8 @@ class Baseline:
     standalone: frozenset[str]
     scheduled: frozenset[str]
     """The nodes whose schedulers ran."""
+    quorate: frozenset[str]
+    """The nodes that had quorum."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Unfinished:
 
     @property
     def baseline(self) -> Baseline | None:
-        """Its baseline; None when it was cut short before it had one."""
-        for event in self.events:
+        """Its baseline as its last attempt held it; None when it was cut short before it had one."""
+        for event in reversed(self.events):
             if event["kind"] == "baseline":
                 return Baseline(
                     snapshot_from_journal(event),
@@ -69,6 +71,7 @@ class Unfinished:
                     event["clusters"],
                     frozenset(event["standalone"]),
                     frozenset(event["scheduled"]),
+                    frozenset(event["quorate"]),
                 )
         return None
 
@@ -90,7 +93,7 @@ class Unfinished:
             if event["kind"] == "approval":
                 answer = f"{event['answer']} by {event['by']} ({event['how']}) at {event['at']}"
                 lines.append(f"phase {event['phase']}, {event['subject']}: {answer}")
-            elif event["kind"] == "action-intent" and (event["detached"] or event["action"] == "window"):
+            elif event["kind"] == "action-intent" and (event["detached"] or event["action"] in ("window", "restore")):
                 lines.append(f"{event['t']} {event['node']}: {shlex.join(event['argv'])}")
         return lines
 
@@ -130,6 +133,20 @@ def whose(locks: Mapping[str, Lock | None], records: Path, broken: str | None) -
             why="its baseline and the hashes of its backups stand there, and could not be relied on",
             do=f"See `pytest --verify-record={folders[-1]}`; to give that run up for good: --break-lock={lock.run}",
         )
+
+
+def read_run(folder: Path) -> Unfinished:
+    """The run whose record is in ``folder``, with its other attempts beside it, whether it ended or not.
+
+    Raises NoRecord, Disagreement, OSError.
+    """
+    events = read_chain(folder, alone=True).events
+    work = next((str(e["work"]) for e in events if e["kind"] == "run" and "work" in e), None)
+    if work is None:
+        raise NoRecord(f"{folder}: no run has begun in it")
+    if is_live(folder / "journal.jsonl"):
+        raise NoRecord(f"{folder}: this run is still under way")
+    return _read(work, _records_of(work, folder.parent))
 
 
 def _refused(node: str, lock: Lock, but: str, way: str) -> str:

@@ -8,6 +8,10 @@ from pve_runbook.plugin.run import Run
 
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
 _NOTHING_COLLECTED = 5
+REARM = (
+    "after five minutes of stable quorum (`pvecm status`), on every node: systemctl unmask --runtime pvescheduler; "
+    "systemctl start pvescheduler; systemctl enable --now pve-ha-lrm pve-ha-crm"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,10 @@ def judge_run(run: Run, pytest_status: int) -> Verdict:
     if run.counts["unknown"] or run.counts["blocked"] or not run.complete or not run.counts["passed"]:
         where = f": {run.stopped_at}" if run.stopped_at else ""
         return Verdict(INCOMPLETE, f"Not complete: something is unknown or was not run{where}", again)
-    return Verdict(PASSED, f"Every node of {run.cluster_name} is standalone; {_guests(run)}", run.checks_line())
+    if run.rollback is not None:
+        return Verdict(PASSED, f"Every node of {run.cluster_name} is the member it was; {_guests(run)}", REARM)
+    absent = f" but {', '.join(run.options.absent)}, which took no part," if run.options.absent else ""
+    return Verdict(PASSED, f"Every node of {run.cluster_name}{absent} is standalone; {_guests(run)}", run.checks_line())
 
 
 def _guests(run: Run) -> str:

@@ -71,6 +71,8 @@ class Verified:
     """The files that are not there."""
     gaps: tuple[str, ...]
     """What keeps the record from being whole, one sentence each."""
+    earlier: tuple[str, ...] = ()
+    """The record that this run took up, in words: whether its journal still ends as this one names it."""
 
 
 def verify(folder: Path) -> Verified:
@@ -113,7 +115,8 @@ def verify(folder: Path) -> Verified:
         gaps.append(f"Not there: {', '.join(missing)}.")
     if JSON in missing:
         gaps.append(f"Without {JSON} nothing tells whether the journal's last line was changed.")
-    return Verified(chain, record, backups, tuple(compared), tuple(missing), tuple(gaps))
+    earlier = _earlier(folder, chain)
+    return Verified(chain, record, backups, tuple(compared), tuple(missing), tuple(gaps), earlier)
 
 
 def rebuild(folder: Path) -> tuple[Path, Verified]:
@@ -244,6 +247,27 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def _earlier(folder: Path, chain: Chain) -> tuple[str, ...]:
+    """Compare the journals of the runs that this one took up with the heads it names. Raises Disagreement, OSError."""
+    said = []
+    for event in chain.events:
+        if event.get("kind") != "continues":
+            continue
+        name, head = fields.text(event, "folder"), fields.text(event, "head")
+        try:
+            found = read_chain(folder.parent / Path(name).name, alone=True).head
+        except NoRecord:
+            said.append(f"{name} is not beside it, and was not compared")
+            continue
+        if found != head:
+            raise Disagreement(
+                f"{name}, the record of the run that this one took up, is not what it was: its journal ends at "
+                f"{found[:16]}…, this one names {head[:16]}….\nThis journal itself is unbroken."
+            )
+        said.append(f"{name}: its journal ends as this one names it")
+    return tuple(said)
 
 
 # --- backups ---

@@ -55,9 +55,11 @@ Probe = tuple[str, int, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A probe that said nothing, on a connection that is up: its fact is unknown. `why` is for people."""
+    """A probe that said nothing, on a connection that is up: its fact is unknown. `why` is for people; `timed_out`
+    is True where the node was given its time."""
 
     why: str
+    timed_out: bool = False
 
 
 def batch_command(probes: Sequence[Probe]) -> str:
@@ -174,10 +176,10 @@ def run_batch(
             on_stdout=lambda data: answers.update(reader.feed(data)),
             label=f"a batch of {len(scaled)} probes",
         )
-        why = _why_incomplete(result)
+        silence = NoAnswer(_why_incomplete(result))
     except CommandTimeout:
-        why = f"no answer within {bound:g} s"
-    return {id_: answers.get(id_, NoAnswer(why)) for id_, _, _ in scaled}
+        silence = NoAnswer(f"no answer within {bound:g} s", timed_out=True)
+    return {id_: answers.get(id_, silence) for id_, _, _ in scaled}
 
 
 def _why_incomplete(result: Result) -> str:

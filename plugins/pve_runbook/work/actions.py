@@ -271,10 +271,70 @@ RUN_WINDOW = _action(
     *("--description=pve-runbook", "-p", "Type=oneshot", "/bin/bash", _HERE + "/window.sh"),
     why="takes this node out of the cluster: pmxcfs in local mode, corosync.conf out of the database, corosync's "
     "files away, pve-cluster again; a step that fails puts the node back as the member it was",
-    undo=f"before pve-cluster started standalone the window undoes itself; after it: config.db and /etc/corosync "
-    f"from {BACKUP_ROOT}/{{run}}, see the README",
+    undo="before pve-cluster started standalone the window undoes itself; after it: pytest runbook/ --rollback=DIR",
     repeatable=False,
     detached=False,
+)
+
+# --- the way back
+
+PUT_DATABASE = _action(
+    "put-database",
+    *("install", "-m", "0600", "/dev/stdin", _HERE + "/restore-{attempt}.new.db"),
+    why="the node's own configuration database from before the first change, as this record has it",
+    undo=_REMOVE_FOLDER,
+    timeout=120,
+    detached=False,
+)
+PUT_SYSTEM = _action(
+    "put-system",
+    *("install", "-m", "0600", "/dev/stdin", _HERE + "/restore-{attempt}.new.tar.gz"),
+    why="corosync's key and configuration from before the first change, as this record has them",
+    undo=_REMOVE_FOLDER,
+    timeout=120,
+    detached=False,
+)
+PUT_RESTORE = _action(
+    "put-restore-script",
+    *("install", "-m", "0700", "/dev/stdin", _HERE + "/restore.sh"),
+    why="the node is put back by itself: logins by key fail while /etc/pve is not mounted",
+    undo=_REMOVE_FOLDER,
+    detached=False,
+)
+RUN_RESTORE = _action(
+    "restore",
+    *("systemd-run", "--no-block", "--unit=pve-runbook-restore-{attempt}", "--collect"),
+    *("--description=pve-runbook", "-p", "Type=oneshot", "/bin/bash", _HERE + "/restore.sh"),
+    why="makes this node the cluster member it was: its own database and /etc/corosync back, corosync still masked; a "
+    "step that fails puts the node back as it was before this attempt",
+    undo=f"config.db and /etc/corosync as they were just before: {BACKUP_ROOT}/{{run}}/restore-{{attempt}}.db and "
+    ".corosync",
+    repeatable=False,
+    detached=False,
+)
+ENABLE_COROSYNC = _action(
+    "enable-corosync",
+    *("systemctl", "enable", "corosync.service"),
+    why="a member starts corosync at every boot",
+    undo="systemctl disable corosync.service",
+)
+START_COROSYNC = _action(
+    "start-corosync",
+    *("systemctl", "start", "corosync.service"),
+    why="every node's configuration was checked: now they may find each other again",
+    undo="systemctl stop corosync.service",
+)
+UNMASK_QDEVICE = _action(
+    "unmask-qdevice",
+    *("systemctl", "unmask", "--runtime", "corosync-qdevice.service"),
+    why="the QDevice votes again",
+    undo="systemctl mask --runtime corosync-qdevice.service",
+)
+ENABLE_QDEVICE = _action(
+    "enable-qdevice",
+    *("systemctl", "enable", "--now", "corosync-qdevice.service"),
+    why="the QDevice votes again, after every boot too",
+    undo="systemctl disable --now corosync-qdevice.service",
 )
 
 # --- services

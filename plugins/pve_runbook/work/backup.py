@@ -1,62 +1,143 @@
-"""Backups of one node: made on it, pulled to the control host, opened and checked there."""
+"""Backups of one node: measured and made on it, pulled to the control host, opened and checked there."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pve_runbook.facts.config_tree import parse_config_tree
-from pve_runbook.facts.output import Output
+from pve_runbook.facts.units import Unit
 from pve_runbook.work import actions, probes
+from pve_runbook.work.backup_contents import (
+    COROSYNC_FILES,
+    database_problem,
+    pve_archive_problem,
+    system_archive_problem,
+)
+from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
-from pve_runbook.work.probes import BACKUP_ROOT
+from pve_runbook.work.probes import BACKUP_ROOT, CONFIG_DB
+from pve_runbook.work.refusal import refusal
 
 SPACE_KIB = 262_144
-"""Free space asked for before a backup is begun: 256 MiB, twice what pmxcfs itself allows its database."""
+"""Free space asked for beside a backup: 256 MiB, twice what pmxcfs itself allows its database."""
+
+SYSTEM_TAR, PVE_TAR = "system.tar.gz", "etc-pve.tar.gz"
+ALWAYS = ("config.db", SYSTEM_TAR, "units.json")
+"""The backups that every node has; PVE_TAR is one more where /etc/pve was mounted."""
+
+_DATABASE = (CONFIG_DB, f"{CONFIG_DB}-wal")
+_SYSTEM = ("/etc/corosync", "/var/lib/corosync", "/etc/network", "/root/.ssh")
 
 
 class BackupFailed(Exception):
-    """A backup is not what it should be: nothing may be changed on that node."""
+    """A backup is not what it should be, or has no room: nothing may be changed on that node."""
 
 
-def back_up(node: Node, run: str, folder: Path) -> list[Path]:
-    """Back ``node`` up into its own folder and into ``folder`` (created 0700); return the files here.
+def back_up_all(cluster: Cluster, nodes: Sequence[Node], name: str, folder: Path) -> None:
+    """Back ``nodes`` up side by side, into their own folders for ``name`` and into ``folder``, once all are measured.
+
+    Raises as :func:`measure`, :func:`make_sure_it_fits` and :func:`back_up` do.
+    """
+    sizes = cluster.each(lambda node: measure(node, name), nodes)
+    make_sure_it_fits(folder, sum(sizes))
+    cluster.each(lambda node: back_up(node, name, folder / node.name), nodes)
+
+
+def measure(node: Node, run: str) -> int:
+    """Make the node's own folder; return how many bytes its backups may have, unpacked.
+
+    Raises BackupFailed when they do not fit there beside the copy that the window makes, ActionFailed, OutcomeUnknown,
+    UnknownFact.
+    """
+    trees = ("/etc/pve", *_SYSTEM) if len(node.facts.pve_mounts) == 1 else _SYSTEM
+    node.act(actions.MAKE_FOLDER.bind(run=run))
+    sizes = node.ask_about(probes.SIZES, " ".join((*_DATABASE, *trees)))
+    [space] = node.ask_about(probes.FOLDER_SPACE, run)
+    again = sum(size for path, size in sizes.items() if path in (*_DATABASE, "/etc/corosync"))
+    total = sum(sizes.values())
+    problem = _no_room(node.name, f"{BACKUP_ROOT} there", total + again, space.available_kib)
+    if problem:
+        raise BackupFailed(problem)
+    return total
+
+
+def make_sure_it_fits(folder: Path, size: int) -> None:
+    """See that ``size`` bytes fit into ``folder``, on the control host. Raises BackupFailed."""
+    problem = _no_room("this machine", str(folder), size, shutil.disk_usage(folder).free // 1024)
+    if problem:
+        raise BackupFailed(problem)
+
+
+def _no_room(where: str, folder: str, size: int, available_kib: int) -> str:
+    needed_kib = -(-size // 1024)
+    if needed_kib + SPACE_KIB <= available_kib:
+        return ""
+    return refusal(
+        where,
+        seen=f"the backups need {needed_kib} KiB in {folder} and {SPACE_KIB} KiB must stay free; "
+        f"{available_kib} KiB are left",
+        why="without room for a whole backup there is no way back; nothing was changed",
+        do="Free some space there, then run the same command line again",
+    )
+
+
+def back_up(node: Node, run: str, folder: Path) -> None:
+    """Back ``node`` up into its own folder, which is there already, and into ``folder`` (created 0700).
 
     Raises BackupFailed, ActionFailed, OutcomeUnknown, UnknownFact; the node's cluster state is not touched.
     """
     facts = node.facts
-    live = facts.tree
+    live = facts.tree.files
+    units = unit_states(facts.units)
     mounted = len(facts.pve_mounts) == 1
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    node.act(actions.MAKE_FOLDER.bind(run=run))
+    _keep(node, folder, "units.json", units)
     node.act(actions.BACKUP_DB.bind(run=run))
-    names = ["config.db", "system.tar.gz"]
+    names = ["config.db", SYSTEM_TAR]
     if mounted:
         node.act(actions.BACKUP_PVE.bind(run=run))
-        names.append("etc-pve.tar.gz")
+        names.append(PVE_TAR)
     node.act(actions.BACKUP_SYSTEM.bind(run=run))
     paths = {name: f"{BACKUP_ROOT}/{run}/{name}" for name in names}
-    sums = node.ask_about(probes.SUMS, " ".join(paths.values()))
-    files = []
-    for name, path in paths.items():
-        data = node.fetch(path)
-        digest = hashlib.sha256(data).hexdigest()
-        if sums.get(path) != digest:
-            raise BackupFailed(
-                f"{node.name}: {path} has SHA-256 {sums.get(path)} there and {digest} here.\n"
-                f"A backup that differs from its source is none; nothing was changed.\n"
-                f"Run the same command line again"
+    sums = node.ask_about(probes.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
+    pulled = {name: _pull(node, folder, name, path, sums) for name, path in paths.items()}
+    problem = database_problem(node.name, folder / "config.db", live)
+    problem = problem or system_archive_problem(node.name, paths[SYSTEM_TAR], pulled[SYSTEM_TAR], sums)
+    if mounted:
+        problem = problem or pve_archive_problem(node.name, paths[PVE_TAR], pulled[PVE_TAR], live)
+    if problem:
+        raise BackupFailed(problem)
+
+
+def unit_states(units: Mapping[str, Unit]) -> bytes:
+    """What ran and what would start at the next boot, as a JSON object by unit name; the words are systemctl's."""
+    states = {
+        name: {"active": unit.active, "sub": unit.sub, "file_state": unit.file_state}
+        for name, unit in units.items()
+        if unit.exists
+    }
+    return json.dumps(states, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _pull(node: Node, folder: Path, name: str, path: str, sums: Mapping[str, str]) -> bytes:
+    """Bring one file here; its bytes. Raises BackupFailed when they are not the node's."""
+    data = node.fetch(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if sums.get(path) != digest:
+        raise BackupFailed(
+            refusal(
+                node.name,
+                seen=f"{path} has SHA-256 {sums.get(path)} there and {digest} here",
+                why="a backup that differs from its source is none; nothing was changed",
+                do="Run the same command line again",
             )
-        target = folder / name
-        _write(target, data)
-        files.append(target)
-        node.journal_transfer(name, len(data), digest)
-    _check_database(node, folder / "config.db", live.files)
-    return files
+        )
+    _keep(node, folder, name, data)
+    return data
 
 
 def take_over(node: Node, earlier: Path, folder: Path, hashes: Mapping[str, str]) -> None:
@@ -66,24 +147,52 @@ def take_over(node: Node, earlier: Path, folder: Path, hashes: Mapping[str, str]
     what it was: new ones would hold what was changed meanwhile.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not {"config.db", "system.tar.gz"} <= set(hashes):
+    if not set(ALWAYS) <= set(hashes):
         raise BackupFailed(
-            f"{node.name}: the unfinished run has changed nodes, but names no backup of this one.\n"
-            f"Without the state before the first change there is no way back.\n"
-            f"Look into {earlier}, and at {BACKUP_ROOT} on the node"
+            refusal(
+                node.name,
+                seen="the unfinished run has changed nodes, but does not name all backups of this one",
+                why="without the state from before the first change there is no way back",
+                do=f"Look into {earlier}, and at {BACKUP_ROOT} on the node",
+            )
         )
     for name, digest in sorted(hashes.items()):
-        path = earlier / name
-        data = path.read_bytes() if path.exists() else b""
-        if hashlib.sha256(data).hexdigest() != digest:
-            state = "changed" if data else "missing"
-            raise BackupFailed(
-                f"{node.name}: the backup {path} is {state}: its journal says SHA-256 {digest}.\n"
-                f"It is the only state from before the first change; nothing more is changed without it.\n"
-                f"Put the file back, from {BACKUP_ROOT}/{node.work} on the node, then run the same command line again"
-            )
+        _keep(node, folder, name, unchanged(node, earlier / name, digest))
+
+
+def unchanged(node: Node, path: Path, digest: str) -> bytes:
+    """A backup of ``node`` that an earlier run wrote to ``path``. Raises BackupFailed when it is not that any more."""
+    data = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise BackupFailed(_not_what_it_was(node, path, "changed" if data else "missing", digest))
+    return data
+
+
+def _not_what_it_was(node: Node, path: Path, state: str, digest: str) -> str:
+    there = f"from {BACKUP_ROOT}/{node.work} on the node"
+    return refusal(
+        node.name,
+        seen=f"the backup {path} is {state}: its journal says SHA-256 {digest}",
+        why="it is the only state from before the first change; nothing more is changed without it",
+        do=f"Put the file back, {'from a copy of that folder' if path.name == 'units.json' else there}, "
+        f"then run the same command line again",
+    )
+
+
+def _keep(node: Node, folder: Path, name: str, data: bytes) -> None:
+    """Write one backup for the owner only, and name it in the journal. Raises BackupFailed."""
+    try:
         _write(folder / name, data)
-        node.journal_transfer(name, len(data), digest)
+    except OSError as error:
+        raise BackupFailed(
+            refusal(
+                node.name,
+                seen=f"its backup {name} cannot be written here: {error}",
+                why="without a whole backup there is no way back; nothing further is changed",
+                do=f"See to {folder} on this machine, then run the same command line again",
+            )
+        ) from None
+    node.journal_transfer(name, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -96,28 +205,3 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _check_database(node: Node, path: Path, live: dict[str, bytes]) -> None:
-    """Open the copy as SQLite would after a restore. Raises BackupFailed."""
-    uri = f"file:{path}?immutable=1"
-    try:
-        with closing(sqlite3.connect(uri, uri=True)) as db:
-            verdict = db.execute("PRAGMA integrity_check").fetchone()[0]
-            rows = ["|".join(str(c) for c in row) for q in probes.TREE_SQL.split("; ") for row in db.execute(q)]
-    except sqlite3.Error as error:
-        verdict, rows = str(error), []
-    if verdict != "ok":
-        raise BackupFailed(
-            f"{node.name}: the copy of config.db does not open: {verdict}.\n"
-            f"Without a sound copy there is no way back; nothing was changed.\n"
-            f"Look at it on the node: sqlite3 {probes.CONFIG_DB} 'PRAGMA integrity_check'"
-        )
-    copy = parse_config_tree(Output("\n".join(rows) + "\n", "", 0)).files
-    wrong = sorted(p for p in live.keys() | copy.keys() if p.endswith(".conf") and live.get(p) != copy.get(p))
-    if wrong:
-        raise BackupFailed(
-            f"{node.name}: the copy of config.db and the live one differ in {', '.join(wrong[:5])}.\n"
-            f"Somebody is changing guests at this moment, or the copy is incomplete; nothing was changed.\n"
-            f"Wait until nobody works on the cluster, then run the same command line again"
-        )

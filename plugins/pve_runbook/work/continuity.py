@@ -185,6 +185,15 @@ def rebased(before: Snapshot, now: Snapshot, accepted: Collection[int]) -> tuple
     return Snapshot(guests, {n: now.boots.get(n, boot) for n, boot in before.boots.items()}), rebooted, lost
 
 
+def resettled(before: Snapshot, now: Snapshot) -> Snapshot:
+    """``before`` with the processes and boots of ``now``: what its nodes' guests run as since that run had ended."""
+    guests = {
+        vmid: replace(was, pid=now.guests[vmid].pid, start=now.guests[vmid].start) if vmid in now.guests else was
+        for vmid, was in before.guests.items()
+    }
+    return Snapshot(guests, {n: now.boots.get(n, boot) for n, boot in before.boots.items()})
+
+
 def compare(before: Snapshot, now: Snapshot) -> Comparison:
     """Hold ``now`` against ``before``; guests that are new since are not a loss and are left out."""
     rows = tuple(GuestRow(truth, now.guests.get(vmid)) for vmid, truth in sorted(before.guests.items()))

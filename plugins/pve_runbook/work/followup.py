@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pve_runbook.facts.config_tree import ConfigTree
 from pve_runbook.facts.output import Output
 from pve_runbook.work import probes
 from pve_runbook.work.nodefacts import NodeFacts, subject_of_pids
@@ -31,7 +32,7 @@ class Question(Generic[T_co]):
 def second_round(facts: NodeFacts) -> list[Question[object]]:
     """What to ask next. What cannot be asked because its premise is unknown is left out, and so stays unknown."""
     found: list[Question[object]] = []
-    tree = _tree_probe(facts)
+    tree = tree_probe(facts)
     if tree is not None:
         found.append(Question(tree.name, tree.argv, tree.timeout, tree.parse, tree.why, tree.redact))
     for name in _names(facts):
@@ -50,7 +51,7 @@ def _of_family(family: ProbeFamily[T], subject: str) -> Question[object]:
     return Question(key, family.argv(subject), family.timeout, family.parse, family.why, None)
 
 
-def _tree_probe(facts: NodeFacts) -> Probe[object] | None:
+def tree_probe(facts: NodeFacts) -> Probe[ConfigTree] | None:
     """The database, opened so that reading leaves no file beside it; None when no such way is known."""
     processes = known(lambda: facts.get(probes.PMXCFS_PROCESS))
     if processes is None:

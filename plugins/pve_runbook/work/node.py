@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.facts.output import Output, ParseError, TimedOut
 from pve_runbook.wire.batch import NoAnswer, run_batch
 from pve_runbook.wire.channel import WireError, execute
 from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
@@ -194,12 +194,12 @@ class Node:
             answer = answers.get(i, NoAnswer("no answer"))
             self._run.answers.record(self.name, batch, question, answer, seconds)
             if isinstance(answer, NoAnswer):
-                values[question.key] = Missing(answer.why)
+                values[question.key] = Missing(answer.why, TimedOut if answer.timed_out else ParseError)
                 continue
             try:
                 values[question.key] = question.parse(answer)
             except ParseError as error:
-                values[question.key] = Missing(str(error))
+                values[question.key] = Missing(str(error), type(error))
         return values
 
     # --- changing

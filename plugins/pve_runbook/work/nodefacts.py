@@ -14,7 +14,7 @@ from pve_runbook.facts.guests import GuestConfig, GuestStatus, Volume
 from pve_runbook.facts.ha import parse_ha_resources_text
 from pve_runbook.facts.identity import Version
 from pve_runbook.facts.lock import Lock
-from pve_runbook.facts.output import ParseError
+from pve_runbook.facts.output import NotConnected, ParseError, TimedOut
 from pve_runbook.facts.pmxcfs import Members, Mount, Process, VmlistEntry
 from pve_runbook.facts.quorum import PvecmStatus, Quorum
 from pve_runbook.facts.state import NodeState
@@ -169,6 +169,16 @@ class NodeFacts(Readings):
     def pve_mounts(self) -> tuple[Mount, ...]:
         """The mounts on /etc/pve: one is right, none is unmounted, two are a stale one below."""
         return self.get(probes.PVE_MOUNT)
+
+    @property
+    def pve_hangs(self) -> bool:
+        """Whether /etc/pve is mounted, and no access to it returns."""
+        return bool(self.pve_mounts) and self.is_missing(probes.PVE_MODE, TimedOut)
+
+    @property
+    def pve_is_stale(self) -> bool:
+        """Whether /etc/pve is a mount that a killed pmxcfs left behind."""
+        return bool(self.pve_mounts) and self.is_missing(probes.PVE_MODE, NotConnected)
 
     @property
     def is_writable(self) -> bool:

@@ -354,7 +354,7 @@ TREE_SQL = (
     "SELECT inode,name,type,data FROM tree WHERE parent=0 AND inode<>0 "
     "UNION ALL SELECT c.inode,t.path||'/'||c.name,c.type,c.data FROM tree c JOIN t ON c.parent=t.inode) "
     "SELECT 'file',path,hex(data) FROM t WHERE type=8 AND path NOT LIKE 'priv/%' AND path NOT LIKE '%/priv/%' "
-    "AND (path LIKE '%.conf' OR path LIKE '%.cfg' OR path LIKE '%.cron' OR path LIKE 'ha/%' "
+    "AND (path LIKE '%.conf' OR path LIKE '%.cfg' OR path LIKE '%.fw' OR path LIKE '%.cron' OR path LIKE 'ha/%' "
     "OR path LIKE '%/lrm_status') ORDER BY path"
 )
 _TREE_WHY = "every guest's config, from the database that survives corosync"
@@ -372,6 +372,19 @@ TREE_AT_REST = Probe(
     config_tree.parse_config_tree,
     _TREE_WHY,
     redact=config_tree.redact_config_tree,
+)
+
+ENTRIES_SQL = (
+    "WITH RECURSIVE t(inode,path,type,version) AS ("
+    "SELECT inode,name,type,version FROM tree WHERE parent=0 AND inode<>0 "
+    "UNION ALL SELECT c.inode,t.path||'/'||c.name,c.type,c.version FROM tree c JOIN t ON c.parent=t.inode) "
+    "SELECT version,path FROM t WHERE type=8 ORDER BY path"
+)
+ENTRIES = ProbeFamily(
+    "entries",
+    lambda database: ("sqlite3", "-readonly", database, ENTRIES_SQL),
+    config_tree.parse_entries,
+    "which files of the database were written since, the secret ones too, without their contents",
 )
 
 PROC_STATS = ProbeFamily(
@@ -406,6 +419,19 @@ SUMS = ProbeFamily(
     "that a backup here and on the node are the same bytes",
     timeout=60,
 )
+SIZES = ProbeFamily(
+    "sizes",
+    lambda paths: ("du", "-sbx", *paths.split(" ")),
+    identity.parse_du,
+    "how large a backup may become",
+    timeout=60,
+)
+FOLDER_SPACE = ProbeFamily(
+    "folder_space",
+    lambda work: ("df", "-Pk", f"{BACKUP_ROOT}/{work}"),
+    storage.parse_df,
+    "whether a backup fits where it is written",
+)
 OWN_FOLDER = ProbeFamily(
     "own_folder",
     lambda work: ("ls", "-A", f"{BACKUP_ROOT}/{work}"),
@@ -432,7 +458,7 @@ GUEST_STATUS = ProbeFamily(
     timeout=30,
 )
 _families = (PROC_STATS, NAME, STORAGE_FILES, STORAGE_MOUNT, SUMS, OWN_FOLDER, WINDOW_STATUS, WINDOW_LOG, GUEST_STATUS)
-for _family in _families:
+for _family in (*_families, ENTRIES, SIZES, FOLDER_SPACE):
     _registry[_family.name] = _family
 
 FIRST_ROUND = tuple(p for p in _registry.values() if isinstance(p, Probe) and p is not TREE)

@@ -25,9 +25,10 @@ class UnknownFact(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """In place of a value: the node did not say, or not in words we know."""
+    """In place of a value: the node did not say, or not in words we know; ``kind`` tells what kind of silence it is."""
 
     why: str
+    kind: type[ParseError] = ParseError
 
 
 @dataclass
@@ -52,6 +53,11 @@ class Readings:
     def family(self, family: ProbeFamily[T], subject: str) -> T:
         """The value of ``family`` for ``subject``. Raises UnknownFact."""
         return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.argv(subject))))
+
+    def is_missing(self, probe: Probe[T], kind: type[ParseError]) -> bool:
+        """Whether ``probe`` was asked, and got this kind of silence for an answer."""
+        value = self.readings.get(probe.name)
+        return isinstance(value, Missing) and issubclass(value.kind, kind)
 
     def _get(self, key: str, question: str) -> object:
         value = self.readings.get(key, Missing("it was not asked"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from pve_runbook.facts.tasks import Task
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.refusal import refusal
 
@@ -54,7 +55,42 @@ def missing_members(missing: Collection[str], given: Iterable[str]) -> str:
         "cluster",
         seen=f"{_named(missing)} is a member in corosync.conf, but not in --hosts",
         why="a member that is left out keeps voting, and its HA could take over the others' guests",
-        do=f"Add it: --hosts={','.join([*given, *missing])}",
+        do=f"Add it: --hosts={','.join([*given, *missing])}; or, if it is powered off, say so: "
+        f"--absent={','.join(missing)}",
+    )
+
+
+def stacked_mount(facts: NodeFacts) -> str:
+    """More than one mount on /etc/pve."""
+    return refusal(
+        facts.node,
+        seen=f"{len(facts.pve_mounts)} mounts lie on /etc/pve, one over the other",
+        why="the lower one is dead, left by a pmxcfs that was killed: once the upper one is unmounted, every access to "
+        "/etc/pve fails in the middle of the window",
+        do="There, with HA off: `systemctl stop pve-cluster`, `umount -l /etc/pve` until `findmnt /etc/pve` prints "
+        "nothing, `systemctl start pve-cluster`; guests run on. Then run the same command line again",
+    )
+
+
+def stale_mount(facts: NodeFacts) -> str:
+    """/etc/pve is a mount that nobody serves."""
+    return refusal(
+        facts.node,
+        seen='/etc/pve is a stale mount: "Transport endpoint is not connected", its pmxcfs was killed',
+        why="nothing of Proxmox answers on this node, and a window could neither go on nor go back",
+        do="There: `umount -l /etc/pve`, `systemctl reset-failed pve-cluster`, `systemctl start pve-cluster`; guests "
+        "run on. Then run the same command line again",
+    )
+
+
+def hung_mount(facts: NodeFacts) -> str:
+    """Nothing that touches /etc/pve comes back."""
+    return refusal(
+        facts.node,
+        seen="/etc/pve hangs: it is mounted, and no access to it returned in time",
+        why="every tool of Proxmox hangs with it, and a window could neither go on nor go back",
+        do="Look at `journalctl -n 50 -u pve-cluster -u corosync` there: pmxcfs waits without end for a corosync that "
+        "runs and does not synchronise. Mend that, then run the same command line again",
     )
 
 
@@ -88,6 +124,56 @@ def locked_guests(facts: NodeFacts) -> str:
     )
 
 
+def locked_by_another(facts: NodeFacts) -> str:
+    """The node's lock is not this run's."""
+    return refusal(
+        facts.node,
+        seen=f"its lock says {facts.lock.text if facts.lock else 'nothing'}",
+        why="another run came between; two runs at once would undo each other's steps",
+        do="Ask who it is, then run the same command line again",
+    )
+
+
+def lock_left(facts: NodeFacts) -> str:
+    """The lock is there after the end."""
+    return refusal(
+        facts.node,
+        seen=f"its lock is still there: {facts.lock.text if facts.lock else ''}",
+        why="the next run would take this one for unfinished",
+        do="Run the same command line again",
+    )
+
+
+def scheduler_on(facts: NodeFacts) -> str:
+    """The scheduler was stopped and runs."""
+    return refusal(
+        facts.node,
+        seen="the scheduler still runs",
+        why="overdue jobs start within a minute of quorum",
+        do="Look at `systemctl status pvescheduler` there",
+    )
+
+
+def still_under_way(facts: NodeFacts) -> str:
+    """A command of an earlier run goes on."""
+    return refusal(
+        facts.node,
+        seen=f"still under way: {_named(facts.our_units)}",
+        why="it was sent before the line was lost, and may change what is read now",
+        do="Look at `systemctl status` of it there, then run the same command line again",
+    )
+
+
+def busy(facts: NodeFacts, tasks: Iterable[Task]) -> str:
+    """Tasks that must not be cut in two."""
+    return refusal(
+        facts.node,
+        seen=f"a task is running: {_named(f'{t.type} {t.id}'.strip() for t in tasks)}",
+        why="cut in two it leaves a guest locked, or its config on one node and its process on another",
+        do="Wait until it is done, or stop it in the web UI, then run the same command line again",
+    )
+
+
 def missing_volumes(facts: NodeFacts) -> str:
     """Volumes that no storage of the node holds."""
     return refusal(
@@ -116,6 +202,17 @@ def ha_armed(facts: NodeFacts) -> str:
         why="about 60 s after quorum was lost the watchdog resets the node, whatever is done: stopping the LRM blocks "
         "and does not disarm it",
         do="Bring quorum back (power on or reconnect enough nodes) and run this again, or wait for the reset",
+    )
+
+
+def stray_watchdog_client(facts: NodeFacts) -> str:
+    """A watchdog client without quorum, where HA has nothing to do."""
+    return refusal(
+        facts.node,
+        seen="a watchdog client is active, and it is not HA's: no resource is under HA",
+        why="if it stops feeding the watchdog, the node is reset and its guests die; stopping HA would not stop it",
+        do="Find it: `ss -xp src /run/watchdog-mux.sock`, and end it the way it was started; do not kill it and do not "
+        "stop watchdog-mux",
     )
 
 

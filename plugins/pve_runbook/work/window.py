@@ -1,17 +1,22 @@
-"""The window: the minutes in which one node leaves the cluster, run by the node itself."""
+"""What a node runs by itself while its /etc/pve is not mounted: the window in which it leaves the cluster, and the way
+back. One common opening (`node.sh`), and a body for each."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from typing import Literal
 
 from pve_runbook.facts.window import WindowStatus
 from pve_runbook.work import actions, probes
+from pve_runbook.work.actions import Action
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
 from pve_runbook.work.probes import BACKUP_ROOT
 from pve_runbook.work.readings import UnknownFact
+
+Script = Literal["window", "restore"]
 
 BOUND = 180
 """Seconds within which a window ends; tried on PVE 8.3: 6 to 7 s."""
@@ -21,12 +26,13 @@ class WindowFailed(Exception):
     """The window did not end as it should; the message says in which state the node is."""
 
 
-def script(work: str, attempt: str, members: Sequence[str]) -> str:
-    """The text that runs on the node: the constant script with the work's folder, the attempt and the members."""
-    text = files("pve_runbook.work").joinpath("window.sh").read_text()
-    arguments = shlex.join((f"{BACKUP_ROOT}/{work}", attempt, *members))
+def script(name: Script, work: str, attempt: str, arguments: Sequence[str]) -> str:
+    """The text that runs on the node: the constant script with the work's folder, the attempt and its arguments."""
+    folder = files("pve_runbook.work")
+    text = folder.joinpath("node.sh").read_text() + folder.joinpath(f"{name}.sh").read_text()
     head, usage, body = text.partition("set -u\n")
-    return f"{head}set -- {arguments}\n{usage}{body}"
+    given = shlex.join((f"{BACKUP_ROOT}/{work}", f"{name}-{attempt}", *arguments))
+    return f"{head}set -- {given}\n{usage}{body}"
 
 
 def leave(cluster: Cluster, node: Node, members: Sequence[str], watch: Callable[[], None]) -> None:
@@ -35,22 +41,35 @@ def leave(cluster: Cluster, node: Node, members: Sequence[str], watch: Callable[
     ``watch`` is called every second or so while it lasts. Raises WindowFailed, ActionFailed, OutcomeUnknown,
     UnknownFact.
     """
-    text = script(cluster.work, cluster.attempt, members)
+    text = script("window", cluster.work, cluster.attempt, members)
     node.act(actions.PUT_WINDOW.bind(run=cluster.work), stdin=text.encode())
+    run = actions.RUN_WINDOW.bind(run=cluster.work, attempt=cluster.attempt)
+    _run_it(cluster, node, "window", run, watch)
+
+
+def restore(cluster: Cluster, node: Node, sums: Sequence[str], watch: Callable[[], None]) -> None:
+    """Put back the database and /etc/corosync that were sent to ``node``; wait for the end.
+
+    ``sums``: SHA-256 of config.db and of system.tar.gz. Raises as :func:`leave` does.
+    """
+    text = script("restore", cluster.work, cluster.attempt, sums)
+    node.act(actions.PUT_RESTORE.bind(run=cluster.work), stdin=text.encode())
+    run = actions.RUN_RESTORE.bind(run=cluster.work, attempt=cluster.attempt)
+    _run_it(cluster, node, "restore", run, watch)
+
+
+def _run_it(cluster: Cluster, node: Node, name: Script, run: Action, watch: Callable[[], None]) -> None:
     with cluster.brakes.held():
-        _run_it(cluster, node, watch)
-
-
-def _run_it(cluster: Cluster, node: Node, watch: Callable[[], None]) -> None:
-    node.act(actions.RUN_WINDOW.bind(run=cluster.work, attempt=cluster.attempt))
-    files_of_it = f"{BACKUP_ROOT}/{cluster.work}/window-{cluster.attempt}"
-    status = _wait(node, files_of_it, watch)
-    log = node.ask_about(probes.WINDOW_LOG, files_of_it)
-    cluster.forget()
+        node.act(run)
+        files_of_it = f"{BACKUP_ROOT}/{cluster.work}/{name}-{cluster.attempt}"
+        status = _wait(node, files_of_it, watch)
+        log = node.ask_about(probes.WINDOW_LOG, files_of_it)
+        cluster.forget()
     if status.ending == "done":
         return
     last = "\n".join(f"    {line}" for line in log.splitlines()[-6:])
-    raise WindowFailed(f"{node.name}: {_MEANING[status.ending].format(why=status.why, node=node.name)}\n{last}")
+    meaning = {**_MEANING, **_OF_RESTORE} if name == "restore" else _MEANING
+    raise WindowFailed(f"{node.name}: {meaning[status.ending].format(why=status.why, node=node.name)}\n{last}")
 
 
 _MEANING = {
@@ -61,10 +80,14 @@ _MEANING = {
     "stuck": "the window could neither finish nor put the node back: {why}.\n"
     "Guests run on; /etc/pve may be missing. Log in at the console of {node} and read the lines below.",
 }
+_OF_RESTORE = {
+    "rolled-back": "the way back failed at '{why}' and put the node back: it is what it was before this attempt.\n"
+    "Its guests were not touched. Mend what the lines below say, then run the same command line again.",
+}
 
 
 def _wait(node: Node, files_of_it: str, watch: Callable[[], None]) -> WindowStatus:
-    """Poll for the window's own word. Raises UnknownFact when it does not come within the bound."""
+    """Poll for the script's own word. Raises UnknownFact when it does not come within the bound."""
     for _ in range(BOUND):
         status = node.ask_about(probes.WINDOW_STATUS, files_of_it)
         if status is not None:

@@ -1,106 +1,9 @@
-#!/bin/bash
-# Takes this node out of its cluster. Written by pve-runbook, run once as a unit of its own, because logins by
-# key fail while /etc/pve is not mounted. Commands: pve-docs, pvecm.adoc, "Separate a Node Without Reinstalling",
-# with a check behind each. Until pve-cluster is started standalone, a step that fails puts the node back.
-# usage: window.sh FOLDER ATTEMPT NODE...   (the work's folder; the run that this is; the names of all members)
-set -u
-export LC_ALL=C LANG=C TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin
-B=$1 W=$1/window-$2
-shift 2
+
+# Takes this node out of its cluster. Commands: pve-docs, pvecm.adoc, "Separate a Node Without Reinstalling", with a
+# check behind each. The other arguments: the names of all members.
 MEMBERS=("$@")
-DB=/var/lib/pve-cluster/config.db
-COUNT_CONF="SELECT count(*) FROM tree WHERE parent=0 AND name='corosync.conf'"
-COUNT_GUESTS="SELECT count(*) FROM tree WHERE name GLOB '[1-9]*.conf'"
-
-say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$W.log"; }
-
-finish() {
-  say "$*"
-  printf '%s\n' "$*" >"$W.status.new"
-  sync
-  mv -f "$W.status.new" "$W.status"
-  sync
-  exit 0
-}
-
-# Show a command, run it with its output in the log, and give its exit status.
-run() {
-  say "+ $*"
-  "$@" >>"$W.log" 2>&1
-}
-
-must() { run "$@" || fail "$*"; }
-
-# Wait until no pmxcfs lives and nothing is mounted on /etc/pve: at most 15 s.
-pmxcfs_gone() {
-  local n=0
-  while pgrep -x pmxcfs >/dev/null || findmnt -n /etc/pve >/dev/null; do
-    n=$((n + 1))
-    [ "$n" -gt 75 ] && return 1
-    sleep 0.2
-  done
-}
-
-# Wait until /etc/pve is mounted once and takes writes: at most 15 s.
-pmxcfs_writable() {
-  local n=0
-  while [ "$(findmnt -n /etc/pve | wc -l)" -ne 1 ] || [ "$(stat -c %a /etc/pve/local 2>/dev/null)" != 755 ]; do
-    n=$((n + 1))
-    [ "$n" -gt 75 ] && return 1
-    sleep 0.2
-  done
-}
-
-# Put the node back as the cluster member it was. The database is the copy taken before the first write in
-# local mode: an edited one would have a higher version and overwrite the peers on the next join.
-fail() {
-  local step=$1
-  say "failed: $step"
-  if [ "$STAGE" = standalone ]; then
-    finish "forward $step"
-  fi
-  if [ "$STAGE" != before ]; then
-    run pkill -TERM -x pmxcfs
-    pmxcfs_gone || finish "stuck after '$step': pmxcfs does not end"
-    # Only this attempt's own copy: an earlier one's would be a step back in time.
-    if [ "$COPIED" = yes ]; then
-      run rm -f "$DB-wal" "$DB-shm"
-      run cp -p "$W.db" "$DB" || finish "stuck after '$step': config.db could not be put back"
-      run cp -a "$W.corosync/." /etc/corosync/ || finish "stuck after '$step': /etc/corosync could not be put back"
-    fi
-    [ "$MASKED" = yes ] || run systemctl unmask --runtime "${UNITS[@]}"
-    run systemctl start pve-cluster.service || finish "stuck after '$step': pve-cluster does not start"
-  fi
-  finish "rolled-back $step"
-}
-
-STAGE=before
-COPIED=no
-MASKED=no
-UNITS=(corosync.service)
-if systemctl cat corosync-qdevice.service >/dev/null 2>&1; then UNITS=(corosync-qdevice.service corosync.service); fi
-trap 'fail "ended by a signal"' TERM INT HUP
-case $(systemctl is-enabled corosync.service 2>/dev/null) in masked*) MASKED=yes ;; esac
 say "window of $(hostname)"
-
-[ ! -e /run/watchdog-mux.active ] || fail "a watchdog client is active: HA could reset this node"
-
-STAGE=stopping
-must systemctl stop pve-cluster.service
-must systemctl stop "${UNITS[@]}"
-must systemctl mask --runtime "${UNITS[@]}"
-# A pmxcfs started by hand is not the unit's own.
-if pgrep -x pmxcfs >/dev/null; then run pkill -TERM -x pmxcfs; fi
-pmxcfs_gone || run umount -l /etc/pve
-pmxcfs_gone || fail "pmxcfs does not end"
-
-[ ! -e "$DB-wal" ] || fail "the database was not closed cleanly: $DB-wal is there"
-must cp -a /etc/corosync "$W.corosync"
-must cp -p "$DB" "$W.db.new"
-sync
-must mv -f "$W.db.new" "$W.db"
-sync
-COPIED=yes
+stop_and_copy
 guests=$(sqlite3 -readonly "file:$W.db?immutable=1" "$COUNT_GUESTS")
 case $guests in '' | *[!0-9]*) fail "the guests in the database could not be counted" ;; esac
 
@@ -137,14 +40,8 @@ rm -f /var/lib/corosync/ringid_* /var/lib/corosync/ev_tracking
 sync
 
 STAGE=standalone
-# From here on there is no way back, and without pve-cluster no /etc/pve and no login by key: try again.
-n=0
-until run systemctl start pve-cluster.service; do
-  n=$((n + 1))
-  [ "$n" -ge 5 ] && fail "systemctl start pve-cluster.service, five times"
-  run systemctl reset-failed pve-cluster.service
-  sleep 2
-done
+# From here on there is no way back but the whole cluster's.
+start_pve_cluster
 pmxcfs_writable || fail "/etc/pve is not writable after the start of pve-cluster"
 must systemctl unmask --runtime "${UNITS[@]}"
 must systemctl disable "${UNITS[@]}"

@@ -1,4 +1,4 @@
-"""Reading files and mounts: cat, ls, stat, sha256sum, base64, find, df, findmnt (GNU coreutils and util-linux)."""
+"""Reading files and mounts: cat, ls, stat, sha256sum, base64, find, du, df, findmnt (GNU coreutils and util-linux)."""
 
 from __future__ import annotations
 
@@ -207,6 +207,26 @@ def _found(node: Node, start: str, path: str, depth: int, tests: dict[str, str],
     return form
 
 
+def du(call: Call) -> Result:
+    """du -sbx PATH...: the bytes of all files below, 4096 for each directory but pmxcfs's, whose size is 0."""
+    _, names = options(call.argv)
+    files = call.node.files
+    text, errors = "", ""
+    for name in names:
+        try:
+            files.lstat(call.path(name))
+        except OSError as error:
+            errors += f"du: cannot access '{name}': {error.strerror}\n"
+            continue
+        size = 0
+        for path, _ in _walk(call.node, call.path(name), 0, 99):
+            found = files.lstat(path)
+            in_pmxcfs = path == CONFIG_MOUNT or path.startswith(CONFIG_MOUNT + "/")
+            size += found.size if found.kind != "directory" else 0 if in_pmxcfs else 4096
+        text += f"{size}\t{name}\n"
+    return Result(text, errors, 1 if errors else 0, 0.02)
+
+
 def df(call: Call) -> Result:
     """df -Pk PATH... (format recorded on PVE 8.3)."""
     _, names = options(call.argv)
@@ -269,6 +289,7 @@ TABLE: Table = {
     "readlink": readlink,
     "realpath": readlink,
     "find": find,
+    "du": du,
     "df": df,
     "findmnt": findmnt,
 }

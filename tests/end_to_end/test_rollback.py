@@ -1,0 +1,115 @@
+"""--rollback: the nodes that left go back into their cluster, from their own databases of before the first change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+REARM = "systemctl enable --now pve-ha-lrm pve-ha-crm"
+
+
+def members(lab: Any) -> list[tuple[str, bool, int]]:
+    """(mode, corosync's files there, database version) of every node."""
+    state = lab.control.state()
+    return [(n.mode, {"authkey", "corosync.conf"} <= set(n.corosync_files), n.version) for n in state.values()]
+
+
+@pytest.mark.parametrize("scenario", ["quorate", "broken"])
+def test_a_dismantled_cluster_is_had_back(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
+) -> None:
+    lab = start_lab(scenario, nodes=2)
+    before = members(lab)
+    done = run("runbook/", *lab.options, "--approve=all")
+    assert done.status == 0, done.text
+    back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
+    assert back.status == 0, back.text
+    assert members(lab) == before
+    assert lab.changed_guests() == []
+    assert back.text.split("next ")[1].split("journal")[0].strip().endswith(REARM)
+    for node in lab.control.state().values():
+        assert node.units["corosync.service"] == ("active", "enabled")
+        assert node.units["pvescheduler.service"][0] == "inactive"
+        assert node.units["pve-ha-lrm.service"] == ("inactive", "disabled")
+    again = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
+    assert again.status == 0, again.text
+    assert members(lab) == before
+
+
+def test_past_the_point_of_no_return_only_by_the_nodes_name(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    lab = start_lab("quorate", nodes=2)
+    done = run("runbook/", *lab.options, "--approve=all")
+    assert done.status == 0, done.text
+    lab.control.run("pve2", "echo 'x' > /etc/pve/user.cfg && echo 'y' > /etc/pve/priv/tfa.cfg")
+    before = len(lab.mutating())
+    refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
+    assert refused.status == 1
+    [(title, message)] = refused.failed()
+    assert title.startswith("After the node left, nobody but the run changed its configuration")
+    assert message.startswith("pve2: its configuration was changed since it left: priv/tfa.cfg (")
+    assert "user.cfg (" in message and "--give-up=pve2" in message
+    assert lab.mutating()[before:] == []
+    back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--give-up=pve2")
+    assert back.status == 0, back.text
+    assert lab.changed_guests() == []
+    kept = back.record / "backups" / "pve2" / "config.db"
+    assert kept.stat().st_size, "what was given up is not in the record"
+
+
+def test_no_guest_is_given_to_a_newer_database_that_does_not_know_it(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    lab = start_lab("diverged", nodes=2)
+    done = run("runbook/", *lab.options, "--approve=all", "--authority=pve2")
+    assert done.status == 0, done.text
+    before = len(lab.mutating())
+    refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
+    assert refused.status == 1
+    [(title, message)] = refused.failed()
+    assert title == "Every node's own guests are in the newest database as the node itself has them."
+    assert message.startswith("cluster: pve2's database is the newest, without the config of 101 of pve1")
+    assert lab.mutating()[before:] == []
+
+
+def test_without_the_operators_word_nothing_goes_back(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab("broken", nodes=2)
+    done = run("runbook/", *lab.options, "--approve=all")
+    before = len(lab.mutating())
+    refused = run("runbook/", *lab.options, f"--rollback={done.record}")
+    assert refused.status == 1
+    assert "ROLL BACK: pve1, pve2 goes back into the cluster labcluster" in refused.text
+    assert "Give --approve=8" in refused.text
+    assert lab.mutating()[before:] == []
+
+
+def test_a_changed_backup_is_no_way_back(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab("broken", nodes=2)
+    done = run("runbook/", *lab.options, "--approve=all")
+    archive = done.record / "backups" / "pve1" / "system.tar.gz"
+    data = bytearray(archive.read_bytes())
+    data[40] ^= 1
+    archive.write_bytes(data)
+    before = len(lab.mutating())
+    refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
+    assert refused.status == 1
+    assert "pve1: the backup" in refused.failed()[0][1] and "is changed" in refused.failed()[0][1]
+    assert lab.mutating()[before:] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["runbook/", "--hosts=pve1", "--rollback=nowhere"], "nowhere: there is no journal.jsonl in it"),
+        (["checks/", "--hosts=pve1", "--rollback=x"], "it stands in front of runbook/ only"),
+        (["runbook/", "--hosts=pve1", "--give-up=pve1"], "--give-up=pve1: names nodes of --hosts"),
+        (["runbook/test_phase8_rollback.py", "--hosts=pve1"], "phase 8 runs alone and with --rollback=DIR"),
+    ],
+)
+def test_bad_input_is_one_line(run: Callable[..., Any], arguments: list[str], words: str) -> None:
+    refused = run(*arguments)
+    assert refused.status == 4
+    assert words in refused.text
