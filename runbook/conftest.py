@@ -302,6 +302,7 @@ def canaries(run: Run, cluster: Cluster) -> None:
 @pytest.fixture(scope="session")
 def scheduler_back(run: Run, cluster: Cluster) -> None:
     """The schedulers that ran before the first change run again."""
+    run.thawed = True
     cluster.each(lambda node: _scheduler_back(run, node))
 
 
@@ -333,13 +334,18 @@ def overdue_jobs(run: Run, cluster: Cluster) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="session")
-def released(run: Run, cluster: Cluster) -> None:
-    """The work is done: the locks are gone, the second way in, and what its commands left under /run."""
-    cluster.each(_release)
+def second_way_closed(run: Run, cluster: Cluster) -> None:
+    """The key of the second way in is gone from the nodes, and from here."""
+    cluster.each(access.remove)
     run.forget_key()
 
 
+@pytest.fixture(scope="session")
+def released(cluster: Cluster) -> None:
+    """The work is done: the locks are gone, and what its commands left under /run."""
+    cluster.each(_release)
+
+
 def _release(node: Node) -> None:
-    access.remove(node)
     node.act(actions.FORGET_OUTCOMES.bind(run=node.work))
     node.act(actions.RELEASE_LOCK.bind())

@@ -9,7 +9,7 @@ looked at.
 from __future__ import annotations
 
 from pve_runbook.plugin.approval import approve
-from pve_runbook.work import refusals
+from pve_runbook.work import access, refusals
 from pve_runbook.work.refusal import refusal
 
 
@@ -19,9 +19,9 @@ def test_every_guest_survived(run):
     assert not lost, lost
 
 
-def test_nodes_are_released(host, released):
-    """The node's lock is gone: this work is done."""
-    assert host.pve.lock is None, refusals.lock_left(host.pve)
+def test_second_way_in_is_closed(node, second_way_closed):
+    """The key that this run had made for itself is gone from the node."""
+    assert not access.is_installed(node), refusals.key_left(node.facts)
 
 
 def test_what_is_left_is_written_down(run):
@@ -48,6 +48,11 @@ def test_schedulers_run_again(host, run, scheduler_back):
 
 
 def test_guests_are_untouched_by_the_thaw(run):
-    """Every guest still runs on after the schedulers came back."""
-    lost = run.losses(7)
+    """Every guest still runs on after the schedulers came back; a backup that begins now only locks it."""
+    lost = run.losses(7, backups_may_run=True)
     assert not lost, lost
+
+
+def test_nodes_are_released(host, released):
+    """The node's lock is gone: this work is done."""
+    assert host.pve.lock is None, refusals.lock_left(host.pve)

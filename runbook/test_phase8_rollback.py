@@ -15,7 +15,7 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.approval import approve
 from pve_runbook.plugin.rollback import MEMBER
-from pve_runbook.work import actions, backup, canary, probes, refusals, window
+from pve_runbook.work import access, actions, backup, canary, probes, refusals, window
 from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.refusal import refusal
 
@@ -122,7 +122,7 @@ def test_ha_is_off(host, cluster, back):
 
 def test_nothing_is_under_way(host):
     """No backup, migration or clone is under way."""
-    tasks = [t for t in host.pve.live_tasks if t.is_blocking]
+    tasks = [t for t in host.pve.live_tasks if t.is_blocking and not (t.type == "startall" and host.pve.startall_waits)]
     assert not tasks, refusals.busy(host.pve, tasks)
 
 
@@ -277,6 +277,11 @@ def test_what_is_left_is_written_down(cluster, run, back):
         if "cron.d-vzdump" in (node.ask_about(probes.OWN_FOLDER, node.work) or ()):
             parked = f"{probes.BACKUP_ROOT}/{node.work}/cron.d-vzdump"
             run.leave(f"and, for its backups: mv -T {parked} /etc/cron.d/vzdump", node.name)
+
+
+def test_second_way_in_is_closed(node, second_way_closed):
+    """The key that this run had made for itself is gone from the node."""
+    assert not access.is_installed(node), refusals.key_left(node.facts)
 
 
 def test_nodes_are_released(host, released):

@@ -113,6 +113,26 @@ def test_a_scheduler_that_a_reset_brought_back_is_stopped_again(
     assert lab.control.state()["pve1"].units["pvescheduler.service"] == ("inactive", "masked-runtime")
 
 
+def test_a_run_that_ends_before_the_thaw_is_not_over(
+    start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    """The schedulers come back by the run that takes it up; a backup that starts at once only locks its guest."""
+    lab = start_lab(nodes=2)
+    process = started(lab)
+    thaw = ("systemctl", "unmask", "--runtime", "pvescheduler.service")
+    lab.control.fault("kill", argv=thaw, pid=process.pid)
+    process.wait(60)
+    guest = "/etc/pve/qemu-server/101.conf"
+    begin_backup = f"echo 'lock: backup' > /tmp/new; cat {guest} >> /tmp/new; cat /tmp/new > {guest}"
+    lab.control.fault("run", when="after", argv=("systemctl", "start", "pvescheduler.service"), command=begin_backup)
+    again = run("runbook/", *lab.options, "--approve=all")
+    assert again.status == 0, again.text
+    assert "lock: backup" in lab.control.run("pve1", f"cat {guest}").stdout
+    assert len(lab.control.faults_fired()) == 2
+    for truth in lab.control.state().values():
+        assert truth.units["pvescheduler.service"] == ("active", "enabled")
+
+
 def test_a_second_run_beside_a_live_one_is_refused(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]
 ) -> None:

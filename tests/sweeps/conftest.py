@@ -102,6 +102,15 @@ class Stage:
             if not n.standalone or n.mode != "standalone" or n.corosync_files not in ((), ("uidgid.d",))
         ]
 
+    def not_thawed(self) -> list[str]:
+        """Nodes whose scheduler does not run as it did before."""
+        unit = "pvescheduler.service"
+        return [
+            f"{n.name}: {unit} is {n.units[unit]}"
+            for n in self.control.state().values()
+            if n.units[unit] != self.before[n.name].units[unit]
+        ]
+
     def sent_again(self) -> list[str]:
         """Changes that took effect twice on a node though the registry does not mark them repeatable."""
         once = [re.compile(_pattern(t.argv)) for t in actions.registry().values() if not t.repeatable and t.detached]

@@ -16,7 +16,12 @@ def converges(stage: Any, where: str) -> list[str]:
     status, said = stage.run()
     if status != 0:
         return [f"{where}: the next run ended with {status}\n{said[-3000:]}"]
-    wrong = [f"not standalone: {n}" for n in stage.not_standalone()] + stage.lost() + stage.sent_again()
+    wrong = (
+        [f"not standalone: {n}" for n in stage.not_standalone()]
+        + stage.lost()
+        + stage.sent_again()
+        + stage.not_thawed()
+    )
     return [f"{where}: {w}" for w in wrong]
 
 

@@ -47,7 +47,8 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class GuestConfig:
-    """One guest's configuration file on the node that owns it; `sha256` is that of the file's bytes."""
+    """One guest's configuration file on the node that owns it; `sha256` is that of the file's bytes, and `unlocked`
+    that of the file without the lock that an operation puts into it (qemu-server, AbstractConfig.pm set_lock)."""
 
     vmid: int
     node: str
@@ -59,6 +60,7 @@ class GuestConfig:
     volumes: tuple[Volume, ...]
     snapshots: tuple[str, ...]
     sha256: str
+    unlocked: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,13 @@ def parse_guest_config(vmid: int, node: str, kind: GuestKind, data: bytes) -> Gu
         volumes=tuple(volumes),
         snapshots=tuple(snapshots),
         sha256=hashlib.sha256(data).hexdigest(),
+        unlocked=hashlib.sha256(_without_lock(data)).hexdigest(),
     )
+
+
+def _without_lock(data: bytes) -> bytes:
+    head, bracket, rest = data.partition(b"\n[")
+    return re.sub(rb"(?m)^lock:[^\n]*(\n|\Z)", b"", head) + bracket + rest
 
 
 def _is_internal(section: str) -> bool:

@@ -59,6 +59,10 @@ class Quorum:
     ring_id: str
     qdevice_votes: int | None
 
+    def __str__(self) -> str:
+        """One clause for people."""
+        return f"{'quorate' if self.quorate else 'not quorate'}, {self.total} votes, {self.quorum} needed"
+
 
 @dataclass(frozen=True, slots=True)
 class PvecmStatus:

@@ -40,15 +40,12 @@ CUT = "The run was interrupted in this step; the command under way, if any, had 
 STILL_FROZEN = (
     "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the same "
     "command line goes on from here, and brings the schedulers back at its end. The nodes stay locked for it, and the "
-    "key of the second way in stays in records/ and in root's authorized_keys2 until then"
+    "key of the second way in, if there is one in records/, is in root's authorized_keys2 until then"
 )
+THAWED = "the schedulers run again; the nodes stay locked: the same command line ends the run"
 HALF_BACK = (
     "HA and the schedulers are off, and a node may be standalone still, or a member without corosync: guests run on; "
     "the same command line goes on from here. The nodes stay locked for it"
-)
-SCHEDULERS_OFF = (
-    "the schedulers stay off, so no backup runs; on each node: systemctl unmask --runtime pvescheduler; "
-    "systemctl start pvescheduler"
 )
 NEED_PASSWORD = "--ask-password: there is no terminal to type it on"
 
@@ -298,7 +295,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         run.journal.step = None
         if verdict.exit_status and run.changed_something:
             frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
-            run.leave(SCHEDULERS_OFF if run.released else frozen)
+            run.leave(THAWED if run.thawed else frozen)
         run.journal.write(
             "end",
             sync=True,

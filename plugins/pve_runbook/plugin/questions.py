@@ -114,7 +114,7 @@ def thaw(jobs: Mapping[str, Sequence[str]]) -> str:
     for node, found in jobs.items():
         lines += [f"  {node}: {line}" for line in found] or [f"  {node}: no job that deserves a look"]
     lines.append("Undo: systemctl stop pvescheduler. If you say no they stay off; type later, on each node:")
-    lines.append("systemctl unmask --runtime pvescheduler; systemctl start pvescheduler")
+    lines.append("systemctl unmask --runtime pvescheduler; systemctl start pvescheduler; rm /var/lib/pve-runbook/lock")
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ import pytest
 from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.output import ParseError
 from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin import questions
 from pve_runbook.plugin.unfinished import Baseline, Unfinished, read_run
 from pve_runbook.record.verify import Disagreement, NoRecord
 from pve_runbook.work.backup import BackupFailed, unchanged
@@ -158,6 +159,7 @@ class Rollback:
                 else ""
             )
             + "HA and the schedulers stay off. Undo: run the runbook again, without --rollback.\n"
+            + questions.waiting(nodes)
         )
 
 

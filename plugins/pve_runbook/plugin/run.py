@@ -91,8 +91,8 @@ class Run:
         """The first step that did not pass, in words."""
         self.connect = ConnectOptions()
         """How the nodes were logged in to."""
-        self.released = False
-        """Whether the nodes' locks were given back."""
+        self.thawed = False
+        """Whether the schedulers were told to run again."""
         self.interrupted_guests: list[int] = []
         """Guests whose process was not seen, or was another one, while a window lasted."""
         self.left: list[str] = []
@@ -302,10 +302,10 @@ class Run:
             quorate=sorted(self.quorate),
         )
 
-    def losses(self, phase: int) -> str:
+    def losses(self, phase: int, *, backups_may_run: bool = False) -> str:
         """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact."""
         assert self.baseline is not None and self.first_baseline is not None
-        now = snapshot(n.facts for n in self.cluster.nodes)
+        now = snapshot((n.facts for n in self.cluster.nodes), backups_may_run=backups_may_run)
         found = self.last_comparison = compare(self.baseline, now)
         shown = compare(self.first_baseline, now)
         self.journal.write(
@@ -368,7 +368,6 @@ class Run:
 
     def forget_key(self) -> None:
         """Delete the private keys of the second way in, this run's and those of the runs it took up."""
-        self.released = True
         folders = [self.folder, *(self.unfinished.folders if self.unfinished is not None else ())]
         for folder in folders:
             if folder is not None:

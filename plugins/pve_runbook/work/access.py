@@ -47,13 +47,17 @@ def install(node: Node, key: KeyPair) -> None:
     node.act(actions.PUT_KEYS.bind(), stdin=("\n".join(lines) + "\n").encode())
 
 
+def is_installed(node: Node) -> bool:
+    """Whether a key of this tool is on the node, this work's or any that a killed run left. Raises UnknownFact."""
+    return any(_is_ours(line) for line in node.ask(probes.SECOND_KEYS))
+
+
 def remove(node: Node) -> None:
-    """Take our keys out again, this work's and any that a killed run left; the file goes when nothing else is in it.
+    """Take our keys out again, whichever; the file goes when nothing else is in it.
 
     Raises ActionFailed, OutcomeUnknown, UnknownFact.
     """
-    found = node.ask(probes.SECOND_KEYS)
-    if not any(_is_ours(line) for line in found):
+    if not is_installed(node):
         return
     others = _others(node)
     if others:

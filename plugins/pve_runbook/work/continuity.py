@@ -148,13 +148,16 @@ class Comparison:
         ]
 
 
-def snapshot(facts: Iterable[NodeFacts]) -> Snapshot:
-    """Every guest by its owner. Raises UnknownFact when a node did not say, or two nodes own one guest."""
+def snapshot(facts: Iterable[NodeFacts], *, backups_may_run: bool = False) -> Snapshot:
+    """Every guest by its owner; ``backups_may_run`` as for :meth:`NodeFacts.guest_truths`.
+
+    Raises UnknownFact when a node did not say, or two nodes own one guest.
+    """
     guests: dict[int, GuestTruth] = {}
     boots: dict[str, str] = {}
     for node in facts:
         boots[node.node] = node.boot_id
-        for vmid, truth in node.guest_truths.items():
+        for vmid, truth in node.guest_truths(backups_may_run=backups_may_run).items():
             if vmid in guests:
                 raise UnknownFact(
                     node.node,

@@ -154,6 +154,16 @@ def scheduler_on(facts: NodeFacts) -> str:
     )
 
 
+def key_left(facts: NodeFacts) -> str:
+    """The key of the second way in is there after the end."""
+    return refusal(
+        facts.node,
+        seen="a key that ends in pve-runbook-... is still in /root/.ssh/authorized_keys2",
+        why="it was made for this work only, and opens the node to whoever has the record's folder",
+        do="Run the same command line again, or take the line out",
+    )
+
+
 def still_under_way(facts: NodeFacts) -> str:
     """A command of an earlier run goes on."""
     return refusal(
