@@ -49,7 +49,7 @@ def test_no_hosts_never_means_this_machine(project: pytest.Pytester, mode: str) 
         ((HOSTS, "--approve=yes"), "--approve='yes'"),
         ((HOSTS, "--authority=pve9"), "--authority=pve9: not among --hosts (pve1, pve2)"),
         ((HOSTS, "--canary=99"), "--canary='99'"),
-        ((HOSTS, "--accept=zfs"), "--accept='zfs': write one or both of shared-storage, ceph"),
+        ((HOSTS, "--accept=zfs"), "--accept='zfs': write words out of shared-storage, ceph, locks"),
         ((HOSTS, "--accept="), "--accept=''"),
         ((HOSTS, "--absent=pve2"), "--absent=pve2: it is among --hosts too"),
         ((HOSTS, "--absent=pve3,pve3"), "--absent='pve3,pve3'"),

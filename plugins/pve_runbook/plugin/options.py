@@ -16,7 +16,7 @@ Mode = Literal["runbook", "checks"]
 MODES: tuple[Mode, ...] = ("runbook", "checks")
 
 PHASES_THAT_ASK = {0: "freeze", 2: "force quorum", 4: "every window", 7: "thaw", 8: "rollback"}
-ACCEPTABLE = ("shared-storage", "ceph")
+ACCEPTABLE = ("shared-storage", "ceph", "locks")
 """What a run refuses until the operator takes it upon himself."""
 
 NO_HOSTS = (
@@ -39,7 +39,7 @@ BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, 8, 
 BAD_VMIDS = "--accept-changed={value!r}: write VMIDs with commas between them, e.g. --accept-changed=101,102"
 ROLLBACK_ALONE = "--rollback takes nodes back that a run took out: it stands in front of runbook/ only"
 GIVE_UP_WHAT = "--give-up={value}: names nodes of --hosts whose changes since they left are given up, with --rollback"
-BAD_ACCEPT = "--accept={value!r}: write one or both of {known}, with a comma between them"
+BAD_ACCEPT = "--accept={value!r}: write words out of {known}, with commas between them"
 BAD_ABSENT = "--absent={value!r}: write the names of members that are powered off, with commas between them"
 ABSENT_HOST = "--absent={name}: it is among --hosts too; a member that is powered off is left out there"
 BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 999999999"
@@ -86,7 +86,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--accept",
         metavar="WORDS",
-        help="go on though the nodes share more than the cluster: shared-storage, ceph (with a comma between them)",
+        help="go on all the same: words out of shared-storage, ceph, locks, with commas between them",
     )
     group.addoption(
         "--absent", metavar="NODES", help="members that are powered off, by the names that corosync.conf has for them"

@@ -175,6 +175,10 @@ def what_is_left(
         for storage_id, store in facts.storages.items():
             if store.is_shared:
                 used.setdefault(storage_id, []).append(node.name)
+        for vmid, lock in facts.locked.items():
+            left.append(
+                (node.name, f"guest {vmid} is locked ({lock}): once nothing works on it, qm unlock (or pct unlock)")
+            )
         foreign = sorted({g.node for g in facts.all_guests.values() if g.node != facts.hostname})
         if foreign:
             left.append((node.name, f"configs of guests of {', '.join(foreign)} are still in its /etc/pve/nodes"))

@@ -305,7 +305,8 @@ class Run:
     def losses(self, phase: int, *, backups_may_run: bool = False) -> str:
         """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact."""
         assert self.baseline is not None and self.first_baseline is not None
-        now = snapshot((n.facts for n in self.cluster.nodes), backups_may_run=backups_may_run)
+        since = self.baseline if backups_may_run else None
+        now = snapshot((n.facts for n in self.cluster.nodes), backups_since=since)
         found = self.last_comparison = compare(self.baseline, now)
         shown = compare(self.first_baseline, now)
         self.journal.write(

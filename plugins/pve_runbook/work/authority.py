@@ -43,7 +43,7 @@ class Candidate:
 
 def candidate(facts: NodeFacts, latencies: Iterable[float]) -> Candidate:
     """Gather the evidence for one node. Raises UnknownFact."""
-    truths = facts.guest_truths().values()
+    truths = facts.guest_truths.values()
     return Candidate(
         node=facts.node,
         version=facts.tree.version,

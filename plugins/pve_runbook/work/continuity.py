@@ -148,8 +148,9 @@ class Comparison:
         ]
 
 
-def snapshot(facts: Iterable[NodeFacts], *, backups_may_run: bool = False) -> Snapshot:
-    """Every guest by its owner; ``backups_may_run`` as for :meth:`NodeFacts.guest_truths`.
+def snapshot(facts: Iterable[NodeFacts], *, backups_since: Snapshot | None = None) -> Snapshot:
+    """Every guest by its owner. Since ``backups_since`` backups may have begun: the lock line that one puts into a
+    config does not count as a change of it.
 
     Raises UnknownFact when a node did not say, or two nodes own one guest.
     """
@@ -157,13 +158,17 @@ def snapshot(facts: Iterable[NodeFacts], *, backups_may_run: bool = False) -> Sn
     boots: dict[str, str] = {}
     for node in facts:
         boots[node.node] = node.boot_id
-        for vmid, truth in node.guest_truths(backups_may_run=backups_may_run).items():
+        for vmid, truth in node.guest_truths.items():
             if vmid in guests:
                 raise UnknownFact(
                     node.node,
                     f"who owns guest {vmid}",
                     f"{guests[vmid].node} and {truth.node} both have its config",
                 )
+            was = backups_since.guests.get(vmid) if backups_since is not None else None
+            config = node.guests[vmid]
+            if was is not None and config.lock == "backup" and config.unlocked == was.config:
+                truth = replace(truth, config=was.config)
             guests[vmid] = truth
     return Snapshot(guests, boots)
 

@@ -365,11 +365,9 @@ class NodeFacts(Readings):
         """Throw-away guests of this tool, told by their name."""
         return tuple(g.vmid for g in self.guests.values() if g.name.startswith(CANARY_PREFIX))
 
-    def guest_truths(self, *, backups_may_run: bool = False) -> dict[int, GuestTruth]:
-        """What continuity and conservation compare, for every guest of this node.
-
-        ``backups_may_run``: the lock line of a backup that has begun does not count as a change of the config.
-        """
+    @property
+    def guest_truths(self) -> dict[int, GuestTruth]:
+        """What continuity and conservation compare, for every guest of this node."""
         pids = self.running
         starts = self._starts(pids)
         return {
@@ -380,7 +378,7 @@ class NodeFacts(Readings):
                 node=g.node,
                 pid=pids.get(g.vmid),
                 start=starts.get(pids[g.vmid]) if g.vmid in pids else None,
-                config=g.unlocked if backups_may_run and g.lock == "backup" else g.sha256,
+                config=g.sha256,
                 volumes=len(g.volumes),
                 volumes_found=len(g.volumes) - len(self.missing_volumes(g)),
             )

@@ -120,7 +120,8 @@ def locked_guests(facts: NodeFacts) -> str:
         facts.node,
         seen=f"guests are locked: {_named(f'{v} ({why})' for v, why in facts.locked.items())}",
         why="an operation on them is under way or was cut short",
-        do="Wait for it. If nothing works on the guest any more, `qm unlock VMID` (or pct); that needs quorum",
+        do="Wait for it. If nothing works on the guest any more, `qm unlock VMID` (or pct); that needs quorum. "
+        "Without it: --accept=locks leaves them as they are, to be unlocked when the node is standalone",
     )
 
 
