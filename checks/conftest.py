@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import pytest
 from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.terminal import progress
+from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.histories import Histories
+from pve_runbook.work.node import Node
+from pve_runbook.work.watch import Watched, watch
 from testinfra.host import Host
 
 STANDALONE = (NodeState.STANDALONE, NodeState.STANDALONE_LEFTOVERS, NodeState.STANDALONE_COROSYNC_RUNNING)
@@ -17,7 +23,37 @@ def member(host: Host) -> None:
 
 
 @pytest.fixture
+def connected(host: Host, member: None) -> None:
+    """This check is about the present membership; it is not evaluated where corosync does not run."""
+    if not host.pve.is_corosync_running:
+        pytest.skip("corosync does not run here: this node sees no membership that could hold or change")
+
+
+@pytest.fixture
 def standalone(host: Host) -> None:
     """This check is for standalone nodes; it is not evaluated on a member of a cluster."""
     if host.pve.state not in STANDALONE:
         pytest.skip(f"this node is no standalone node: {host.pve.state.meaning}")
+
+
+@pytest.fixture
+def members(cluster: Cluster) -> list[Node]:
+    """The nodes that belong to a cluster; not evaluated where there is none left."""
+    found = [n for n in cluster.nodes if n.facts.state not in STANDALONE]
+    if not found:
+        pytest.skip("every node is standalone: there is no cluster link")
+    return found
+
+
+@pytest.fixture(scope="session")
+def histories(run: Run) -> Histories:
+    """What the nodes' journals show of the cluster link, --since back."""
+    return Histories(run.cluster.nodes, run.cluster.since)
+
+
+@pytest.fixture(scope="session")
+def watched(run: Run) -> Watched:
+    """What changed while the nodes were watched; not evaluated without --watch."""
+    if not run.options.watch:
+        pytest.skip("nobody asked to watch: --watch=SECONDS")
+    return watch(run.cluster, run.options.watch, lambda text: progress(run.config, text))

@@ -52,7 +52,8 @@ class Bench:
         self, directory: Path, scenario: str = "quorate", number: int = 3, inventory: Inventory | None = None
     ) -> None:
         shaped = SCENARIOS[scenario]
-        self.cluster = build(number, directory, EPOCH, KEY, shaped.version, inventory or shaped.inventory)
+        stock = inventory or shaped.inventory
+        self.cluster = build(number, directory, EPOCH, KEY, shaped.version, stock, shaped.wiring)
         shaped.shape(self.cluster)
         self.site = Site(directory / "unsimulated.log")
         for name, node in self.cluster.nodes.items():

@@ -63,6 +63,22 @@ def test_a_bad_option_is_refused(project: pytest.Pytester, mode: str, options: t
     refused(project.runpytest(f"{mode}/", *options), words)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        *((f"--since={v}", f"--since='{v}'") for v in ("", "1", "24", "h", "9m", "31d", "1w", "-1h", "1.5h", "1h 5m")),
+        *((f"--watch={v}", f"--watch='{v}'") for v in ("", "9", "3601", "1m", "-20", "99999")),
+    ],
+)
+def test_a_bad_window_is_refused(project: pytest.Pytester, option: str, words: str) -> None:
+    refused(project.runpytest("checks/", HOSTS, option), words)
+
+
+@pytest.mark.parametrize("option", ["--since=1h", "--watch=60"])
+def test_the_past_is_read_by_checks_only(project: pytest.Pytester, option: str) -> None:
+    refused(project.runpytest("runbook/", HOSTS, option), f"{option.partition('=')[0]} is for checks/ only")
+
+
 @pytest.mark.parametrize("paths", [("runbook/", "checks/"), ("runbook/", "tests/"), ("checks/", "tests/"), (".",)])
 def test_kinds_of_runs_are_never_mixed(project: pytest.Pytester, paths: tuple[str, ...]) -> None:
     refused(project.runpytest(*paths, HOSTS), "runs alone")

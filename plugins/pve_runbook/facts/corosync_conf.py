@@ -41,6 +41,15 @@ class CorosyncConf:
         """SHA-256 of the text, to compare the copies of all nodes."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @property
+    def token(self) -> int:
+        """Milliseconds without the token after which corosync gives a node up: `token`, 3000 by default, and 650 (or
+        `token_coefficient`) for each node beyond the second (corosync.conf(5); recorded on PVE 8.3: 3650 with three).
+        """
+        totem = _only(_tree(self.text), "totem")
+        token, coefficient = _number(totem, "token", 3000), _number(totem, "token_coefficient", 650)
+        return token + max(len(self.nodes) - 2, 0) * coefficient
+
 
 class _Block:
     """One section: its options and the sections within it."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pve_runbook.facts.answers import lines_of, stdout_of, unread
-from pve_runbook.facts.jsontext import parse_objects
+from pve_runbook.facts.jsontext import JsonObject, parse_objects
 from pve_runbook.facts.output import Output, ParseError
 
 _SOCKET = re.compile(r"\S+\s+\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+(\s+users:\((?P<users>.*)\))?(\s+.*)?")
@@ -41,7 +41,7 @@ class Route:
 class Link:
     """One network device. `master` is the bridge or bond it belongs to, `link` the device a VLAN stands on,
     `kind` ("bridge", "bond", "vlan", "tun", "veth", ...) is None for a plain network card, `mtu` is in
-    bytes."""
+    bytes. `packets` and `errors` are counted since the device came up, both ways; None without `-s`."""
 
     name: str
     mtu: int
@@ -50,6 +50,14 @@ class Link:
     kind: str | None
     vlan_id: int | None
     state: str
+    packets: int | None = None
+    errors: int | None = None
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the kernel says that it cannot carry anything: no carrier, or switched off (operstates of RFC 2863;
+        drivers that do not know say UNKNOWN)."""
+        return self.state in ("DOWN", "LOWERLAYERDOWN", "NOTPRESENT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ def default_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
 
 
 def parse_ip_link(output: Output) -> tuple[Link, ...]:
-    """Read `ip -j -d link`."""
+    """Read `ip -j -d [-s] link`."""
     links: list[Link] = []
     for device in parse_objects(stdout_of(output, "ip link"), "ip link"):
         info = device.object("linkinfo") if "linkinfo" in device else None
@@ -118,9 +126,19 @@ def parse_ip_link(output: Output) -> tuple[Link, ...]:
                 kind=kind,
                 vlan_id=info.object("info_data").number("id") if info is not None and kind == "vlan" else None,
                 state=device.text("operstate"),
+                packets=_counted(device, "packets"),
+                errors=_counted(device, "errors"),
             )
         )
     return tuple(links)
+
+
+def _counted(device: JsonObject, name: str) -> int | None:
+    """A counter of `ip -s`, received and sent together (iproute2: stats64)."""
+    if "stats64" not in device:
+        return None
+    stats = device.object("stats64")
+    return stats.object("rx").number(name) + stats.object("tx").number(name)
 
 
 def parse_getent_ahosts(output: Output) -> tuple[str, ...]:

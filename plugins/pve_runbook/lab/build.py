@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pve_runbook.lab.inventory import RICH, Inventory, config_text
 from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.corosync_conf import Member, render
+from pve_runbook.lab.model.corosync_conf import render
 from pve_runbook.lab.model.database import Database
-from pve_runbook.lab.model.network import Interface, Route
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.model.storage import Mount
 from pve_runbook.lab.model.version import PVE8, Version
+from pve_runbook.lab.wiring import MIXED, Wiring
 
 CLUSTER_NAME = "labcluster"
 AUTHKEY = hashlib.sha256(b"lab corosync authkey").digest() * 4
@@ -26,14 +26,20 @@ JOBS_CFG = (
 )
 
 
+SERVICES_AGE = 5220.0
+"""Seconds since the services started, when the lab begins; the kernel booted 5245 s before."""
+
+
 def _secret(name: str) -> str:
     return f"LAB-SECRET-{name}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
 
 
-def _configuration(cluster: Cluster, inventory: Inventory, public_key: str, created: int) -> dict[str, bytes]:
+def _configuration(
+    cluster: Cluster, inventory: Inventory, wiring: Wiring, public_key: str, created: int
+) -> dict[str, bytes]:
     """All files of /etc/pve."""
     nodes = list(cluster.nodes.values())
-    members = [Member(n.name, i + 1, 1, n.address) for i, n in enumerate(nodes)]
+    members = [wiring.member(n, i) for i, n in enumerate(nodes)]
     files: dict[str, str] = {
         "corosync.conf": render(CLUSTER_NAME, len(nodes), members),
         "storage.cfg": inventory.storage_cfg,
@@ -106,7 +112,7 @@ def _database(file: Path, files: dict[str, bytes], names: list[str], mtime: int)
     database.close()
 
 
-def _system_files(node: Node, cluster: Cluster, login_key: str) -> None:
+def _system_files(node: Node, cluster: Cluster, wiring: Wiring, login_key: str) -> None:
     files = node.files
     for directory in (
         "/dev",
@@ -133,13 +139,8 @@ def _system_files(node: Node, cluster: Cluster, login_key: str) -> None:
     ):
         files.make_directories(directory)
     files.put("/etc/hostname", f"{node.name}\n")
-    hosts = "127.0.0.1 localhost.localdomain localhost\n"
-    for other in cluster.nodes.values():
-        address = other.address
-        if node.name == "pve3" and other.name == "pve1":
-            address = "10.66.0.11"
-        hosts += f"{address} {other.name}.lab.local {other.name}\n"
-    files.put("/etc/hosts", hosts)
+    files.put("/etc/hosts", wiring.hosts(node))
+    files.put("/etc/nsswitch.conf", "passwd:         files systemd\nhosts:          files dns\n")
     files.put("/etc/resolv.conf", "search lab.local\nnameserver 10.55.0.1\n")
     release = f"{cluster.version.debian} ({cluster.version.codename})"
     files.put(
@@ -149,13 +150,7 @@ def _system_files(node: Node, cluster: Cluster, login_key: str) -> None:
         f'VERSION_CODENAME={cluster.version.codename}\nID=debian\nHOME_URL="https://www.debian.org/"\n'
         'SUPPORT_URL="https://www.debian.org/support"\nBUG_REPORT_URL="https://bugs.debian.org/"\n',
     )
-    second = "\nauto eno2\niface eno2 inet static\n\taddress 192.168.7.12/24\n\tgateway 192.168.7.1\n"
-    files.put(
-        "/etc/network/interfaces",
-        "auto lo\niface lo inet loopback\n\niface eno1 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n"
-        f"\taddress {node.address}/24\n\tgateway 10.55.0.1\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n"
-        + (second if node.name == "pve2" else ""),
-    )
+    files.put("/etc/network/interfaces", wiring.interfaces(node))
     files.put_link("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
     files.put("/root/.ssh/id_rsa.pub", f"ssh-rsa {login_key.split()[1][:20]} root@{node.name}\n")
     files.put("/etc/corosync/authkey", AUTHKEY, 0o400)
@@ -163,18 +158,6 @@ def _system_files(node: Node, cluster: Cluster, login_key: str) -> None:
     if not cluster.version.scheduler:
         files.put_link("/etc/pve/vzdump.cron", "/etc/cron.d/vzdump")
     files.put("/run/qemu-server/host-hw-capabilities.json", '{"amd-sev":{"cbitpos":0}}\n')
-
-
-def _network(node: Node, number: int) -> None:
-    mac = f"36:15:be:d7:10:{number + 16:02x}"
-    node.interfaces = [
-        Interface(2, "eno1", mac, master="vmbr0"),
-        Interface(3, "vmbr0", mac, kind="bridge", address=node.address),
-    ]
-    node.default_routes = [Route("10.55.0.1", "vmbr0")]
-    if node.name == "pve2":
-        node.interfaces.append(Interface(4, "eno2", "36:15:be:d7:20:12", address="192.168.7.12"))
-        node.default_routes.append(Route("192.168.7.1", "eno2"))
 
 
 def _mounts(node: Node) -> None:
@@ -205,16 +188,18 @@ def build(
     public_key: str,
     version: Version = PVE8,
     inventory: Inventory = RICH,
+    wiring: Wiring = MIXED,
 ) -> Cluster:
     """A healthy, quorate cluster of `number` nodes; scenarios shape it from there."""
     cluster = Cluster([f"pve{i + 1}" for i in range(number)], directory, epoch, version)
     created = int(epoch) - 86400 * 200
-    files = _configuration(cluster, inventory, public_key, created)
+    for index, node in enumerate(cluster.nodes.values()):
+        wiring.wire(node, index)
+    files = _configuration(cluster, inventory, wiring, public_key, created)
     template = directory / "config.db"
     _database(template, files, list(cluster.nodes), int(epoch) - 3600)
-    for index, node in enumerate(cluster.nodes.values()):
-        _system_files(node, cluster, public_key)
-        _network(node, index)
+    for node in cluster.nodes.values():
+        _system_files(node, cluster, wiring, public_key)
         _mounts(node)
         shutil.copyfile(template, node.files.database_directory / "config.db")
         node.files.put("/etc/corosync/corosync.conf", files["corosync.conf"])
@@ -227,6 +212,7 @@ def build(
             if unit.name not in ("pvesr.service", "pve-guests.service"):
                 node.units.start_one(unit)
     for index, node in enumerate(cluster.nodes.values()):
+        node.journal.backdate(SERVICES_AGE)
         _guests(node, inventory, index)
     cluster.clock.advance(20.0)
     for node in cluster.nodes.values():

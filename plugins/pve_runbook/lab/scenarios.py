@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pve_runbook.lab import shapes
+from pve_runbook.lab import shapes_causes as causes
 from pve_runbook.lab import shapes_recognised as recognised
 from pve_runbook.lab import shapes_refused as refused
 from pve_runbook.lab.inventory import RICH, SHARED, Inventory
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.version import PVE7, PVE8, PVE9, Version
+from pve_runbook.lab.wiring import BY_NAME, MIXED, ONE_FOR_ALL, OWN_LINK, TWO_LINKS, Wiring
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Scenario:
     shape: Callable[[Cluster], None]
     version: Version = PVE8
     inventory: Inventory = RICH
+    wiring: Wiring = MIXED
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -102,5 +105,120 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "leftovers": Scenario(
         "standalone, with the authkey, corosync's ring ids and HA's files left", recognised.leftovers
+    ),
+    "shared-link": Scenario(
+        "broken, corosync shares the guests' bridge with everything", shapes.broken, wiring=ONE_FOR_ALL
+    ),
+    "shared-vlan": Scenario(
+        "broken, corosync's VLAN on the guests' bridge has guests in it",
+        causes.all_of(causes.shared_vlan, shapes.broken),
+        wiring=OWN_LINK,
+    ),
+    "two-gateways": Scenario(
+        "broken, pve2 has two default routes of the same rank",
+        causes.all_of(causes.two_gateways, shapes.broken),
+        wiring=OWN_LINK,
+    ),
+    "gateway-in-files": Scenario(
+        "flapping, pve2's network files name two gateways",
+        causes.all_of(causes.gateway_in_files, shapes.flapping),
+        wiring=OWN_LINK,
+    ),
+    "routed": Scenario(
+        "broken, the last node's ring address is behind a router",
+        causes.all_of(causes.routed, shapes.broken),
+        wiring=OWN_LINK,
+    ),
+    "names-differ": Scenario(
+        "the last node is alone: it finds its peers' names in a stale network", causes.names_differ, wiring=BY_NAME
+    ),
+    "names-on-loopback": Scenario(
+        "broken, every node's own name leads to 127.0.1.1 too",
+        causes.all_of(causes.names_on_loopback, shapes.broken),
+        wiring=OWN_LINK,
+    ),
+    "name-twice": Scenario(
+        "flapping, pve2 finds two addresses for pve1",
+        causes.all_of(causes.name_twice, shapes.flapping),
+        wiring=OWN_LINK,
+    ),
+    "other-interface": Scenario(
+        "the last node is alone: its corosync is bound to another interface", causes.other_interface, wiring=BY_NAME
+    ),
+    "address-twice": Scenario(
+        "broken, pve2 has its ring address on two interfaces",
+        causes.all_of(causes.address_twice, shapes.broken),
+        wiring=OWN_LINK,
+    ),
+    "authkey-lost": Scenario("the last node is alone: its authkey is gone", causes.authkey_lost, wiring=OWN_LINK),
+    "config-older": Scenario(
+        "the last node is alone: its corosync.conf is older than the others'", causes.config_older, wiring=OWN_LINK
+    ),
+    "votes-edited": Scenario(
+        "no quorum although all see each other: seven votes are expected", causes.votes_edited, wiring=OWN_LINK
+    ),
+    "filtered-port": Scenario(
+        "the last node is alone: it drops corosync's packets", causes.filtered_port, wiring=OWN_LINK
+    ),
+    "filtered-all": Scenario(
+        "the last node is alone: its firewall has no rule for corosync", causes.filtered_all, wiring=OWN_LINK
+    ),
+    "dead-link": Scenario(
+        "the last node is alone: the card of its only link has no carrier", causes.dead_link, wiring=OWN_LINK
+    ),
+    "dead-link-of-two": Scenario(
+        "quorate, one of two links of the last node has no carrier", causes.dead_link, wiring=TWO_LINKS
+    ),
+    "dead-port-of-two": Scenario(
+        "quorate, one of two links of the last node is cut at the switch", causes.dead_beyond_the_card, wiring=TWO_LINKS
+    ),
+    "authkey-lost-shared": Scenario(
+        "authkey-lost, and corosync shares the guests' bridge", causes.authkey_lost, wiring=ONE_FOR_ALL
+    ),
+    "filtered-two-gateways": Scenario(
+        "filtered-port, and two default routes on pve2",
+        causes.all_of(causes.two_gateways, causes.filtered_port),
+        wiring=OWN_LINK,
+    ),
+    "config-older-names": Scenario(
+        "config-older, and two addresses for pve1 on pve2",
+        causes.all_of(causes.name_twice, causes.config_older),
+        wiring=OWN_LINK,
+    ),
+    "votes-edited-routed": Scenario(
+        "votes-edited, and the last node is behind a router",
+        causes.all_of(causes.routed, causes.votes_edited),
+        wiring=OWN_LINK,
+    ),
+    "dead-link-loopback": Scenario(
+        "dead-link, and names on loopback", causes.all_of(causes.names_on_loopback, causes.dead_link), wiring=OWN_LINK
+    ),
+    "large-packets": Scenario(
+        "broken, pve2 sends larger packets than the others",
+        causes.all_of(causes.large_packets, shapes.broken),
+        wiring=OWN_LINK,
+    ),
+    "far-apart": Scenario(
+        "flapping, the token timeout is too short for the way",
+        causes.all_of(causes.far_apart, shapes.flapping),
+        wiring=OWN_LINK,
+    ),
+    "no-cause": Scenario("broken, and nothing on the nodes says why", shapes.broken, wiring=OWN_LINK),
+    "settling": Scenario("quorate again since a moment ago", causes.settling, wiring=OWN_LINK),
+    "own-link": Scenario("healthy, corosync has a card for itself", shapes.quorate, wiring=OWN_LINK),
+    "two-links": Scenario("healthy, corosync has two cards for itself", shapes.quorate, wiring=TWO_LINKS),
+    "weighted-votes": Scenario("healthy, one node has two votes", causes.weighted_votes, wiring=OWN_LINK),
+    "ranked-gateways": Scenario(
+        "healthy, a second default route waits with a metric", causes.ranked_gateways, wiring=OWN_LINK
+    ),
+    "firewall-on": Scenario("healthy, the firewall is on and knows corosync", causes.firewall_on, wiring=OWN_LINK),
+    "firewall-with-states": Scenario(
+        "healthy, the firewall knows no corosync, and lets it in as answers",
+        causes.firewall_with_states,
+        wiring=OWN_LINK,
+    ),
+    "own-vlan": Scenario("healthy, corosync has a VLAN for itself on a shared card", causes.own_vlan, wiring=OWN_LINK),
+    "two-families": Scenario(
+        "healthy, every name has an address of IPv6 too", causes.names_with_two_families, wiring=OWN_LINK
     ),
 }

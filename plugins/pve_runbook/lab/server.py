@@ -121,7 +121,7 @@ class LabServer:
         self._builds += 1
         place = self.directory / "models" / str(self._builds)
         place.mkdir(parents=True)
-        cluster = build(self._number, place, self._epoch, public, scenario.version, scenario.inventory)
+        cluster = build(self._number, place, self._epoch, public, scenario.version, scenario.inventory, scenario.wiring)
         scenario.shape(cluster)
         return cluster
 

@@ -15,7 +15,7 @@ from bashkit import Bash, BuiltinContext, BuiltinResult
 
 from pve_runbook.lab.commands.base import Call, Result
 from pve_runbook.lab.commands.intent import intends_change
-from pve_runbook.lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, binaries
+from pve_runbook.lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, WITHOUT_SHELL, binaries
 from pve_runbook.lab.faults import Fault
 from pve_runbook.lab.machine import Machine
 from pve_runbook.lab.model.errors import Hung
@@ -106,7 +106,7 @@ class Channel:
     def run(self, argv: list[str], stdin: str | None) -> Result:
         """Run a command of this channel: a simulated one, or one of the interpreter's."""
         name = argv[0].rpartition("/")[2]
-        if name in COMMANDS:
+        if name in (WITHOUT_SHELL if self._batch else COMMANDS):
             return self._call(name, argv[1:], stdin or "" if self._batch else stdin, "/root")
         with self.machine.turn:
             shell = self._shell()
@@ -273,7 +273,7 @@ class Channel:
                     faults = machine.site.faults.at_command(
                         self.node.name, words, mutating=mutating, time=self.node.clock.now
                     )
-                result = self._suffer(faults, "before") or COMMANDS[name](call)
+                result = self._suffer(faults, "before") or WITHOUT_SHELL[name](call)
             except (Hung, Killed):
                 raise
             except Exception as problem:  # whatever the lab cannot do must show in its log, not as an answer

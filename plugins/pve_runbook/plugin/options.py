@@ -46,6 +46,9 @@ BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 9999999
 BAD_AUTHORITY = "--authority={name}: not among --hosts ({hosts})"
 BAD_LAB_NODES = "--lab-nodes={value}: from 1 to 32"
 BAD_TIMEOUT_SCALE = "pve_timeout_scale={value}: a number above 0, at most 100"
+BAD_SINCE = "--since={value!r}: how far back checks/ reads the nodes' journals, from 10m to 30d, e.g. 90m, 24h or 7d"
+BAD_WATCH = "--watch={value!r}: for how many seconds checks/ watches the membership, from 10 to 3600"
+CHECKS_ALONE = "{option} is for checks/ only"
 LAB_ALONE = "--hosts=lab stands alone: the lab names its own nodes"
 LAB_OPTION = "{option} is for --hosts=lab only"
 RECORDS = "--records={path}: cannot be written ({why}); no run without a record"
@@ -104,6 +107,10 @@ def add_options(parser: pytest.Parser) -> None:
         help="the throw-away guest of phase 6: not at all, or with this id (default: a free one)",
     )
     group.addoption(
+        "--since", metavar="DURATION", help="checks/: how far back the nodes' journals are read (default: 24h)"
+    )
+    group.addoption("--watch", metavar="SECONDS", help="checks/: also watch the membership for so long")
+    group.addoption(
         "--accept-new-host-keys",
         action="store_true",
         help="first contact: add unknown SSH host keys to known_hosts",
@@ -138,6 +145,10 @@ class RunOptions:
     ticket: str | None
     records: Path
     canary: int | Literal["off"] | None
+    since: int
+    """Seconds back that the nodes' history is read."""
+    watch: int
+    """Seconds for which the membership is watched; 0: it is not."""
     accept_new_host_keys: bool
     ask_password: bool
     timeout_scale: float
@@ -194,6 +205,8 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         ticket=option.ticket,
         records=_records(config),
         canary=_canary(option.canary),
+        since=_since(option.since, mode),
+        watch=_watch(option.watch, mode),
         accept_new_host_keys=option.accept_new_host_keys,
         ask_password=option.ask_password,
         timeout_scale=_timeout_scale(config.getini("pve_timeout_scale")),
@@ -315,6 +328,27 @@ def _absent(value: str | None, targets: tuple[Target, ...]) -> tuple[str, ...]:
         if target.name in names or target.host in names:
             raise pytest.UsageError(ABSENT_HOST.format(name=target.name))
     return tuple(names)
+
+
+def _since(value: str | None, mode: Mode) -> int:
+    _only_checks("--since", value, mode)
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", "24h" if value is None else value)
+    seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]] if match else 0
+    if not 600 <= seconds <= 30 * 86_400:
+        raise pytest.UsageError(BAD_SINCE.format(value=value))
+    return seconds
+
+
+def _watch(value: str | None, mode: Mode) -> int:
+    _only_checks("--watch", value, mode)
+    if value is not None and not (re.fullmatch(r"[0-9]{2,4}", value) and 10 <= int(value) <= 3600):
+        raise pytest.UsageError(BAD_WATCH.format(value=value))
+    return int(value or 0)
+
+
+def _only_checks(option: str, value: str | None, mode: Mode) -> None:
+    if value is not None and mode != "checks":
+        raise pytest.UsageError(CHECKS_ALONE.format(option=option))
 
 
 def _timeout_scale(value: str) -> float:

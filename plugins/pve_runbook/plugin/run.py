@@ -150,6 +150,7 @@ class Run:
             read_only=read_only,
             attempt=self.id,
             timeout_scale=self.options.timeout_scale,
+            since=self.options.since,
         )
         failed = cluster.open()
         if failed and not read_only:

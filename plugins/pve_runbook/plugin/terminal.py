@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import textwrap
 
@@ -102,12 +103,23 @@ def step_line(step: Step, run: Run) -> None:
     reporter.write_line(first[len(mark) :])
     for line in rest:
         reporter.write_line(line)
-    if step.outcome in ("failed", "unknown"):
+    if step.outcome in ("failed", "unknown", "not evaluated"):
         for line in step.message.splitlines():
             for part in _wrapped(" " * len(mark), line):
                 reporter.write_line(part)
         for line in step.traceback.splitlines():
             reporter.write_line(" " * len(mark) + line)
+
+
+def progress(config: pytest.Config, text: str) -> None:
+    """A line while a step takes its time, past pytest's capture."""
+    reporter = _writer(config)
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if reporter is None:
+        return
+    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+        reporter.ensure_newline()
+        reporter.write_line(f"           {text}")
 
 
 def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> None:

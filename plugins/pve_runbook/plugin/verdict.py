@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pve_runbook.plugin.run import Run
 
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
 _NOTHING_COLLECTED = 5
+_FOLDER = re.compile(r"checks(/\S*)?")
 REARM = (
     "after five minutes of stable quorum (`pvecm status`), on every node: systemctl unmask --runtime pvescheduler; "
     "systemctl start pvescheduler; systemctl enable --now pve-ha-lrm pve-ha-crm"
@@ -58,7 +60,7 @@ def _guests(run: Run) -> str:
 
 
 def _judge_checks(run: Run) -> Verdict:
-    runbook = run.command_line().replace("checks", "runbook", 1)
+    runbook = _FOLDER.sub("runbook/", run.command_line(), count=1)
     if run.counts["failed"]:
         return Verdict(FAILED, f"{run.counts['failed']} checks failed; the first: {run.stopped_at}", runbook)
     if run.counts["unknown"]:

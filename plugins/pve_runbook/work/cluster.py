@@ -16,6 +16,7 @@ from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probes import Group
 from pve_runbook.work.readings import UnknownFact
+from pve_runbook.work.watch import Glimpse
 
 T = TypeVar("T")
 
@@ -32,12 +33,14 @@ class Cluster:
         read_only: bool,
         attempt: str,
         timeout_scale: float = 1.0,
+        since: int = 86_400,
     ) -> None:
         self.journal = journal
         self.connect = options
         self.answers = AnswerLog(journal)
         self.read_only = read_only
         self.timeout_scale = timeout_scale
+        self.since = since
         self.attempt = attempt
         self.work = attempt
         self.brakes = Brakes()
@@ -77,6 +80,12 @@ class Cluster:
         """Read ``group`` on every node that does not know it yet, side by side."""
         self.brakes.check()
         list(self._executor.map(lambda n: n.read(group), self.nodes))
+
+    def glimpse(self, seconds: int) -> dict[str, Glimpse]:
+        """What every node says of the membership now, by name; takes ``seconds``. No fact ends with it."""
+        self.brakes.check()
+        seen = self._executor.map(lambda n: n.glimpse(seconds), self.nodes)
+        return {n.name: g for n, g in zip(self.nodes, seen, strict=True)}
 
     def each(self, work: Callable[[Node], T], nodes: Iterable[Node] | None = None) -> list[T]:
         """Do ``work`` on the nodes side by side; every one is done before the first error is raised."""

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pve_runbook.facts.config_tree import ConfigTree
 from pve_runbook.facts.output import Output
-from pve_runbook.work import probes
+from pve_runbook.work import netfacts, probes
 from pve_runbook.work.nodefacts import NodeFacts, subject_of_pids
 from pve_runbook.work.probes import Probe, ProbeFamily
 from pve_runbook.work.readings import known
@@ -44,6 +44,19 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
         found.append(_of_family(probes.STORAGE_FILES, path))
         found.append(_of_family(probes.STORAGE_MOUNT, path))
     return found
+
+
+def history_round(seconds: int) -> list[Question[object]]:
+    """What is asked with the history group: how the cluster link did, ``seconds`` back."""
+    return [_of_family(family, str(seconds)) for family in (probes.COROSYNC_LOG, probes.LINE_BEFORE)]
+
+
+def network_round(facts: NodeFacts) -> list[Question[object]]:
+    """What to ask next about the network: names that are not looked up yet, and the way to each peer."""
+    names = [n for n in netfacts.names_to_resolve(facts) if f"{probes.NAME.name}:{n}" not in facts.readings]
+    ways = known(lambda: netfacts.peer_addresses(facts)) or {}
+    addresses = sorted({address for links in ways.values() for address in links.values()})
+    return [_of_family(probes.NAME, n) for n in names] + [_of_family(probes.ROUTE_TO, a) for a in addresses]
 
 
 def _of_family(family: ProbeFamily[T], subject: str) -> Question[object]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from pve_runbook.facts.output import Output, ParseError, TimedOut
+from pve_runbook.facts.pmxcfs import Members
+from pve_runbook.facts.quorum import PvecmStatus
 from pve_runbook.wire.batch import NoAnswer, run_batch
 from pve_runbook.wire.channel import WireError, execute
 from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
@@ -23,10 +25,11 @@ from pve_runbook.work.actions import Action
 from pve_runbook.work.answerlog import AnswerLog
 from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
-from pve_runbook.work.followup import Question, second_round
+from pve_runbook.work.followup import Question, history_round, network_round, second_round
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probes import Group, Probe, ProbeFamily
 from pve_runbook.work.readings import Missing, UnknownFact
+from pve_runbook.work.watch import Glimpse
 
 T = TypeVar("T")
 
@@ -40,6 +43,8 @@ class Surroundings(Protocol):
     answers: AnswerLog
     read_only: bool
     timeout_scale: float
+    since: int
+    """How many seconds back the history of the nodes is read."""
     work: str
     """Names the work on the nodes: the run that began it. A re-run goes on under the same name."""
     attempt: str
@@ -124,12 +129,19 @@ class Node:
             raise NotAllowed(f"{self.name}: `pvesm status` mounts what is not mounted; checks only read")
         facts = self._facts or NodeFacts(self.name, {}, load=self._load)
         questions = [Question(p.name, p.argv, p.timeout, p.parse, p.why, p.redact) for p in _of_group(group)]
+        if group is Group.HISTORY:
+            questions += history_round(self._run.since)
         facts.readings.update(self._ask(questions))
         if group is Group.CORE:
             facts.taken = time.time()
             facts.readings.update(self._ask(second_round(facts)))
             # Where /etc/pve is not mounted, only the database, just read, names the storages.
             late = [q for q in second_round(facts) if q.key not in facts.readings]
+            facts.readings.update(self._ask(late))
+        elif group is Group.NETWORK:
+            facts.readings.update(self._ask(network_round(facts)))
+            # Names that only corosync.conf or storage.cfg has must be looked up before the way to them is asked.
+            late = [q for q in network_round(facts) if q.key not in facts.readings]
             facts.readings.update(self._ask(late))
         self._groups.add(group)
         self._facts = facts
@@ -145,6 +157,21 @@ class Node:
         question = Question(probe.name, probe.argv, probe.timeout, probe.parse, probe.why, probe.redact)
         answer = self._ask([question])[probe.name]
         return None if isinstance(answer, Missing) else {vmid: p.pid for vmid, p in answer.items()}
+
+    def glimpse(self, seconds: int) -> Glimpse:
+        """What pvecm and pmxcfs say of the membership now, None for what does not answer; the round trip ends after
+        ``seconds``. Does not touch its facts."""
+        pause = probes.PAUSE
+        asked: list[Question[object]] = [
+            Question(p.name, p.argv, p.timeout, p.parse, p.why, p.redact) for p in (probes.PVECM, probes.MEMBERS)
+        ]
+        asked.append(Question(pause.name, pause.argv(str(seconds)), pause.timeout, pause.parse, pause.why, None))
+        said = self._ask(asked)
+        pvecm, members = said[probes.PVECM.name], said[probes.MEMBERS.name]
+        return (
+            pvecm if isinstance(pvecm, PvecmStatus) else None,
+            members if isinstance(members, Members) else None,
+        )
 
     def round_trip(self) -> float:
         """Seconds that one small question takes. Raises UnknownFact when it is not answered."""

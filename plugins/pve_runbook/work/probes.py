@@ -15,13 +15,17 @@ from typing import Generic, TypeVar
 
 from pve_runbook.facts import (
     api,
+    cmap,
     config_tree,
     corosync_conf,
+    corosync_log,
+    firewall,
     guests,
     ha,
     identity,
     lock,
     net,
+    network_files,
     pmxcfs,
     quorum,
     storage,
@@ -42,6 +46,7 @@ BACKUP_ROOT = "/var/lib/pve-runbook"
 LOCK_PATH = BACKUP_ROOT + "/lock"
 AUTHORIZED_KEYS2 = "/root/.ssh/authorized_keys2"
 CONFIG_DB = "/var/lib/pve-cluster/config.db"
+INTERFACES_FILES = ("/etc/network/interfaces", "/etc/network/interfaces.d")
 
 UNITS = (
     "corosync.service",
@@ -72,6 +77,10 @@ class Group(StrEnum):
     """What the web UI would show."""
     ACTIVATING = "activating"
     """Reads that mount or import what is not there yet (pve-storage, activate_storage): never in checks/."""
+    NETWORK = "network"
+    """How the nodes are wired, addressed and named: with the families NAME and ROUTE_TO the second time."""
+    HISTORY = "history"
+    """The past of the cluster link, with the families COROSYNC_LOG and LINE_BEFORE; only checks ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +272,56 @@ ZPOOLS = _probe(
     "the pools' health",
     timeout=20,
 )
-ADDRESSES = _probe("addresses", ["ip", "-j", "addr"], net.parse_ip_addr, "this node's addresses")
-ROUTES = _probe("routes", ["ip", "-j", "route"], net.parse_ip_route, "default gateways and routed cluster traffic")
-LINKS = _probe("links", ["ip", "-j", "-d", "link"], net.parse_ip_link, "which link the cluster shares with what")
+ADDRESSES = _probe("addresses", ["ip", "-j", "addr"], net.parse_ip_addr, "this node's addresses", group=Group.NETWORK)
+ROUTES = _probe(
+    "routes",
+    ["ip", "-j", "route"],
+    net.parse_ip_route,
+    "whether there is one default gateway",
+    group=Group.NETWORK,
+)
+ROUTES6 = _probe(
+    "routes6",
+    ["ip", "-j", "-6", "route", "show", "default"],
+    net.parse_ip_route,
+    "whether there is one default gateway for IPv6",
+    group=Group.NETWORK,
+)
+LINKS = _probe(
+    "links",
+    ["ip", "-j", "-d", "-s", "link"],
+    net.parse_ip_link,
+    "which link the cluster shares with what, and how well it carries",
+    group=Group.NETWORK,
+)
+GATEWAY_LINES = _probe(
+    "gateway_lines",
+    ["grep", "-rHE", "^[[:space:]]*(iface|gateway|metric)[[:space:]]", *INTERFACES_FILES],
+    network_files.parse_gateway_lines,
+    "which default gateways will be there after the next start of the network",
+    group=Group.NETWORK,
+)
+NSSWITCH = _probe(
+    "nsswitch",
+    ["cat", "/etc/nsswitch.conf"],
+    network_files.parse_nsswitch,
+    "who is asked first when a name is looked up",
+    group=Group.NETWORK,
+)
+PACKET_FILTER = _probe(
+    "packet_filter",
+    ["iptables-save"],
+    firewall.parse_iptables_save,
+    "whether corosync's packets are dropped (pve-firewall itself reads them so every ten seconds)",
+    group=Group.NETWORK,
+)
+NFT_TABLES = _probe(
+    "nft_tables",
+    ["nft", "list", "tables"],
+    firewall.parse_nft_tables,
+    "whether there are filter rules that iptables-save does not show",
+    group=Group.NETWORK,
+)
 NETWORK_FILES = _probe(
     "network_files",
     ["sha256sum", "/etc/hosts", "/etc/hostname", "/etc/network/interfaces"],
@@ -347,6 +403,20 @@ WEB_UI = _probe(
     timeout=30,
     group=Group.API,
 )
+COUNTERS = _probe(
+    "counters",
+    ["corosync-cmapctl", "-m", "stats"],
+    cmap.parse_counters,
+    "how often the cluster link failed since corosync's start, and how quick it is",
+    group=Group.HISTORY,
+)
+HISTORY_CLOCK = _probe(
+    "history_clock",
+    ["date", "+%s.%N"],
+    identity.parse_epoch,
+    "how long ago, by the node's own clock, what its journal tells was",
+    group=Group.HISTORY,
+)
 
 TREE_SQL = (
     "SELECT 'version',version,mtime,writer FROM tree WHERE inode=0; "
@@ -398,6 +468,12 @@ NAME = ProbeFamily(
     lambda name: ("getent", "ahosts", name),
     net.parse_getent_ahosts,
     "pmxcfs refuses to start when its node's name resolves to loopback only",
+)
+ROUTE_TO = ProbeFamily(
+    "route_to",
+    lambda address: ("ip", "-j", "route", "get", address),
+    net.parse_ip_route,
+    "over which device the cluster's packets leave, and whether a router stands between",
 )
 STORAGE_FILES = ProbeFamily(
     "files",
@@ -457,8 +533,47 @@ GUEST_STATUS = ProbeFamily(
     "whether the canary runs",
     timeout=30,
 )
+# Newest first: so --lines counts matching lines alone, and keeps the newest (systemd 252 and 253, journalctl.c).
+COROSYNC_LOG = ProbeFamily(
+    "corosync_log",
+    lambda seconds: (
+        "journalctl",
+        "--unit=corosync.service",
+        f"--since=-{seconds}s",
+        f"--grep={corosync_log.PATTERN}",
+        "--reverse",
+        f"--lines={corosync_log.MOST_LINES}",
+        "--output=short-unix",
+        "--no-hostname",
+        "--no-pager",
+    ),
+    corosync_log.parse_corosync_log,
+    "whether the cluster link came and went, though it may be whole at the moment",
+    timeout=30,
+)
+LINE_BEFORE = ProbeFamily(
+    "line_before",
+    lambda seconds: (
+        "journalctl",
+        f"--until=-{seconds}s",
+        "--reverse",
+        "--lines=1",
+        "--output=json",
+        "--output-fields=PRIORITY",
+        "--no-pager",
+    ),
+    corosync_log.parse_line_before,
+    "whether the journal reaches back so far",
+)
+PAUSE = ProbeFamily(
+    "pause",
+    lambda seconds: ("sleep", seconds),
+    window.parse_text,
+    "the time between two looks at the cluster, waited on the node",
+    timeout=60,
+)
 _families = (PROC_STATS, NAME, STORAGE_FILES, STORAGE_MOUNT, SUMS, OWN_FOLDER, WINDOW_STATUS, WINDOW_LOG, GUEST_STATUS)
-for _family in (*_families, ENTRIES, SIZES, FOLDER_SPACE):
+for _family in (*_families, ROUTE_TO, ENTRIES, SIZES, FOLDER_SPACE, COROSYNC_LOG, LINE_BEFORE, PAUSE):
     _registry[_family.name] = _family
 
 FIRST_ROUND = tuple(p for p in _registry.values() if isinstance(p, Probe) and p is not TREE)

@@ -6,6 +6,7 @@ import time
 
 from pve_runbook.lab.commands.base import Call, Result, Table
 from pve_runbook.lab.model.corosync import Runtime
+from pve_runbook.lab.model.corosync_conf import Member
 from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.model.ha import DEAD_AFTER
 from pve_runbook.lab.model.node import Node
@@ -144,15 +145,21 @@ def cfgtool(call: Call) -> Result:
         for member in runtime.conf.members:
             if member.nodeid in runtime.members and member.nodeid != runtime.nodeid:
                 text += (
-                    f"nodeid: {member.nodeid} reachable\n   LINK: 0 udp ({node.address}->{member.ring0_addr})"
-                    " enabled connected mtu: 1397\n\n"
+                    f"nodeid: {member.nodeid} reachable\n"
+                    + "".join(
+                        f"   LINK: {number} udp ({runtime.bound[number]}->{address}) enabled"
+                        f"{' connected' if runtime.links[member.nodeid, number].connected else ''} mtu: 1397\n"
+                        for number, address in runtime.peers[member.nodeid].items()
+                    )
+                    + "\n"
                 )
         return Result(text, seconds=0.02)
-    text += f"LINK ID 0 udp\n\taddr\t= {node.address}\n\tstatus:\n"
-    for member in runtime.conf.members:
-        state = "connected" if member.nodeid in runtime.members else "disconnected"
-        state = "localhost" if member.nodeid == runtime.nodeid else state
-        text += f"\t\tnodeid: {member.nodeid:>10}:\t{state}\n"
+    for number, address in runtime.bound.items():
+        text += f"LINK ID {number} udp\n\taddr\t= {address}\n\tstatus:\n"
+        for member in runtime.conf.members:
+            state = "connected" if runtime.links[member.nodeid, number].connected else "disconnected"
+            state = "localhost" if member.nodeid == runtime.nodeid else state
+            text += f"\t\tnodeid: {member.nodeid:>10}:\t{state}\n"
     return Result(text, seconds=0.02)
 
 
@@ -177,9 +184,9 @@ def _map(runtime: Runtime) -> list[tuple[str, str, str]]:
             (f"{key}.name", "str", member.name),
             (f"{key}.nodeid", "u32", str(member.nodeid)),
             (f"{key}.quorum_votes", "u32", str(member.votes)),
-            (f"{key}.ring0_addr", "str", member.ring0_addr),
+            *((f"{key}.ring{number}_addr", "str", address) for number, address in member.rings.items()),
         ]
-    token = 3000 + max(len(members) - 2, 0) * 650
+    token = runtime.conf.token + max(len(members) - 2, 0) * 650
     totem = {
         "block_unlisted_ips": 1,
         "cancel_token_hold_on_retransmit": 0,
@@ -215,24 +222,7 @@ def _map(runtime: Runtime) -> list[tuple[str, str, str]]:
 def _statistics(node: Node, runtime: Runtime) -> list[tuple[str, str, str]]:
     values = [("stats.ipcs.global.active", "u64", "5"), ("stats.ipcs.global.closed", "u64", "46")]
     for member in runtime.conf.members:
-        link = runtime.links[member.nodeid]
-        key = f"stats.knet.node{member.nodeid}.link0"
-        numbers: dict[str, tuple[str, int]] = {
-            "connected": ("u8", int(link.connected)),
-            "down_count": ("u32", link.down_count),
-            "enabled": ("u8", 1),
-            "latency_ave": ("u32", 154),
-            "latency_max": ("u32", 293),
-            "latency_min": ("u32", 147),
-            "latency_samples": ("u32", 47),
-            "mtu": ("u32", 65535 if member.nodeid == runtime.nodeid else 1397),
-            "up_count": ("u32", link.up_count),
-            "rx_total_packets": ("u64", 496),
-            "rx_total_retries": ("u64", 1),
-            "tx_total_errors": ("u64", 0),
-            "tx_total_packets": ("u64", 5151),
-        }
-        values += [(f"{key}.{name}", kind, str(number)) for name, (kind, number) in numbers.items()]
+        values += _link_statistics(node, runtime, member)
     for name, number in (
         ("commit_entered", 4),
         ("consensus_timeouts", 1),
@@ -242,6 +232,31 @@ def _statistics(node: Node, runtime: Runtime) -> list[tuple[str, str, str]]:
         values.append((f"stats.srp.{name}", "u64", str(number)))
     values.append(("stats.srp.firewall_enabled_or_nic_failure", "u8", "0"))
     values.append(("stats.srp.continuous_gather", "u32", "0"))
+    return values
+
+
+def _link_statistics(node: Node, runtime: Runtime, member: Member) -> list[tuple[str, str, str]]:
+    values: list[tuple[str, str, str]] = []
+    for number in member.rings:
+        link = runtime.links[member.nodeid, number]
+        key = f"stats.knet.node{member.nodeid}.link{number}"
+        latency = node.cluster.network.latency
+        numbers: dict[str, tuple[str, int]] = {
+            "connected": ("u8", int(link.connected)),
+            "down_count": ("u32", link.down_count),
+            "enabled": ("u8", 1),
+            "latency_ave": ("u32", latency),
+            "latency_max": ("u32", latency * 2),
+            "latency_min": ("u32", latency - 7),
+            "latency_samples": ("u32", 47),
+            "mtu": ("u32", 65535 if member.nodeid == runtime.nodeid else 1397),
+            "up_count": ("u32", link.up_count),
+            "rx_total_packets": ("u64", 496),
+            "rx_total_retries": ("u64", 1),
+            "tx_total_errors": ("u64", 0),
+            "tx_total_packets": ("u64", 5151),
+        }
+        values += [(f"{key}.{name}", kind, str(value)) for name, (kind, value) in numbers.items()]
     return values
 
 

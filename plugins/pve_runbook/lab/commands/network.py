@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from typing import Any
 
-from pve_runbook.lab.commands.base import Call, Result, Table
+from pve_runbook.lab.commands.base import Call, Result, Table, options
+from pve_runbook.lab.model.links import PORT, carries
 from pve_runbook.lab.model.network import Interface
 from pve_runbook.lab.model.node import Node
 
@@ -48,9 +50,11 @@ def _loopback() -> Json:
     }
 
 
-def _base(interface: Interface) -> Json:
+def _base(node: Node, interface: Interface) -> Json:
     tap = interface.kind == "tun"
-    flags = ["BROADCAST", "MULTICAST", *(["PROMISC"] if tap else []), "UP", "LOWER_UP"]
+    up = carries(node, interface)
+    flags = [*([] if up else ["NO-CARRIER"]), "BROADCAST", "MULTICAST", *(["PROMISC"] if tap else []), "UP"]
+    flags += ["LOWER_UP"] if up else []
     data: Json = {
         "ifindex": interface.index,
         **({"link": interface.link} if interface.link else {}),
@@ -62,7 +66,7 @@ def _base(interface: Interface) -> Json:
     if interface.master:
         data["master"] = interface.master
     data.update(
-        operstate="UNKNOWN" if tap else "UP",
+        operstate="UNKNOWN" if tap else "UP" if up else "DOWN",
         group="default",
         txqlen=1000,
         link_type="ether",
@@ -92,7 +96,7 @@ def _addresses(node: Node) -> list[Json]:
     ]
     rows = [loopback]
     for interface in _interfaces(node):
-        row = _base(interface)
+        row = _base(node, interface)
         row["addr_info"] = []
         if interface.address:
             row["addr_info"].append(_address("inet", interface.address, interface.prefix, "global", interface.name))
@@ -100,9 +104,9 @@ def _addresses(node: Node) -> list[Json]:
     return rows
 
 
-def _links(node: Node) -> list[Json]:
+def _links(node: Node, *, statistics: bool) -> list[Json]:
     rows = []
-    for row, interface in [(_loopback(), None), *((_base(i), i) for i in _interfaces(node))]:
+    for row, interface in [(_loopback(), None), *((_base(node, i), i) for i in _interfaces(node))]:
         row.update(promiscuity=0, allmulti=0, min_mtu=68 if interface else 0, max_mtu=65535 if interface else 0)
         row["linkmode"] = "DEFAULT"
         if interface is not None:
@@ -138,6 +142,12 @@ def _links(node: Node) -> list[Json]:
             gso_max_size=65536,
             gso_max_segs=65535,
         )
+        if statistics:
+            bad = interface.errors if interface is not None else 0
+            row["stats64"] = {
+                "rx": {"bytes": 81920000, "packets": 640000, "errors": bad, "dropped": 12, "over_errors": 0},
+                "tx": {"bytes": 40960000, "packets": 320000, "errors": 0, "dropped": 0, "carrier_errors": 0},
+            }
         rows.append(row)
     return rows
 
@@ -219,24 +229,23 @@ def ip(call: Call) -> Result:
     elif words[:1] in (["addr"], ["address"], ["a"]):
         rows = _addresses(call.node)
     else:
-        rows = _links(call.node)
+        rows = _links(call.node, statistics="-s" in call.argv)
     return Result(json.dumps(rows, separators=(",", ":")) + "\n", seconds=0.01)
 
 
 def getent(call: Call) -> Result:
-    """getent ahosts|hosts NAME, from /etc/hosts."""
+    """getent ahosts|hosts NAME, from /etc/hosts, with every line that has the name (host.conf: multi on)."""
     database, name = call.argv[0], call.argv[-1]
+    rows = ""
     for line in call.node.files.text("/etc/hosts").splitlines():
         fields = line.partition("#")[0].split()
         if name not in fields[1:]:
             continue
         if database == "hosts":
             return Result(f"{fields[0]:<15} {' '.join(fields[1:])}\n")
-        return Result(
-            f"{fields[0]:<15} STREAM {fields[1]}\n{fields[0]:<15} DGRAM  \n{fields[0]:<15} RAW    \n",
-            seconds=0.01,
-        )
-    return Result(exit_status=2, seconds=0.01)
+        first = "" if rows else fields[1]
+        rows += f"{fields[0]:<15} STREAM {first}\n{fields[0]:<15} DGRAM  \n{fields[0]:<15} RAW    \n"
+    return Result(rows, exit_status=0 if rows else 2, seconds=0.01)
 
 
 def ss(call: Call) -> Result:
@@ -245,11 +254,10 @@ def ss(call: Call) -> Result:
     node = call.node
     rows = ""
     if "u" in letters:
-        unit = node.units.get("corosync")
-        if node.corosync.runtime is not None:
-            rows = (
-                f'UNCONN 0      0      {node.address}:5405 0.0.0.0:* users:(("corosync",pid={unit.main_pid},fd=28))\n'
-            )
+        pid = node.units.get("corosync").main_pid
+        for link, address in node.corosync.runtime.bound.items() if node.corosync.runtime is not None else ():
+            users = f'users:(("corosync",pid={pid},fd={28 + link}))'
+            rows += f"UNCONN 0      0      {address}:{PORT + link} 0.0.0.0:* {users}\n"
     elif "t" in letters:
         for name, port in (("ssh", 22), ("pveproxy", 8006), ("spiceproxy", 3128)):
             unit = node.units.get(name)
@@ -262,4 +270,29 @@ def ss(call: Call) -> Result:
     return Result(rows, seconds=0.02)
 
 
-TABLE: Table = {"ip": ip, "getent": getent, "ss": ss}
+def grep(call: Call) -> Result:
+    """grep -rHE PATTERN PATH..., of files and of all files in directories."""
+    _, (pattern, *paths) = options(call.argv)
+    matcher = re.compile(pattern.replace("[[:space:]]", r"\s"))
+    files, rows = call.node.files, ""
+    for path in paths:
+        inside = [f"{path}/{name}" for name in files.names(path)] if files.stat(path).kind == "directory" else [path]
+        for file in inside:
+            rows += "".join(f"{file}:{line}\n" for line in files.text(file).splitlines() if matcher.search(line))
+    return Result(rows, exit_status=0 if rows else 1, seconds=0.01)
+
+
+def iptables_save(call: Call) -> Result:
+    """iptables-save, the table filter alone; nothing while nobody filters (iptables-nft)."""
+    rules = call.node.filter_rules
+    if not rules:
+        return Result(seconds=0.01)
+    return Result("\n".join(("# Generated by iptables-save", "*filter", *rules, "COMMIT", "")), seconds=0.01)
+
+
+def nft(call: Call) -> Result:
+    """nft list tables: iptables' own, where there are rules."""
+    return Result("table ip filter\n" if call.node.filter_rules else "", seconds=0.01)
+
+
+TABLE: Table = {"ip": ip, "getent": getent, "ss": ss, "iptables-save": iptables_save, "nft": nft}

@@ -32,6 +32,8 @@ COMMANDS: Table = {
     **api.TABLE,
     **system.TABLE,
 }
+WITHOUT_SHELL: Table = {**COMMANDS, "grep": network.grep}
+"""What a batch of probes may call: no shell can be started inside one, and so none of the interpreter's commands."""
 INTERPRETER = (
     "bash",
     "sh",

@@ -249,10 +249,14 @@ def systemd_run(call: Call) -> Result:
 
 
 def journalctl(call: Call) -> Result:
-    """journalctl [-u UNIT]... [-n LINES] [-o FORMAT] [--since ...] [-k] [-p PRIORITY]."""
+    """journalctl [-u UNIT]... [-n LINES] [-o FORMAT] [--since ...] [--until ...] [-g PATTERN] [-r] [-k] [-p PRIORITY].
+
+    Exit status 1 where a pattern matches nothing (systemd, journalctl.c).
+    """
     units: list[str] = []
-    rest = list(call.argv)
-    lines, form, since, kernel, priority = 0, "short", "", False, 7
+    rest = [word for item in call.argv for word in (item.split("=", 1) if item.startswith("--") else [item])]
+    lines, form, since, until, kernel, priority = 0, "short", "", "", False, 7
+    pattern, reverse, hostname = "", False, True
     while rest:
         item = rest.pop(0)
         if item in ("-u", "--unit"):
@@ -265,24 +269,34 @@ def journalctl(call: Call) -> Result:
             form = rest.pop(0)
         elif item in ("-S", "--since"):
             since = rest.pop(0)
-        elif item.startswith("--since="):
-            since = item.partition("=")[2]
+        elif item in ("-U", "--until"):
+            until = rest.pop(0)
+        elif item in ("-g", "--grep"):
+            pattern = rest.pop(0)
+        elif item in ("-r", "--reverse"):
+            reverse = True
+        elif item == "--no-hostname":
+            hostname = False
         elif item in ("-k", "--dmesg"):
             kernel = True
         elif item in ("-p", "--priority"):
             priority = _priority(rest.pop(0))
+    matcher = re.compile(pattern.replace("(?<", "(?P<"))  # PCRE's named groups
     found = [
         e
         for e in call.node.journal.entries
         if (not units or e.unit in units)
         and e.priority <= priority
         and (not kernel or e.identifier == "kernel")
-        and e.time >= _since(call.node, since)
+        and e.time >= _moment(call.node, since)
+        and (not until or e.time <= _moment(call.node, until))
+        and (not pattern or matcher.search(e.message))
     ]
     found = found[-lines:] if lines else found
     if not found:
-        return Result("-- No entries --\n" if form != "json" else "", seconds=0.02)
-    return Result("".join(_entry(call.node, e, form) for e in found), seconds=0.02)
+        return Result("-- No entries --\n" if form != "json" else "", "", 1 if pattern else 0, 0.02)
+    rows = [_entry(call.node, e, form, hostname=hostname) for e in found]
+    return Result("".join(reversed(rows) if reverse else rows), seconds=0.02)
 
 
 def _priority(text: str) -> int:
@@ -290,14 +304,14 @@ def _priority(text: str) -> int:
     return int(text) if text.isdigit() else names.index(text)
 
 
-def _since(node: Node, text: str) -> float:
+def _moment(node: Node, text: str) -> float:
     match = re.fullmatch(r"-(\d+)\s*(s|sec|min|m|h|hour|d|day)s?", text)
     if match:
         return node.wall - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2][0]]
     return float(text[1:]) if re.fullmatch(r"@[\d.]+", text) else 0.0
 
 
-def _entry(node: Node, entry: Entry, form: str) -> str:
+def _entry(node: Node, entry: Entry, form: str, *, hostname: bool) -> str:
     stamp = time.gmtime(entry.time)
     source = f"{entry.identifier}[{entry.pid}]"
     if form == "json":
@@ -328,7 +342,7 @@ def _entry(node: Node, entry: Entry, form: str) -> str:
         when = f"{entry.time:.6f}"
     else:
         when = time.strftime("%b %d %H:%M:%S", stamp)
-    return f"{when} {node.name} {source}: {entry.message}\n"
+    return f"{when} {node.name + ' ' if hostname else ''}{source}: {entry.message}\n"
 
 
 TABLE: Table = {"systemctl": systemctl, "systemd-run": systemd_run, "journalctl": journalctl}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pve_runbook.lab.model.corosync_conf import CorosyncConf, parse
+from pve_runbook.lab.model.links import usable
 
 if TYPE_CHECKING:
     from pve_runbook.lab.model.node import Node
@@ -20,7 +21,7 @@ AUTHKEY = "/etc/corosync/authkey"
 
 @dataclass
 class Link:
-    """Counters of the link to one peer, by its nodeid."""
+    """Counters of one link to one node, by nodeid and number; a peer's begins with one down (recorded on PVE 8.3)."""
 
     connected: bool = False
     up_count: int = 0
@@ -38,7 +39,17 @@ class Runtime:
     quorum: int = 0
     members: tuple[int, ...] = ()
     ring: tuple[int, int] = (0, 0)
-    links: dict[int, Link] = field(default_factory=dict)
+    links: dict[tuple[int, int], Link] = field(default_factory=dict)
+    """By nodeid and link number."""
+    bound: dict[int, str] = field(default_factory=dict)
+    """Link number → own address, looked up at the start and never again."""
+    peers: dict[int, dict[int, str]] = field(default_factory=dict)
+    """nodeid → link number → address, looked up likewise."""
+    synced: bool = False
+    refused: bool = False
+    """Its configuration is older than that of the others, it is about to exit."""
+    leaving: set[int] = field(default_factory=set)
+    """Members that have said that they leave."""
     device: bool = False
     casting: bool = False
 
@@ -89,17 +100,40 @@ class Corosync:
             self.log("MAIN", "parse error in config: No nodeid specified in totem or nodelist")
             self.log("MAIN", "Corosync Cluster Engine exiting with status 8 at main.c:1445.")
             return 8
-        votes = sum(m.votes for m in conf.members) + conf.device_votes
-        self.runtime = Runtime(conf, node.files.read(AUTHKEY), member.nodeid, votes)
+        votes = conf.expected_votes or sum(m.votes for m in conf.members) + conf.device_votes
+        runtime = self.runtime = Runtime(conf, node.files.read(AUTHKEY), member.nodeid, votes)
+        runtime.peers = {m.nodeid: {i: node.resolve(a) or a for i, a in m.rings.items()} for m in conf.members}
+        runtime.bound = runtime.peers.pop(member.nodeid)
+        for peer in [m.nodeid for m in conf.members if m.nodeid != member.nodeid] * 3:
+            self.log("KNET", f"host: host: {peer} (passive) best link: 0 (pri: 1)")
+            self.log("KNET", f"host: host: {peer} has no active links")
         node.files.put(f"/var/lib/corosync/ringid_{member.nodeid}", b"\x16\0\0\0\0\0\0\0")
         node.cluster.form_memberships()
         return 0
 
     def stop(self) -> None:
-        """End the daemon; quorum is lost at once."""
-        self.runtime = None
+        """End the daemon; quorum is lost at once, and the members that see it go are told."""
+        runtime, self.runtime = self.runtime, None
+        for other in self.node.cluster.nodes.values():
+            if runtime is not None and runtime.nodeid in other.corosync.members:
+                other.corosync.said_goodbye(runtime.nodeid)
         self.node.pmxcfs.corosync_died()
         self.node.cluster.form_memberships()
+
+    def exit(self) -> None:
+        """End by itself, as a success to systemd."""
+        self.node.units.stop("corosync")
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The nodeids of the membership that this corosync is in; none while it does not run."""
+        return self.runtime.members if self.runtime is not None else ()
+
+    def said_goodbye(self, nodeid: int) -> None:
+        """A member says that it leaves."""
+        if self.runtime is not None:
+            self.runtime.leaving.add(nodeid)
+            self.log("CFG", f"Node {nodeid} was shut down by sysadmin")
 
     def force_expected(self, votes: int) -> bool:
         """`pvecm expected`: applies to all visible members; False when corosync refuses it."""
@@ -126,14 +160,36 @@ def form_memberships(nodes: Iterable[Node], next_ring: int) -> int:
     Returns the ring sequence number to use the next time.
     """
     running = [n for n in nodes if n.corosync.runtime is not None]
+    _refuse_older(running)
     seen: set[str] = set()
     for node in running:
         if node.name in seen:
             continue
-        group = [n for n in running if _same_partition(node, n)]
+        group = [n for n in running if n.name not in seen and _same_partition(node, n)]
         seen.update(n.name for n in group)
         next_ring = _form(group, next_ring)
+    for node in running:
+        if node.corosync.runtime is not None:
+            _count_links(node, node.corosync.runtime)
     return next_ring
+
+
+def _refuse_older(running: list[Node]) -> None:
+    """At its first synchronisation with others a corosync whose configuration is older than theirs exits by itself
+    (corosync exec/cmap.c, cmap_sync_activate)."""
+    for node in running:
+        runtime = node.corosync.runtime
+        others = [n.corosync.runtime for n in running if n is not node and _same_partition(node, n)]
+        if runtime is None or runtime.synced or runtime.refused or not others:
+            continue
+        highest = max(o.conf.config_version for o in others if o is not None)
+        runtime.synced = True
+        if highest > (mine := runtime.conf.config_version):
+            runtime.refused = True
+            log = node.corosync.log
+            log("CMAP", f"Received config version ({highest}) is different than my config version ({mine})! Exiting")
+            log("SERV", "Unloading all Corosync service engines.")
+            node.clock.after(0.0, node.corosync.exit)
 
 
 def cast_device_votes(nodes: Iterable[Node]) -> None:
@@ -158,7 +214,9 @@ def _same_partition(one: Node, other: Node) -> bool:
     a, b = one.corosync.runtime, other.corosync.runtime
     if a is None or b is None:
         return False
-    return a.identity == b.identity and one.cluster.network.connected(one.name, other.name)
+    if a.refused or b.refused:
+        return one is other
+    return a.identity == b.identity and (one is other or bool(usable(one, other)))
 
 
 def _form(group: list[Node], ring: int) -> int:
@@ -167,6 +225,7 @@ def _form(group: list[Node], ring: int) -> int:
     if all(r.members == members for r in runtimes):
         return ring
     was_quorate = [r for r in runtimes if r.members and r.quorate]
+    quorate_before = {r.nodeid for r in was_quorate}
     joined_any = any(set(members) - set(r.members) for r in runtimes)
     before = {r.nodeid: r.members for r in runtimes}
     if joined_any:
@@ -177,42 +236,74 @@ def _form(group: list[Node], ring: int) -> int:
             runtime.expected_votes = max(votes, total)
             runtime.quorum = quorum
     for node, runtime in zip(group, runtimes, strict=True):
-        _log_change(node, before[runtime.nodeid], members, ring)
-        _count_links(runtime, members)
+        was = before[runtime.nodeid]
+        lost = [i for i in was if i not in members and i not in runtime.leaving]
+        _log_loss(node, lost)
+        _log_change(node, was, members, ring, lost)
+        _log_goodbye(node, [i for i in was if i in runtime.leaving])
+        runtime.leaving.clear()
         runtime.members = members
         runtime.ring = (members[0], ring)
         runtime.recalculate(allow_decrease=False)
+        _log_quorum(node, before=runtime.nodeid in quorate_before, now=runtime.quorate)
     for node in group:
         node.quorum_changed()
     _pmxcfs_sync(group)
     return ring + 4
 
 
-def _count_links(runtime: Runtime, members: tuple[int, ...]) -> None:
+def _count_links(node: Node, runtime: Runtime) -> None:
+    """Let the links' counters follow what carries; a link that fails alone is logged here, the others with the loss."""
     for member in runtime.conf.members:
-        link = runtime.links.setdefault(member.nodeid, Link())
-        connected = member.nodeid in members
-        if connected and not link.connected:
-            link.up_count += 1
-        if link.connected and not connected:
-            link.down_count += 1
-        link.connected = connected
+        peer = node.cluster.nodes.get(member.name)
+        carrying = usable(node, peer) if peer is not None and _same_partition(node, peer) else ()
+        for number in member.rings:
+            first = Link(down_count=0 if member.nodeid == runtime.nodeid else 1)
+            link = runtime.links.setdefault((member.nodeid, number), first)
+            connected = number in carrying
+            if connected and not link.connected:
+                link.up_count += 1
+            if link.connected and not connected:
+                link.down_count += 1
+                if number or member.nodeid in runtime.members:
+                    node.corosync.log("KNET", f"link: host: {member.nodeid} link: {number} is down")
+            link.connected = connected
 
 
-def _log_change(node: Node, before: tuple[int, ...], after: tuple[int, ...], ring: int) -> None:
+def _log_loss(node: Node, lost: list[int]) -> None:
+    """Members went without a word: the link says so first, then the token."""
     log = node.corosync.log
-    left = [str(i) for i in before if i not in after]
-    joined = [str(i) for i in after if i not in before]
-    for host in left:
+    for host in lost:
         log("KNET", f"link: host: {host} link: 0 is down")
         log("KNET", f"host: host: {host} (passive) best link: 0 (pri: 1)")
         log("KNET", f"host: host: {host} has no active links")
-    if left:
+    if lost:
         log("TOTEM", "Token has not been received in 2737 ms")
         log(
             "TOTEM",
             "A processor failed, forming new configuration: token timed out (3650ms), waiting 4380ms for consensus.",
         )
+
+
+def _log_goodbye(node: Node, left: list[int]) -> None:
+    """The link to a member that left by itself goes down after it."""
+    for host in left:
+        node.corosync.log("KNET", f"link: host: {host} link: 0 is down")
+        node.corosync.log("KNET", f"host: host: {host} (passive) best link: 0 (pri: 1)")
+        node.corosync.log("KNET", f"host: host: {host} has no active links")
+
+
+def _log_quorum(node: Node, *, before: bool, now: bool) -> None:
+    if before != now:
+        part = "the primary component and will" if now else "the non-primary component and will NOT"
+        service = "service" if now else "any services"
+        node.corosync.log("QUORUM", f"This node is within {part} provide {service}.")
+
+
+def _log_change(node: Node, before: tuple[int, ...], after: tuple[int, ...], ring: int, lost: list[int]) -> None:
+    log = node.corosync.log
+    left = [str(i) for i in before if i not in after]
+    joined = [str(i) for i in after if i not in before]
     for host in joined if before else []:
         log("KNET", f"rx: host: {host} link: 0 is up")
         log("KNET", f"link: Resetting MTU for link 0 because host {host} joined")
@@ -221,10 +312,11 @@ def _log_change(node: Node, before: tuple[int, ...], after: tuple[int, ...], rin
         log("QUORUM", f"Sync joined[{len(joined)}]: {' '.join(joined)}")
     if left:
         log("QUORUM", f"Sync left[{len(left)}]: {' '.join(left)}")
-    change = f" Members joined: {' '.join(joined)}" if joined else f" Members left: {' '.join(left)}"
-    log("TOTEM", f"A new membership ({after[0]}.{ring:x}) was formed.{change}")
-    if left:
-        log("TOTEM", f"Failed to receive the leave message. failed: {' '.join(left)}")
+    change = f" joined: {' '.join(joined)}" if joined else ""
+    change += f" left: {' '.join(left)}" if left else ""
+    log("TOTEM", f"A new membership ({after[0]}.{ring:x}) was formed. Members{change}")
+    if lost:
+        log("TOTEM", f"Failed to receive the leave message. failed: {' '.join(map(str, lost))}")
     log("QUORUM", f"Members[{len(after)}]: {' '.join(map(str, after))}")
     log("MAIN", "Completed service synchronization, ready to provide service.")
 

@@ -14,6 +14,12 @@ class Member:
     nodeid: int
     votes: int
     ring0_addr: str
+    ring1_addr: str = ""
+
+    @property
+    def rings(self) -> dict[int, str]:
+        """Link number → address or name."""
+        return {i: a for i, a in enumerate((self.ring0_addr, self.ring1_addr)) if a}
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,10 @@ class CorosyncConf:
     config_version: int
     members: tuple[Member, ...]
     device_votes: int = 0
+    token: int = 3000
+    """Milliseconds, for two nodes."""
+    expected_votes: int = 0
+    """What the file says itself, instead of the sum of the votes (votequorum(5)); 0 if it does not."""
 
     def member(self, name: str) -> Member | None:
         """The nodelist's entry of that name."""
@@ -32,7 +42,7 @@ class CorosyncConf:
 
 def parse(text: str) -> CorosyncConf:
     """Read a corosync.conf; what is missing is empty or 0."""
-    cluster_name, version, device_votes = "", 0, 0
+    cluster_name, version, device_votes, expected, token = "", 0, 0, 0, 3000
     members: list[Member] = []
     stack: list[str] = []
     node: dict[str, str] = {}
@@ -49,6 +59,7 @@ def parse(text: str) -> CorosyncConf:
                         int(node.get("nodeid", "0")),
                         int(node.get("quorum_votes", "1")),
                         node.get("ring0_addr", ""),
+                        node.get("ring1_addr", ""),
                     )
                 )
         elif ":" in line:
@@ -57,11 +68,15 @@ def parse(text: str) -> CorosyncConf:
                 node[key] = value
             elif stack == ["quorum", "device"] and key == "votes":
                 device_votes = int(value)
+            elif stack == ["quorum"] and key == "expected_votes":
+                expected = int(value)
+            elif stack == ["totem"] and key == "token":
+                token = int(value)
             elif stack == ["totem"] and key == "cluster_name":
                 cluster_name = value
             elif stack == ["totem"] and key == "config_version":
                 version = int(value)
-    return CorosyncConf(cluster_name, version, tuple(members), device_votes)
+    return CorosyncConf(cluster_name, version, tuple(members), device_votes, token, expected)
 
 
 def render(cluster_name: str, config_version: int, members: Sequence[Member], *, device: str = "") -> str:
@@ -70,9 +85,12 @@ def render(cluster_name: str, config_version: int, members: Sequence[Member], *,
     if device:
         net = f"      algorithm: ffsplit\n      host: {device}\n      tls: on\n"
         quorum = f"  device {{\n    model: net\n    net {{\n{net}    }}\n    votes: 1\n  }}\n{quorum}"
+    links = max((len(m.rings) for m in members), default=1)
+    interfaces = "".join(f"  interface {{\n    linknumber: {link}\n  }}\n" for link in range(links))
     nodes = "".join(
         f"  node {{\n    name: {m.name}\n    nodeid: {m.nodeid}\n    quorum_votes: {m.votes}\n"
-        f"    ring0_addr: {m.ring0_addr}\n  }}\n"
+        + "".join(f"    ring{link}_addr: {address}\n" for link, address in m.rings.items())
+        + "  }\n"
         for m in members
     )
     return (
@@ -80,6 +98,6 @@ def render(cluster_name: str, config_version: int, members: Sequence[Member], *,
         f"nodelist {{\n{nodes}}}\n\n"
         f"quorum {{\n{quorum}}}\n\n"
         f"totem {{\n  cluster_name: {cluster_name}\n  config_version: {config_version}\n"
-        "  interface {\n    linknumber: 0\n  }\n  ip_version: ipv4-6\n  link_mode: passive\n"
+        f"{interfaces}  ip_version: ipv4-6\n  link_mode: passive\n"
         "  secauth: on\n  version: 2\n}\n\n"
     )

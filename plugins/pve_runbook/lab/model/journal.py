@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,7 @@ class Journal:
     def systemd(self, unit: str, message: str, priority: int = 6) -> None:
         """Log one message of systemd about a unit."""
         self.add(unit, "systemd", 1, message, priority)
+
+    def backdate(self, seconds: float) -> None:
+        """Make all that was logged so far happen `seconds` earlier."""
+        self.entries = [replace(e, time=e.time - seconds) for e in self.entries]

@@ -12,6 +12,8 @@ class Network:
     def __init__(self, names: Iterable[str]) -> None:
         self.names = list(names)
         self.islands: list[set[str]] = [set(self.names)]
+        self.latency = 154
+        """Microseconds there and back on the cluster's links (recorded: 154)."""
 
     def connected(self, one: str, other: str) -> bool:
         """Whether two nodes are on one island."""
@@ -32,7 +34,7 @@ class Network:
 
 @dataclass
 class Interface:
-    """One network interface; `master` is the bridge it is a port of."""
+    """One network interface; `master` is the bridge it is a port of, `errors` are bad packets it has received."""
 
     index: int
     name: str
@@ -44,6 +46,8 @@ class Interface:
     prefix: int = 24
     link: str = ""
     vlan: int = 0
+    carrier: bool = True
+    errors: int = 0
 
 
 @dataclass

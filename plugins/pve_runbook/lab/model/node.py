@@ -45,6 +45,12 @@ class Node:
         self.journal = Journal(lambda: self.wall)
         self.interfaces: list[Interface] = []
         self.default_routes: list[Route] = []
+        self.rings = [address]
+        """Own addresses on corosync's links."""
+        self.filter_rules: tuple[str, ...] = ()
+        """The filter table as iptables-save shows it."""
+        self.drops = (0, 0)
+        """UDP ports, first and last, that no packet of a peer reaches, by a filter here or on the way."""
         self.boot_id = ""
         self.on_power_cycle: list[Callable[[], None]] = []
         self.processes = ProcessTable(self.clock, self.files, 5246.0)

@@ -1,0 +1,228 @@
+"""How one node is wired for its cluster: functions over its facts. Each raises UnknownFact when what it is made of
+is unknown."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+
+from pve_runbook.facts.corosync_conf import ConfNode, CorosyncConf
+from pve_runbook.facts.net import Link, Route, default_routes
+from pve_runbook.work import probes
+from pve_runbook.work.nodefacts import NodeFacts
+from pve_runbook.work.readings import UnknownFact, known
+
+_GUEST_PORT = re.compile(r"(?:tap|veth|fwpr|fwln)(?P<vmid>\d+)(?:[ip]\d+)?")
+"""Ports that PVE makes for a guest: tapVMIDiN, vethVMIDiN, with the firewall fwprVMIDpN and fwlnVMIDiN
+(pve-common Network.pm)."""
+
+_SERVER_OPTIONS = ("server", "portal", "monhost", "monhosts")
+_TAGGED = re.compile(r"(?m)^net\d+:\s*(?P<value>.*)$")
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address, to be compared whatever way it was written."""
+    return ipaddress.ip_address(text)
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(address: str) -> bool:
+    """Whether packets to the address never leave the node."""
+    return ipaddress.ip_address(address).is_loopback
+
+
+def ring_conf(facts: NodeFacts) -> CorosyncConf:
+    """The corosync.conf that corosync itself reads here, else the database's. Raises UnknownFact without one."""
+    conf = facts.get(probes.ETC_COROSYNC_CONF) or facts.corosync_conf
+    if conf is None:
+        raise UnknownFact(facts.node, "corosync.conf", "there is none on this node")
+    return conf
+
+
+def own_entry(facts: NodeFacts) -> ConfNode:
+    """This node in the nodelist."""
+    for entry in ring_conf(facts).nodes:
+        if entry.name == facts.hostname:
+            return entry
+    raise UnknownFact(facts.node, "corosync.conf", f"its nodelist has no {facts.hostname}")
+
+
+def names_to_resolve(facts: NodeFacts) -> list[str]:
+    """Names that stand where addresses could: ring addresses in corosync.conf, servers of storages."""
+    conf = known(lambda: ring_conf(facts))
+    found = [a for entry in conf.nodes for a in entry.addrs.values()] if conf is not None else []
+    for server in known(lambda: storage_servers(facts)) or ():
+        found.append(server)
+    return list(dict.fromkeys(a for a in found if not is_address(a)))
+
+
+def resolved(facts: NodeFacts, name: str) -> tuple[str, ...]:
+    """The addresses that this node finds for a name or an address."""
+    if is_address(name):
+        return (name,)
+    _load(facts)
+    return facts.family(probes.NAME, name)
+
+
+def _load(facts: NodeFacts) -> None:
+    """Have the group NETWORK read, with the families that go with it; what of it is unknown shows when it is asked."""
+    known(lambda: facts.get(probes.LINKS))
+
+
+def ring_addresses(facts: NodeFacts) -> dict[int, str]:
+    """Link number → this node's own address on it, as it resolves now."""
+    return _addresses(facts, own_entry(facts))
+
+
+def peer_addresses(facts: NodeFacts) -> dict[str, dict[int, str]]:
+    """Peer → link number → its address, as this node resolves it now."""
+    return {e.name: _addresses(facts, e) for e in ring_conf(facts).nodes if e.name != facts.hostname}
+
+
+def _addresses(facts: NodeFacts, entry: ConfNode) -> dict[int, str]:
+    found = {}
+    for number, name in sorted(entry.addrs.items()):
+        addresses = resolved(facts, name)
+        if not addresses:
+            raise UnknownFact(facts.node, f"getent ahosts {name}", "the name has no address here")
+        found[number] = addresses[0]
+    return found
+
+
+def devices_of(facts: NodeFacts, address: str) -> tuple[str, ...]:
+    """The devices that have this address."""
+    wanted = ipaddress.ip_address(address)
+    return tuple(a.dev for a in facts.get(probes.ADDRESSES) if ipaddress.ip_address(a.address) == wanted)
+
+
+def ring_devices(facts: NodeFacts) -> dict[int, str]:
+    """Link number → the device that carries it; a link whose address is on no device has no entry."""
+    found = {}
+    for number, address in ring_addresses(facts).items():
+        devices = devices_of(facts, address)
+        if devices:
+            found[number] = devices[0]
+    return found
+
+
+def networks_of(facts: NodeFacts, dev: str) -> tuple[Network, ...]:
+    """The networks that are on-link on a device."""
+    return tuple(
+        ipaddress.ip_network(f"{a.address}/{a.prefix}", strict=False)
+        for a in facts.get(probes.ADDRESSES)
+        if a.dev == dev and a.scope == "global"
+    )
+
+
+def routes_to(facts: NodeFacts, address: str) -> tuple[Route, ...]:
+    """The way to a peer's address; () where there is none."""
+    _load(facts)
+    return facts.family(probes.ROUTE_TO, address)
+
+
+def links(facts: NodeFacts) -> dict[str, Link]:
+    """The network devices by name."""
+    return {link.name: link for link in facts.get(probes.LINKS)}
+
+
+def below(facts: NodeFacts, dev: str) -> tuple[Link, ...]:
+    """The device and all that carries it, down to the cards: a VLAN's parent, a bridge's or bond's ports that are no
+    guest's. Raises UnknownFact for a switch that `ip` cannot look into (Open vSwitch)."""
+    every = links(facts)
+    found: dict[str, Link] = {}
+    pending = [dev]
+    while pending:
+        name = pending.pop()
+        link = every.get(name)
+        if link is None or name in found:
+            continue
+        if link.kind == "openvswitch":
+            raise UnknownFact(facts.node, f"what carries {dev}", "it is a port of Open vSwitch, which ip does not show")
+        found[name] = link
+        if link.link is not None:
+            pending.append(link.link)
+        pending += (x.name for x in every.values() if x.master == name and not _GUEST_PORT.fullmatch(x.name))
+    return tuple(found.values())
+
+
+def cards(facts: NodeFacts, dev: str) -> tuple[Link, ...]:
+    """The devices at the bottom of what carries `dev`: those that stand on nothing else."""
+    chain = below(facts, dev)
+    names = {x.name for x in chain}
+    masters = {x.master for x in chain}
+    return tuple(x for x in chain if x.name not in masters and x.link not in names)
+
+
+def guests_beside(facts: NodeFacts, dev: str) -> tuple[int, ...]:
+    """The guests in the same network segment as the device: ports of the bridge that it is; for a VLAN of a bridge,
+    guests of this node that are tagged with it."""
+    every = links(facts)
+    link = every.get(dev)
+    if link is None:
+        return ()
+    vmids = {
+        int(port["vmid"])
+        for x in every.values()
+        if x.master is not None and x.master == dev and (port := _GUEST_PORT.fullmatch(x.name))
+    }
+    parent = every.get(link.link or "")
+    if link.kind == "vlan" and parent is not None and parent.kind == "bridge":
+        vmids |= set(_tagged(facts, parent.name, link.vlan_id))
+    return tuple(sorted(vmids))
+
+
+def _tagged(facts: NodeFacts, bridge: str, vlan: int | None) -> Iterator[int]:
+    """Guests of this node with a card in that VLAN of the bridge, by their configs."""
+    for vmid, guest in facts.guests.items():
+        folder = "qemu-server" if guest.kind == "qemu" else "lxc"
+        text = facts.tree.text(f"nodes/{guest.node}/{folder}/{vmid}.conf") or ""
+        for line in _TAGGED.finditer(text.partition("\n[")[0]):
+            options = line["value"].split(",")
+            if f"bridge={bridge}" in options and f"tag={vlan}" in options:
+                yield vmid
+
+
+def storage_servers(facts: NodeFacts) -> dict[str, str]:
+    """Address or name of a server → the storage that this node has from it."""
+    found = {}
+    for store in facts.storages.values():
+        for option in _SERVER_OPTIONS:
+            for server in re.split(r"[ ,;]+", store.options.get(option, "")):
+                host = server.strip("[]") if server.startswith("[") else server.partition(":")[0]
+                if host:
+                    found[host] = store.id
+    return found
+
+
+def migration_networks(facts: NodeFacts) -> tuple[Network, ...]:
+    """The network that migrations are told to use (datacenter.cfg, migration: network=); () where nothing is said."""
+    match = re.search(r"(?m)^migration:.*\bnetwork=(?P<network>[^,\s]+)", facts.tree.text("datacenter.cfg") or "")
+    try:
+        return () if match is None else (ipaddress.ip_network(match["network"], strict=False),)
+    except ValueError:
+        raise UnknownFact(facts.node, "datacenter.cfg", "its migration network cannot be read") from None
+
+
+def gateways(facts: NodeFacts, family: int) -> tuple[Route, ...]:
+    """The default routes of the main table, 4 or 6."""
+    return default_routes(facts.get(probes.ROUTES if family == 4 else probes.ROUTES6))
+
+
+def is_whole(everyone: Sequence[NodeFacts]) -> bool:
+    """Whether all nodes are quorate and all of them see every member of the nodelist."""
+    wanted = {n.name for facts in everyone for n in ring_conf(facts).nodes}
+    return all(
+        facts.is_quorate and facts.quorum is not None and len(facts.quorum.members) == len(wanted) for facts in everyone
+    )
