@@ -124,7 +124,8 @@ def test_a_run_that_ends_before_the_thaw_is_not_over(
     process.wait(60)
     guest = "/etc/pve/qemu-server/101.conf"
     begin_backup = f"echo 'lock: backup' > /tmp/new; cat {guest} >> /tmp/new; cat /tmp/new > {guest}"
-    lab.control.fault("run", when="after", argv=("systemctl", "start", "pvescheduler.service"), command=begin_backup)
+    thawed = ("systemctl", "start", "pvescheduler.service")
+    lab.control.fault("run", when="after", argv=thawed, node="pve1", command=begin_backup)
     again = run("runbook/", *lab.options, "--approve=all")
     assert again.status == 0, again.text
     assert "lock: backup" in lab.control.run("pve1", f"cat {guest}").stdout

@@ -16,7 +16,7 @@ def members(lab: Any) -> list[tuple[str, bool, int]]:
     return [(n.mode, {"authkey", "corosync.conf"} <= set(n.corosync_files), n.version) for n in state.values()]
 
 
-@pytest.mark.parametrize("scenario", ["quorate", "broken"])
+@pytest.mark.parametrize("scenario", ["quorate", pytest.param("broken", marks=pytest.mark.sweep)])
 def test_a_dismantled_cluster_is_had_back(
     start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
 ) -> None:

@@ -11,13 +11,9 @@ ENDS_STANDALONE = [
     "broken",
     "quorate",
     "flapping",
-    "heals-mid-run",
     "half-dismantled",
-    "standalone",
-    "ha-quorate",
     "startall-waiting",
-    "pve7",
-    "pve9",
+    *(pytest.param(s, marks=pytest.mark.sweep) for s in ("heals-mid-run", "standalone", "ha-quorate", "pve7", "pve9")),
 ]
 
 
@@ -46,7 +42,7 @@ def test_nodes_become_standalone_and_no_guest_is_touched(
     expect_standalone(lab, run("runbook/", *lab.options, "--approve=all"))
 
 
-@pytest.mark.parametrize("nodes", [1, 5])
+@pytest.mark.parametrize("nodes", [1, pytest.param(5, marks=pytest.mark.sweep)])
 def test_clusters_of_other_sizes(start_lab: Callable[..., Any], run: Callable[..., Any], nodes: int) -> None:
     lab = start_lab("broken" if nodes > 1 else "quorate", nodes=nodes)
     expect_standalone(lab, run("runbook/", *lab.options, "--approve=all"))

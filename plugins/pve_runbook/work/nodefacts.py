@@ -295,7 +295,10 @@ class NodeFacts(Readings):
     @property
     def all_guests(self) -> dict[int, GuestConfig]:
         """Every guest in this node's database, its peers' included."""
-        return self.tree.guests()
+        try:
+            return self.tree.guests()
+        except ParseError as error:
+            raise UnknownFact(self.node, "whose guests its database holds", str(error)) from None
 
     @property
     def running(self) -> dict[int, int]:
