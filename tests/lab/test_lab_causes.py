@@ -11,11 +11,14 @@ from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.lab.expected import EXPECTED
 from pve_runbook.wire.batch import RUNNER
 from pve_runbook.work import membership, network, probes
-from pve_runbook.work.followup import Question, network_round, second_round
+from pve_runbook.work.diagnosis import diagnose
+from pve_runbook.work.followup import Question, network_round, of_family, second_round
+from pve_runbook.work.histories import history_of
 from pve_runbook.work.network import Cause
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probes import Group
 from pve_runbook.work.readings import Missing, UnknownFact
+from pve_runbook.work.stability import Findings, History, judge
 
 
 def ask(bench: Bench, facts: NodeFacts, questions: Iterable[Question[object]]) -> None:
@@ -186,3 +189,24 @@ def test_what_keeps_a_member_out_says_where_and_what(make_bench: MakeBench) -> N
     assert votes.evidence == "3 of 3 members see each other and have 3 of 7 expected votes, 4 are needed"
     (other,) = membership.outsiders(facts_of(make_bench("authkey-differs")))
     assert other.evidence == "pve3 has another /etc/corosync/authkey than the others"
+
+
+def pasts(bench: Bench, everyone: list[NodeFacts]) -> dict[str, Findings | UnknownFact]:
+    """What every node's journal shows of the last day."""
+    day = 86400
+    told: dict[str, History] = {}
+    for facts in everyone:
+        clock = probes.HISTORY_CLOCK
+        ask(bench, facts, [Question(clock.name, clock.argv, clock.timeout, clock.parse, clock.why, None)])
+        ask(bench, facts, [of_family(f, str(day)) for f in (probes.COROSYNC_LOG, probes.LINE_BEFORE)])
+        told[facts.node] = history_of(facts, day)
+    stalls = [s for past in told.values() for s in past.stalls]
+    return {name: judge(past, stalls) for name, past in told.items()}
+
+
+@pytest.mark.parametrize("scenario", EXPECTED)
+def test_the_verdict_is_the_right_one(scenario: str, make_bench: MakeBench) -> None:
+    bench = make_bench(scenario)
+    everyone = facts_of(bench)
+    found = diagnose(everyone, pasts(bench, everyone))
+    assert found.verdict == EXPECTED[scenario].verdict, str(found)

@@ -26,6 +26,7 @@ from pve_runbook.wire.journal import Journal
 from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, resettled, snapshot
+from pve_runbook.work.diagnosis import Diagnosis
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
 from pve_runbook.work.probes import Group
@@ -65,6 +66,8 @@ class Run:
         self.quorate: frozenset[str] = frozenset()
         """Nodes that had quorum at the first baseline."""
         self.last_comparison: Comparison | None = None
+        self.diagnosis: Diagnosis | None = None
+        """What is to be done about the cluster, once checks/ have judged it."""
         self.authority: Node | None = None
         self.network: dict[str, dict[str, str]] = {}
         """Node name → file → SHA-256, as at the baseline."""

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 from pve_runbook.plugin.run import Run
+from pve_runbook.work.diagnosis import Diagnosis
+from pve_runbook.work.diagnosis import Verdict as Diagnosed
 
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
 _NOTHING_COLLECTED = 5
@@ -60,13 +62,24 @@ def _guests(run: Run) -> str:
 
 
 def _judge_checks(run: Run) -> Verdict:
-    runbook = _FOLDER.sub("runbook/", run.command_line(), count=1)
-    if run.counts["failed"]:
-        return Verdict(FAILED, f"{run.counts['failed']} checks failed; the first: {run.stopped_at}", runbook)
-    if run.counts["unknown"]:
-        return Verdict(
-            INCOMPLETE,
-            f"{run.counts['unknown']} checks are unknown; the first: {run.stopped_at}",
-            run.command_line(),
-        )
-    return Verdict(PASSED, "Every check that applies holds.", "nothing")
+    found = run.diagnosis
+    head = "" if found is None else f"{found.verdict.upper()}: {found.gist}. "
+    following = _FOLDER.sub("checks/", run.command_line(), count=1) if found is None else _following(run, found)
+    for outcome, status, one, many in (
+        ("failed", FAILED, "One check does not hold", "{count} checks do not hold"),
+        ("unknown", INCOMPLETE, "One check is unknown", "{count} checks are unknown"),
+    ):
+        count = run.counts[outcome]
+        if count:
+            said = one if count == 1 else many.format(count=count)
+            return Verdict(status, f"{head}{said}; the first: {run.stopped_at}", following)
+    return Verdict(PASSED, f"{head}Every check that applies holds.", following if found else "nothing")
+
+
+def _following(run: Run, found: Diagnosis) -> str:
+    """What to type next."""
+    if found.verdict in (Diagnosed.DISMANTLE, Diagnosed.HALF):
+        return _FOLDER.sub("runbook/", run.command_line(), count=1)
+    if found.verdict is Diagnosed.REPAIR:
+        return f"{found.advice}; then {run.command_line()}"
+    return "nothing" if found.verdict in (Diagnosed.HEALTHY, Diagnosed.STANDALONE) else run.command_line()

@@ -36,19 +36,19 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
     if tree is not None:
         found.append(Question(tree.name, tree.argv, tree.timeout, tree.parse, tree.why, tree.redact))
     for name in _names(facts):
-        found.append(_of_family(probes.NAME, name))
+        found.append(of_family(probes.NAME, name))
     pids = known(lambda: facts.running)
     if pids:
-        found.append(_of_family(probes.PROC_STATS, subject_of_pids(pids.values())))
+        found.append(of_family(probes.PROC_STATS, subject_of_pids(pids.values())))
     for path in _paths(facts):
-        found.append(_of_family(probes.STORAGE_FILES, path))
-        found.append(_of_family(probes.STORAGE_MOUNT, path))
+        found.append(of_family(probes.STORAGE_FILES, path))
+        found.append(of_family(probes.STORAGE_MOUNT, path))
     return found
 
 
 def history_round(seconds: int) -> list[Question[object]]:
     """What is asked with the history group: how the cluster link did, ``seconds`` back."""
-    return [_of_family(family, str(seconds)) for family in (probes.COROSYNC_LOG, probes.LINE_BEFORE)]
+    return [of_family(family, str(seconds)) for family in (probes.COROSYNC_LOG, probes.LINE_BEFORE)]
 
 
 def network_round(facts: NodeFacts) -> list[Question[object]]:
@@ -56,10 +56,10 @@ def network_round(facts: NodeFacts) -> list[Question[object]]:
     names = [n for n in netfacts.names_to_resolve(facts) if f"{probes.NAME.name}:{n}" not in facts.readings]
     ways = known(lambda: netfacts.peer_addresses(facts)) or {}
     addresses = sorted({address for links in ways.values() for address in links.values()})
-    return [_of_family(probes.NAME, n) for n in names] + [_of_family(probes.ROUTE_TO, a) for a in addresses]
+    return [of_family(probes.NAME, n) for n in names] + [of_family(probes.ROUTE_TO, a) for a in addresses]
 
 
-def _of_family(family: ProbeFamily[T], subject: str) -> Question[object]:
+def of_family(family: ProbeFamily[T], subject: str) -> Question[object]:
     key = f"{family.name}:{subject}"
     return Question(key, family.argv(subject), family.timeout, family.parse, family.why, None)
 

@@ -72,3 +72,11 @@ def known(ask: Callable[[], T]) -> T | None:
         return ask()
     except (UnknownFact, ParseError):
         return None
+
+
+def known_or_why(ask: Callable[[], T]) -> T | UnknownFact:
+    """The answer, or why it is unknown."""
+    try:
+        return ask()
+    except UnknownFact as error:
+        return error
