@@ -79,7 +79,7 @@ def scheduler_off(run: Run, cluster: Cluster, backups: None) -> None:
 
 
 def _scheduler_off(run: Run, node: Node) -> None:
-    if node.name in run.standalone_at_start and run.rollback is None:
+    if node.name in run.standalone_at_start:
         nothing_to_do(run, node, "the node was standalone before this work, its scheduler is its own")
         return
     units = node.facts.units

@@ -16,6 +16,7 @@ from pve_runbook.plugin import questions
 from pve_runbook.plugin.approval import approve
 from pve_runbook.plugin.rollback import MEMBER
 from pve_runbook.work import access, actions, backup, canary, probes, refusals, window
+from pve_runbook.work.obstacles import restore_obstacle
 from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.refusal import refusal
 
@@ -31,7 +32,8 @@ def back(run):
 
 @pytest.fixture(scope="session")
 def restored(run, cluster, back, scheduler_off, second_way):
-    """Every node that had left has its own database and /etc/corosync again, one node after the other."""
+    """Every node that had left has its own database and /etc/corosync again, one node after the other: their names."""
+    done = []
     for node in cluster.nodes:
         if not back.restores(node):
             run.note("state", f"nothing to do: {node.facts.state.meaning}", node.name)
@@ -44,19 +46,29 @@ def restored(run, cluster, back, scheduler_off, second_way):
         node.act(actions.PUT_DATABASE.bind(**names), stdin=files["config.db"])
         node.act(actions.PUT_SYSTEM.bind(**names), stdin=files["system.tar.gz"])
         sums = back.earlier.transfers(node.name)
+        obstacle = restore_obstacle(node, cluster.nodes, back.baseline.network.get(node.name, {}))
+        assert not obstacle, obstacle
+        meanwhile = back.changed_meanwhile(node) + [f"guest {v} runs" for v in back.running_without_config(node)]
+        assert not meanwhile, refusals.changed_meanwhile(node.facts, meanwhile)
         window.restore(cluster, node, [sums["config.db"], sums["system.tar.gz"]], run.sample)
         assert not run.interrupted_guests, refusals.interrupted(run.interrupted_guests)
+        done.append(node.name)
+    return done
 
 
 @pytest.fixture(scope="session")
 def corosync_back(run, cluster, back, restored):
     """Corosync runs on every member, without a forced quorum: the nodes may find each other again."""
     members = [n for n in cluster.nodes if back.is_member(n)]
+    lost = back.lost_guests(cluster.nodes)
+    assert not lost, refusals.lost_when_they_meet(back.differences(cluster.nodes)[0], lost)
     for node in members:
-        facts = node.facts
-        if len(members) > 1 and facts.is_corosync_running and facts.is_quorate and facts.sees_itself_alone:
+        if back.is_forced(node):
             node.act(actions.STOP_COROSYNC.bind())
-    cluster.each(_start_corosync, members)
+    # The newest database first, and alone: nobody has quorum, and writes, before it is there.
+    first = [n for n in members if n.name == back.differences(cluster.nodes)[0]]
+    cluster.each(_start_corosync, first)
+    cluster.each(_start_corosync, [n for n in members if n not in first])
 
 
 def _start_corosync(node):
@@ -108,15 +120,26 @@ def test_state_is_known(host, node, run):
     assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
 
 
+def test_node_is_of_this_cluster(node, back):
+    """The node is no member of another cluster by now."""
+    assert not back.is_of_another_cluster(node), refusal(
+        node.name,
+        seen="corosync.conf in its database is not the one of the record: the node is a member of another cluster",
+        why="this is past the point of no return: its peers would be put into a cluster that it does not belong to",
+        do="Leave the nodes as they are; join the others to the new cluster instead",
+    )
+
+
 def test_ha_is_off(host, cluster, back):
     """HA is off on every node while one goes back, and stays off: it would act on what it sees on the way."""
-    if not any(back.restores(n) for n in cluster.nodes):
+    if not any(back.restores(n) or back.is_forced(n) for n in cluster.nodes):
         return
+    assert not (host.pve.has_watchdog_client and not host.pve.is_quorate), refusals.ha_armed(host.pve)
     assert not host.pve.ha_units_on and not host.pve.has_watchdog_client, refusal(
         host.pve.node,
         seen=f"HA: {', '.join(host.pve.ha_units_on) or 'units off'}; watchdog client: {host.pve.has_watchdog_client}",
         why="it would act on what it sees while the nodes go back, and can reset the node",
-        do="Type there: systemctl disable --now pve-ha-lrm pve-ha-crm; then run the same command line again",
+        do="Type `systemctl disable --now pve-ha-lrm` on all nodes, then the same with pve-ha-crm, and run this again",
     )
 
 
@@ -148,10 +171,12 @@ def test_backups_make_a_member(node, back):
 
 
 def test_nobody_changed_the_node_since(node, run, back):
-    """After the node left, nobody but the run changed its configuration; or that is given up by the node's name."""
+    """Since its backup nobody but the run changed the node's configuration; or that is given up by the node's name."""
     if not back.restores(node):
         return
     found = back.changed_by_others(node)
+    homeless = back.running_without_config(node)
+    assert not homeless, refusals.changed_meanwhile(node.facts, [f"guest {v} runs" for v in homeless])
     if node.name in run.options.give_up:
         run.note(
             "accepted", f"given up by --give-up={node.name}: {', '.join(found) or 'nothing was changed'}", node.name
@@ -159,7 +184,7 @@ def test_nobody_changed_the_node_since(node, run, back):
         return
     assert not found, refusal(
         node.name,
-        seen=f"its configuration was changed since it left: {', '.join(found)}",
+        seen=f"its configuration was changed since its backup: {', '.join(found)}",
         why="this is past the point of no return: the old database takes its place, and these changes are lost",
         do=f"Leave the nodes standalone; or give the changes up by name: --give-up={node.name}",
     )
@@ -168,12 +193,7 @@ def test_nobody_changed_the_node_since(node, run, back):
 def test_no_guest_is_lost_when_they_meet(cluster, back):
     """Every node's own guests are in the newest database as the node itself has them."""
     lost = back.lost_guests(cluster.nodes)
-    assert not lost, refusal(
-        "cluster",
-        seen=f"{back.differences(cluster.nodes)[0]}'s database is the newest, without the config of {', '.join(lost)}",
-        why="when the nodes meet, the newest one overwrites the others: these guests would have no config any more",
-        do="Leave the nodes standalone: there every one keeps its own guests",
-    )
+    assert not lost, refusals.lost_when_they_meet(back.differences(cluster.nodes)[0], lost)
 
 
 def test_baseline_is_taken(host, run, baseline):
@@ -217,19 +237,21 @@ def test_node_has_its_own_configuration_again(host, node, back, restored):
     """The node has its own database of before the first change again; corosync does not run yet."""
     if not back.is_member(node):
         return
-    before, now = back.before(node).tree, host.pve.tree
     assert host.pve.state in MEMBER, refusal(
         host.pve.node,
         seen=f"its state is {host.pve.state.meaning}",
         why="a node that is no member of the old cluster cannot meet the others",
         do=refusals.AGAIN,
     )
-    lost = sorted(v for v, g in before.guests().items() if v not in now.guests() or now.guests()[v].sha256 != g.sha256)
-    assert not lost, refusal(
+    if node.name not in restored:
+        return
+    before, now = back.before(node).tree.guests(), host.pve.guests
+    own = {v: g.sha256 for v, g in before.items() if g.node == host.pve.hostname}
+    assert {v: g.sha256 for v, g in now.items()} == own, refusal(
         host.pve.node,
-        seen=f"these guests' configs are not those of the backup: {', '.join(map(str, lost))}",
+        seen="its guests' configs are not those of its backup",
         why="the newest database wins when the nodes meet, and takes its configs to all",
-        do=refusals.AGAIN,
+        do=f"{refusals.AGAIN}; compare `ls /etc/pve/nodes/*/*/` with the record's backups",
     )
 
 
@@ -254,14 +276,15 @@ def test_quorum_is_what_it_was(cluster, run, back, corosync_back):
             cluster.wait_until(node, lambda f: f.is_quorate, "whether quorum comes back", seconds=QUORUM_SECONDS)
     without = [n.name for n in members if not n.facts.is_quorate]
     run.note("state", f"no quorum on {', '.join(without)}" if without else "quorum on all")
-    assert not without or not back.baseline.quorate, refusal(
+    lacking = [name for name in without if name in back.baseline.quorate]
+    assert not lacking, refusal(
         "cluster",
-        seen=f"no quorum on {', '.join(without)}",
-        why="before the run the nodes had quorum together: something between them is not as it was",
+        seen=f"no quorum on {', '.join(lacking)}",
+        why="before the run it had quorum: something between the nodes is not as it was",
         do="Look at `pvecm status` and `journalctl -u corosync` there, then run the same command line again",
     )
     if without:
-        run.leave("the nodes have no quorum, as before the run: mend the network first")
+        run.leave(f"{', '.join(without)}: no quorum, as before the run; mend the network first")
 
 
 def test_every_guest_runs_on(run):

@@ -49,8 +49,8 @@ def test_past_the_point_of_no_return_only_by_the_nodes_name(
     refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
     assert refused.status == 1
     [(title, message)] = refused.failed()
-    assert title.startswith("After the node left, nobody but the run changed its configuration")
-    assert message.startswith("pve2: its configuration was changed since it left: priv/tfa.cfg (")
+    assert title.startswith("Since its backup nobody but the run changed the node's configuration")
+    assert message.startswith("pve2: its configuration was changed since its backup: priv/tfa.cfg (")
     assert "user.cfg (" in message and "--give-up=pve2" in message
     assert lab.mutating()[before:] == []
     back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--give-up=pve2")
@@ -113,3 +113,38 @@ def test_bad_input_is_one_line(run: Callable[..., Any], arguments: list[str], wo
     refused = run(*arguments)
     assert refused.status == 4
     assert words in refused.text
+
+
+def test_a_node_of_another_cluster_is_left_alone(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    """The rebuild has begun on one node: its peers are not put into a cluster that it has left for good."""
+    lab = start_lab("quorate", nodes=2)
+    done = run("runbook/", *lab.options, "--approve=all")
+    assert done.status == 0, done.text
+    for command in (
+        "tar -C / -xzf /var/lib/pve-runbook/*/system.tar.gz etc/corosync",
+        "sed -i s/labcluster/rebuilt/ /etc/corosync/corosync.conf",
+        "cat /etc/corosync/corosync.conf > /etc/pve/corosync.conf",
+        "systemctl restart pve-cluster",
+        "systemctl enable --now corosync",
+    ):
+        said = lab.control.run("pve1", command)
+        assert said.exit_status == 0, said
+    before = len(lab.mutating())
+    refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
+    assert refused.status == 1
+    [(title, message)] = refused.failed()
+    assert title == "The node is no member of another cluster by now."
+    assert message.startswith("pve1: corosync.conf in its database is not the one of the record")
+    assert lab.mutating()[before:] == []
+
+
+def test_a_guest_that_runs_since_is_never_given_up(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab("quorate", nodes=2)
+    done = run("runbook/", *lab.options, "--approve=all")
+    assert done.status == 0, done.text
+    lab.control.run("pve2", "qm create 777 --memory 16 --name new --kvm 0 && qm start 777")
+    before = len(lab.mutating())
+    refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--give-up=pve2")
+    assert refused.status == 1
+    assert refused.failed()[0][1].startswith("pve2: its backup does not know: guest 777 runs")
+    assert lab.mutating()[before:] == []

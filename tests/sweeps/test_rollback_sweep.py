@@ -81,7 +81,7 @@ FAILING = [
     ("cp", "-p", "/var/lib/pve-cluster/config.db"),
     ("rm", "-f", "/var/lib/pve-cluster/config.db-wal"),
     ("install", "-m", "0600"),
-    ("mv", "-f"),
+    ("mv", "-f", "/var/lib/pve-cluster/config.db.new"),
     ("tar", "-C", "/", "-xzf"),
 ]
 """The way back's changes in their order, up to the start of pve-cluster."""

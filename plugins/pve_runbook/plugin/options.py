@@ -38,6 +38,7 @@ BAD_TICKET = "--ticket={ticket!r}: letters, digits, dot, dash and underscore onl
 BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, 8, e.g. --approve=0,2"
 BAD_VMIDS = "--accept-changed={value!r}: write VMIDs with commas between them, e.g. --accept-changed=101,102"
 ROLLBACK_ALONE = "--rollback takes nodes back that a run took out: it stands in front of runbook/ only"
+ROLLBACK_WITHOUT = "{option} means nothing with --rollback; leave it out"
 GIVE_UP_WHAT = "--give-up={value}: names nodes of --hosts whose changes since they left are given up, with --rollback"
 BAD_ACCEPT = "--accept={value!r}: write words out of {known}, with commas between them"
 BAD_ABSENT = "--absent={value!r}: write the names of members that are powered off, with commas between them"
@@ -302,6 +303,9 @@ def _rollback(config: pytest.Config, mode: Mode) -> Path | None:
         return None
     if mode != "runbook":
         raise pytest.UsageError(ROLLBACK_ALONE)
+    for name in ("absent", "accept", "authority", "canary"):
+        if getattr(config.option, name) is not None:
+            raise pytest.UsageError(ROLLBACK_WITHOUT.format(option=f"--{name}"))
     path: Path = config.invocation_params.dir / folder
     return path
 

@@ -44,8 +44,9 @@ STILL_FROZEN = (
 )
 THAWED = "the schedulers run again; the nodes stay locked: the same command line ends the run"
 HALF_BACK = (
-    "HA and the schedulers are off, and a node may be standalone still, or a member without corosync: guests run on; "
-    "the same command line goes on from here. The nodes stay locked for it"
+    "HA and the schedulers are off, and a node may be standalone still, or a member without corosync and read-only: "
+    "guests run on, but one that stops there cannot be started. The same command line goes on from here; the nodes "
+    "stay locked for it"
 )
 NEED_PASSWORD = "--ask-password: there is no terminal to type it on"
 

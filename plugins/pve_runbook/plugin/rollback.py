@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import sqlite3
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from pve_runbook.facts.corosync_conf import parse_corosync_conf_text
+from pve_runbook.facts.guests import GuestConfig
 from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.output import ParseError
 from pve_runbook.facts.state import NodeState
@@ -42,6 +46,7 @@ class Rollback:
         self.had_ended = True
         """Whether the run had given its nodes back: their guests may have been restarted by their owners since."""
         self._before: dict[str, Database] = {}
+        self._seen: dict[str, list[str]] = {}
 
     def take_over(self, locks: dict[str, Lock | None]) -> Unfinished:
         """The run to go back from; by the nodes' locks it is known whether it had ended."""
@@ -58,8 +63,35 @@ class Rollback:
         return node.name not in self.baseline.standalone
 
     def restores(self, node: Node) -> bool:
-        """Whether the node has to be put back. Raises UnknownFact."""
-        return self.is_member(node) and node.facts.state not in MEMBER
+        """Whether the node has to be put back: it left, or its key was not put back whole. Raises UnknownFact."""
+        if not self.is_member(node):
+            return False
+        return node.facts.state not in MEMBER or node.facts.authkey != self._authkey(node)
+
+    def is_of_another_cluster(self, node: Node) -> bool:
+        """Whether the node has become a member of another cluster since. Raises UnknownFact, BackupFailed."""
+        now = node.facts.conf_in_database
+        if not self.is_member(node) or now is None or "config.db" not in self.earlier.transfers(node.name):
+            return False
+        text = self.before(node).tree.text("corosync.conf")
+        return text is None or parse_corosync_conf_text(text).sha256 != now
+
+    def is_forced(self, node: Node) -> bool:
+        """Whether the node has quorum by its own vote alone, which ends before the others come. Raises UnknownFact."""
+        facts = node.facts
+        others = len(self.baseline.members) > 1
+        return self.is_member(node) and others and facts.is_quorate and facts.sees_itself_alone
+
+    def _authkey(self, node: Node) -> str | None:
+        """SHA-256 of corosync's key in the node's backup; its own where no backup was made: nothing had changed."""
+        if "system.tar.gz" not in self.earlier.transfers(node.name):
+            return node.facts.authkey
+        with tarfile.open(fileobj=io.BytesIO(self.file(node, "system.tar.gz"))) as archive:
+            try:
+                member = archive.extractfile("etc/corosync/authkey")
+            except KeyError:
+                return node.facts.authkey
+            return hashlib.sha256(member.read()).hexdigest() if member is not None else None
 
     def file(self, node: Node, name: str) -> bytes:
         """A backup of the node from before the first change. Raises BackupFailed when it is not what it was."""
@@ -79,8 +111,7 @@ class Rollback:
 
     def lacks(self, node: Node) -> str:
         """Why the node's backups make no member of it, in words, or "". Raises BackupFailed."""
-        self.file(node, "system.tar.gz")
-        with tarfile.open(self.earlier.folder / "backups" / node.name / "system.tar.gz") as archive:
+        with tarfile.open(fileobj=io.BytesIO(self.file(node, "system.tar.gz"))) as archive:
             missing = [name for name in KEY_FILES if name not in archive.getnames()]
         if "corosync.conf" not in self.before(node).entries:
             missing.append("corosync.conf in the database")
@@ -94,8 +125,24 @@ class Rollback:
         )
 
     def changed_by_others(self, node: Node) -> list[str]:
-        """What was written on a node after it left, by anyone but the run. Raises BackupFailed, UnknownFact."""
-        return self.before(node).changed_by_others(live_database(node))
+        """What was written on a node since its backup, by anyone but the run; it is remembered for
+        :meth:`changed_meanwhile`. Raises BackupFailed, UnknownFact."""
+        self._seen[node.name] = self.before(node).changed_by_others(live_database(node))
+        return self._seen[node.name]
+
+    def changed_meanwhile(self, node: Node) -> list[str]:
+        """What was written there since the gate had looked. Raises BackupFailed, UnknownFact."""
+        known = self._seen.get(node.name, [])
+        return [text for text in self.before(node).changed_by_others(live_database(node)) if text not in known]
+
+    def running_without_config(self, node: Node) -> list[int]:
+        """The guests that run on a node and would have no config there when it is put back.
+
+        Raises BackupFailed, UnknownFact.
+        """
+        guests = self.before(node).tree.guests()
+        own = {v for v, g in guests.items() if g.node == node.facts.hostname}
+        return sorted(v for v in node.facts.running if v not in own and v not in node.facts.canaries)
 
     def meeting(self, nodes: list[Node]) -> dict[str, Database]:
         """Node name → the database with which each member meets the others. Raises BackupFailed, UnknownFact."""
@@ -117,7 +164,7 @@ class Rollback:
             f"{vmid} of {name}"
             for name, database in found.items()
             for vmid, guest in database.tree.guests().items()
-            if guest.node == hostnames[name] and (vmid not in winner or winner[vmid].sha256 != guest.sha256)
+            if guest.node == hostnames[name] and _who_and_what(winner.get(vmid)) != _who_and_what(guest)
         ]
 
     def differences(self, nodes: list[Node]) -> tuple[str, list[str]]:
@@ -140,6 +187,8 @@ class Rollback:
     def text(self, cluster: str, nodes: list[Node], given_up: frozenset[str]) -> str:
         """The question to the operator. Raises BackupFailed, UnknownFact."""
         back = [n.name for n in nodes if self.restores(n)]
+        lost = {n.name: self._seen.get(n.name, []) for n in nodes if n.name in given_up}
+        away = sorted(set(self.baseline.members) - {n.facts.hostname for n in nodes})
         newest, lines = self.differences(nodes)
         return (
             f"ROLL BACK: {', '.join(back) or 'no node'} goes back into the cluster {cluster}.\n"
@@ -153,14 +202,24 @@ class Rollback:
             + f"When the nodes meet, {newest}'s database wins (the newest).\n"
             + ("It overwrites " + "; ".join(lines) if lines else "The others hold the same.")
             + "\n"
+            + "".join(
+                f"Given up by your own word on {n}: {', '.join(what) or 'nothing'}.\n" for n, what in lost.items()
+            )
             + (
-                f"Given up by your own word: what was changed on {', '.join(sorted(given_up))} since.\n"
-                if given_up
+                f"{', '.join(away)} took no part in that run: if it is up with its old files, its database may be\n"
+                "the newest, and overwrite all others.\n"
+                if away
                 else ""
             )
+            + "Root's keys of the nodes that go back (/etc/pve/priv/authorized_keys) are those of before, too. Until\n"
+            "the nodes meet, a guest that stops on them cannot be started again.\n"
             + "HA and the schedulers stay off. Undo: run the runbook again, without --rollback.\n"
             + questions.waiting(nodes)
         )
+
+
+def _who_and_what(guest: GuestConfig | None) -> tuple[str, str] | None:
+    return None if guest is None else (guest.node, guest.sha256)
 
 
 def _newest(found: dict[str, Database]) -> str:
@@ -168,14 +227,15 @@ def _newest(found: dict[str, Database]) -> str:
     return max(found, key=lambda name: (found[name].tree.version, found[name].tree.mtime, name))
 
 
-def not_ours(locks: dict[str, Lock | None], work: str, operator: str) -> str:
-    """Why another run's lock stands in the way, in words, or ""."""
+def not_ours(locks: dict[str, Lock | None], work: str, operator: str, broken: str | None) -> str:
+    """Why another run's lock stands in the way, in words, or ""; ``broken``: the run whose lock does not count."""
     for node, lock in locks.items():
-        if lock is not None and (lock.run != work or lock.by != operator):
+        if lock is not None and lock.run != broken and (lock.run != work or lock.by != operator):
             return refusal(
                 node,
                 seen=f"held by {lock.by} since {lock.since}, run {lock.run} (record {lock.record})",
                 why="that run is not over; two at once would undo each other's steps",
-                do="Roll back that one, or end it first, from where its records are",
+                do=f"Roll back that one, or end it first, from where its records are; if {lock.by} does not go on with "
+                f"it: --break-lock={lock.run}",
             )
     return ""

@@ -229,7 +229,7 @@ class Run:
                 self.held = str(error)
         if self.rollback is not None:
             self.unfinished = self.rollback.take_over(locks)
-            self.held = self.held or not_ours(locks, self.unfinished.work, operator())
+            self.held = self.held or not_ours(locks, self.unfinished.work, operator(), self.options.break_lock)
         elif not self.held:
             self.unfinished, self.held = whose(locks, self.options.records, self.options.break_lock)
         if self.unfinished is None:
@@ -412,7 +412,8 @@ class Run:
     def changed_something(self) -> bool:
         """Whether a command was sent, by this run or the one it took up, that changes more than our own folder."""
         own = any(e["kind"] == "action-intent" and e["detached"] for e in self.journal.events)
-        return own or (self.unfinished is not None and self.unfinished.changed_something)
+        taken_up = self.unfinished is not None and self.rollback is None and self.unfinished.changed_something
+        return own or taken_up
 
     def record(self) -> Record:
         """The change record as far as it goes."""

@@ -144,9 +144,11 @@ def read_run(folder: Path) -> Unfinished:
     work = next((str(e["work"]) for e in events if e["kind"] == "run" and "work" in e), None)
     if work is None:
         raise NoRecord(f"{folder}: no run has begun in it")
-    if is_live(folder / "journal.jsonl"):
-        raise NoRecord(f"{folder}: this run is still under way")
-    return _read(work, _records_of(work, folder.parent))
+    folders = _records_of(work, folder.parent)
+    for one in folders:
+        if is_live(one / "journal.jsonl"):
+            raise NoRecord(f"{one}: this run is still under way")
+    return _read(work, folders)
 
 
 def _refused(node: str, lock: Lock, but: str, way: str) -> str:

@@ -222,7 +222,7 @@ START_PVE_CLUSTER = _action(
 UNMASK_COROSYNC = _action(
     "unmask-corosync",
     *("systemctl", "unmask", "--runtime", "corosync.service"),
-    why="this node has no cluster any more that the mask would keep it from",
+    why="the mask was for the time of this work only",
     undo="systemctl mask --runtime corosync.service",
 )
 DISABLE_COROSYNC = _action(

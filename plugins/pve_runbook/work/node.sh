@@ -53,6 +53,7 @@ pmxcfs_writable() {
 # higher version and overwrite the peers on the next join.
 fail() {
   local step=$1
+  trap '' TERM INT HUP
   say "failed: $step"
   if [ "$STAGE" = standalone ]; then
     finish "forward $step"
@@ -63,7 +64,7 @@ fail() {
     # Only this attempt's own copy: an earlier one's would be a step back in time.
     if [ "$COPIED" = yes ]; then
       run rm -f "$DB-wal" "$DB-shm" "$DB.new" "${ADDED[@]}"
-      run cp -p "$W.db" "$DB" || finish "stuck after '$step': config.db could not be put back"
+      { run cp -p "$W.db" "$DB.new" && sync && run mv -f "$DB.new" "$DB"; } || finish "stuck after '$step': config.db could not be put back"
       run cp -a "$W.corosync/." /etc/corosync/ || finish "stuck after '$step': /etc/corosync could not be put back"
     fi
     [ "$MASKED" = yes ] || run systemctl unmask --runtime "${UNITS[@]}"

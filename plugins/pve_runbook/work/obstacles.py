@@ -24,6 +24,18 @@ def window_obstacle(leaver: Node, nodes: Sequence[Node], authority: Node | None,
     return _changed(leaver, network) or _moving(leaver)
 
 
+def restore_obstacle(node: Node, nodes: Sequence[Node], network: Mapping[str, str]) -> str:
+    """The first thing that forbids to put ``node`` back now, in words; "" when nothing does.
+
+    ``network`` as for :func:`window_obstacle`. Raises UnknownFact.
+    """
+    for one in nodes:
+        found = _awake(one)
+        if found:
+            return found
+    return _changed(node, network) or _moving(node)
+
+
 def _awake(node: Node) -> str:
     """HA switched on again (the article's third mistake), or a scheduler."""
     facts = node.facts

@@ -155,6 +155,26 @@ def scheduler_on(facts: NodeFacts) -> str:
     )
 
 
+def changed_meanwhile(facts: NodeFacts, what: Iterable[str]) -> str:
+    """A node that is to be put back is not what its backup knows."""
+    return refusal(
+        facts.node,
+        seen=f"its backup does not know: {_named(what)}",
+        why="the old database takes its place: what it does not know is lost, and a guest that runs has no config then",
+        do="Leave the nodes standalone; or take these changes back, and run the same command line again",
+    )
+
+
+def lost_when_they_meet(newest: str, guests: Iterable[str]) -> str:
+    """Guests that the newest database does not know as their own nodes do."""
+    return refusal(
+        "cluster",
+        seen=f"{newest}'s database is the newest, without the config of {_named(guests)}",
+        why="when the nodes meet, the newest one overwrites the others: these guests would have no config any more",
+        do="Do not let these nodes meet: as they are, every one keeps its own guests",
+    )
+
+
 def key_left(facts: NodeFacts) -> str:
     """The key of the second way in is there after the end."""
     return refusal(
