@@ -58,7 +58,9 @@ def journal(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in newest.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.sweep) for n in (signal.SIGTERM, signal.SIGHUP))]
+)
 def test_a_signal_stops_between_two_commands_and_the_record_says_where(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path, number: int
 ) -> None:

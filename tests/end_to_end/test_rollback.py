@@ -60,6 +60,7 @@ def test_past_the_point_of_no_return_only_by_the_nodes_name(
     assert kept.stat().st_size, "what was given up is not in the record"
 
 
+@pytest.mark.sweep
 def test_no_guest_is_given_to_a_newer_database_that_does_not_know_it(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:
@@ -75,6 +76,7 @@ def test_no_guest_is_given_to_a_newer_database_that_does_not_know_it(
     assert lab.mutating()[before:] == []
 
 
+@pytest.mark.sweep
 def test_without_the_operators_word_nothing_goes_back(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     lab = start_lab("broken", nodes=2)
     done = run("runbook/", *lab.options, "--approve=all")
@@ -86,6 +88,7 @@ def test_without_the_operators_word_nothing_goes_back(start_lab: Callable[..., A
     assert lab.mutating()[before:] == []
 
 
+@pytest.mark.sweep
 def test_a_changed_backup_is_no_way_back(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     lab = start_lab("broken", nodes=2)
     done = run("runbook/", *lab.options, "--approve=all")
@@ -115,6 +118,7 @@ def test_bad_input_is_one_line(run: Callable[..., Any], arguments: list[str], wo
     assert words in refused.text
 
 
+@pytest.mark.sweep
 def test_a_node_of_another_cluster_is_left_alone(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     """The rebuild has begun on one node: its peers are not put into a cluster that it has left for good."""
     lab = start_lab("quorate", nodes=2)

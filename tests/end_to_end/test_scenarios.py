@@ -10,10 +10,12 @@ import pytest
 ENDS_STANDALONE = [
     "broken",
     "quorate",
-    "flapping",
     "half-dismantled",
     "startall-waiting",
-    *(pytest.param(s, marks=pytest.mark.sweep) for s in ("heals-mid-run", "standalone", "ha-quorate", "pve7", "pve9")),
+    *(
+        pytest.param(s, marks=pytest.mark.sweep)
+        for s in ("flapping", "heals-mid-run", "standalone", "ha-quorate", "pve7", "pve9")
+    ),
 ]
 
 

@@ -6,9 +6,13 @@ import random
 from typing import Any
 
 import pytest
-from sweep_points import PARTS, points
+from sweep_points import PARTS, points, stride
 
 pytestmark = pytest.mark.sweep
+
+
+READS = 8
+"""How many of the run's round trips are tried."""
 
 
 def converges(stage: Any, where: str) -> list[str]:
@@ -43,6 +47,24 @@ def test_killed_at_every_change(stage: Any, when: str, part: int) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_killed_at_some_reads(stage: Any) -> None:
+    """The control process gets SIGKILL while it only reads, at a seeded sample of the round trips."""
+    stage.set()
+    status, said = stage.run()
+    assert status == 0, said
+    wrong = []
+    for point in sorted(random.Random(2026).sample(range(1, stage.control.read_count() + 1), READS)):
+        stage.set()
+        process = stage.start()
+        stage.control.fault("kill", at_read=point, pid=process.pid)
+        status, said = stage.finish(process)
+        where = f"killed at read {point}: {stage.control.faults_fired()}"
+        if status != -9:
+            wrong.append(f"{where}: ended with {status}\n{said[-3000:]}")
+        wrong += converges(stage, where)
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_cut_off_at_every_change(stage: Any, part: int) -> None:
     """The SSH connection is cut at every change: a clear stop, never a wrong answer, and the next run ends the work."""
@@ -65,7 +87,7 @@ def test_frozen_at_some_changes(stage: Any) -> None:
     assert status == 0, said
     count = stage.control.mutating_count()
     wrong = []
-    for point in sorted(random.Random(2026).sample(range(1, count + 1), 6)):
+    for point in sorted(random.Random(2026).sample(range(1, count + 1), count if stride() == 1 else 6)):
         stage.set()
         stage.control.fault("freeze", when="after", at=point)
         status, said = stage.run("-o", "pve_timeout_scale=0.05")
