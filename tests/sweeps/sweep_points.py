@@ -8,7 +8,7 @@ from typing import Any
 PARTS = 2
 """Into how many tests a sweep is divided: one a core."""
 STRIDE = 5
-"""Every how many points a sample takes: all the sweeps' samples together take a quarter of an hour on two cores."""
+"""Every how many points a sample takes: all the sweeps' samples together take twenty minutes on two cores."""
 
 
 def stride() -> int:
