@@ -12,7 +12,7 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.questions import has_qdevice
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.unfinished import operator
-from pve_runbook.work import access, actions, authority, backup, canary, probes, refusals, thaw, window
+from pve_runbook.work import access, actions, authority, backup, canary, families, probes, refusals, thaw, window
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
 
@@ -311,7 +311,7 @@ def _scheduler_back(run: Run, node: Node) -> None:
         nothing_to_do(run, node, "its scheduler did not run before the first change either")
         return
     units = node.facts.units
-    parked = node.ask_about(probes.OWN_FOLDER, node.work) or ()
+    parked = node.ask_about(families.OWN_FOLDER, node.work) or ()
     if units["pvescheduler.service"].exists:
         if units["pvescheduler.service"].is_masked:
             node.act(actions.UNMASK_SCHEDULER.bind())

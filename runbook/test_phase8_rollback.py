@@ -15,8 +15,9 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.approval import approve
 from pve_runbook.plugin.rollback import MEMBER
-from pve_runbook.work import access, actions, backup, canary, probes, refusals, window
+from pve_runbook.work import access, actions, backup, canary, families, refusals, window
 from pve_runbook.work.obstacles import restore_obstacle
+from pve_runbook.work.probe import BACKUP_ROOT
 from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.refusal import refusal
 
@@ -295,10 +296,10 @@ def test_every_guest_runs_on(run):
 
 def test_what_is_left_is_written_down(cluster, run, back):
     """HA and the schedulers stay off; what else is left is written down."""
-    run.leave(questions.KEEP_BACKUPS.format(folder=f"{probes.BACKUP_ROOT}/{cluster.work} and {run.id} beside it"))
+    run.leave(questions.KEEP_BACKUPS.format(folder=f"{BACKUP_ROOT}/{cluster.work} and {run.id} beside it"))
     for node in cluster.nodes:
-        if "cron.d-vzdump" in (node.ask_about(probes.OWN_FOLDER, node.work) or ()):
-            parked = f"{probes.BACKUP_ROOT}/{node.work}/cron.d-vzdump"
+        if "cron.d-vzdump" in (node.ask_about(families.OWN_FOLDER, node.work) or ()):
+            parked = f"{BACKUP_ROOT}/{node.work}/cron.d-vzdump"
             run.leave(f"and, for its backups: mv -T {parked} /etc/cron.d/vzdump", node.name)
 
 

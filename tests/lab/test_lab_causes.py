@@ -10,13 +10,13 @@ from lab_bench import Bench, MakeBench
 from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.lab.expected import EXPECTED
 from pve_runbook.wire.batch import RUNNER
-from pve_runbook.work import membership, network, probes
+from pve_runbook.work import families, membership, network, probes
 from pve_runbook.work.diagnosis import diagnose
 from pve_runbook.work.followup import Question, network_round, of_family, second_round
 from pve_runbook.work.histories import history_of
 from pve_runbook.work.network import Cause
 from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probes import Group
+from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import Missing, UnknownFact
 from pve_runbook.work.stability import Findings, History, judge
 
@@ -198,7 +198,7 @@ def pasts(bench: Bench, everyone: list[NodeFacts]) -> dict[str, Findings | Unkno
     for facts in everyone:
         clock = probes.HISTORY_CLOCK
         ask(bench, facts, [Question(clock.name, clock.argv, clock.timeout, clock.parse, clock.why, None)])
-        ask(bench, facts, [of_family(f, str(day)) for f in (probes.COROSYNC_LOG, probes.LINE_BEFORE)])
+        ask(bench, facts, [of_family(f, str(day)) for f in (families.COROSYNC_LOG, families.LINE_BEFORE)])
         told[facts.node] = history_of(facts, day)
     stalls = [s for past in told.values() for s in past.stalls]
     return {name: judge(past, stalls) for name, past in told.items()}

@@ -52,17 +52,21 @@ def test_killed_at_some_reads(stage: Any) -> None:
     stage.set()
     status, said = stage.run()
     assert status == 0, said
-    wrong = []
+    wrong, killed = [], 0
     for point in sorted(random.Random(2026).sample(range(1, stage.control.read_count() + 1), READS)):
         stage.set()
         process = stage.start()
         stage.control.fault("kill", at_read=point, pid=process.pid)
         status, said = stage.finish(process)
-        where = f"killed at read {point}: {stage.control.faults_fired()}"
-        if status != -9:
+        fired = stage.control.faults_fired()
+        where = f"killed at read {point}: {fired}"
+        # How often a node is asked whether it is there yet differs from run to run: a late point may not be reached.
+        if status != (-9 if fired else 0):
             wrong.append(f"{where}: ended with {status}\n{said[-3000:]}")
+        killed += bool(fired)
         wrong += converges(stage, where)
     assert not wrong, "\n".join(wrong)
+    assert killed >= READS - 2
 
 
 @pytest.mark.parametrize("part", range(PARTS))

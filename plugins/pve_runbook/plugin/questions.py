@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pve_runbook.work.node import Node
-from pve_runbook.work.probes import BACKUP_ROOT
+from pve_runbook.work.probe import BACKUP_ROOT
 from pve_runbook.work.sharing import owners_in_words, shared_by_guests, signs_of_ceph
 
 Event = Mapping[str, Any]

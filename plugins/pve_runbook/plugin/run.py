@@ -29,7 +29,7 @@ from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, 
 from pve_runbook.work.diagnosis import Diagnosis
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
-from pve_runbook.work.probes import Group
+from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import UnknownFact, known
 from pve_runbook.work.refusal import refusal
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pve_runbook.facts.units import Unit
-from pve_runbook.work import actions, probes
+from pve_runbook.work import actions, families
 from pve_runbook.work.backup_contents import (
     COROSYNC_FILES,
     database_problem,
@@ -19,7 +19,7 @@ from pve_runbook.work.backup_contents import (
 )
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
-from pve_runbook.work.probes import BACKUP_ROOT, CONFIG_DB
+from pve_runbook.work.probe import BACKUP_ROOT, CONFIG_DB
 from pve_runbook.work.refusal import refusal
 
 SPACE_KIB = 262_144
@@ -55,8 +55,8 @@ def measure(node: Node, run: str) -> int:
     """
     trees = ("/etc/pve", *_SYSTEM) if len(node.facts.pve_mounts) == 1 else _SYSTEM
     node.act(actions.MAKE_FOLDER.bind(run=run))
-    sizes = node.ask_about(probes.SIZES, " ".join((*_DATABASE, *trees)))
-    [space] = node.ask_about(probes.FOLDER_SPACE, run)
+    sizes = node.ask_about(families.SIZES, " ".join((*_DATABASE, *trees)))
+    [space] = node.ask_about(families.FOLDER_SPACE, run)
     again = sum(size for path, size in sizes.items() if path in (*_DATABASE, "/etc/corosync"))
     total = sum(sizes.values())
     problem = _no_room(node.name, f"{BACKUP_ROOT} there", total + again, space.available_kib)
@@ -103,7 +103,7 @@ def back_up(node: Node, run: str, folder: Path) -> None:
         names.append(PVE_TAR)
     node.act(actions.BACKUP_SYSTEM.bind(run=run))
     paths = {name: f"{BACKUP_ROOT}/{run}/{name}" for name in names}
-    sums = node.ask_about(probes.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
+    sums = node.ask_about(families.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
     pulled = {name: _pull(node, folder, name, path, sums) for name, path in paths.items()}
     problem = database_problem(node.name, folder / "config.db", live)
     problem = problem or system_archive_problem(node.name, paths[SYSTEM_TAR], pulled[SYSTEM_TAR], sums)

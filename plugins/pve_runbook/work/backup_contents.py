@@ -16,6 +16,7 @@ from posixpath import basename
 from pve_runbook.facts.config_tree import parse_config_tree
 from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.work import probes
+from pve_runbook.work.probe import CONFIG_DB
 from pve_runbook.work.refusal import refusal
 
 COROSYNC_FILES = ("/etc/corosync/corosync.conf", "/etc/corosync/authkey")
@@ -41,7 +42,7 @@ def database_problem(node: str, path: Path, live: Mapping[str, bytes]) -> str:
     except (sqlite3.Error, ParseError) as error:
         verdict, copy = str(error), {}
     if verdict != "ok":
-        return _not_open(node, "config.db", verdict, f"sqlite3 {probes.CONFIG_DB} 'PRAGMA integrity_check'")
+        return _not_open(node, "config.db", verdict, f"sqlite3 {CONFIG_DB} 'PRAGMA integrity_check'")
     return _difference(node, "config.db", live, copy)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from pve_runbook.facts.output import ParseError
-from pve_runbook.work import actions, probes
+from pve_runbook.work import actions, families, probes
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import UnknownFact
@@ -31,7 +31,7 @@ def used_ids(everyone: Iterable[NodeFacts]) -> set[int]:
         names += facts.get(probes.ZFS)
         for store in facts.storages.values():
             if store.path is not None:
-                names += facts.family(probes.STORAGE_FILES, store.path)
+                names += facts.family(families.STORAGE_FILES, store.path)
         for name in names:
             found |= {int(a or b) for a, b in _VOLUME_OF.findall(name)}
     return found
@@ -65,7 +65,7 @@ def fly(node: Node, vmid: int, tag: str) -> None:
 
 def _expect(node: Node, vmid: int, status: str) -> None:
     try:
-        said = node.ask_about(probes.GUEST_STATUS, str(vmid)).strip()
+        said = node.ask_about(families.GUEST_STATUS, str(vmid)).strip()
     except ParseError as error:
         raise UnknownFact(node.name, f"qm status {vmid}", str(error)) from None
     if said != f"status: {status}":

@@ -14,7 +14,7 @@ from pve_runbook.work.answerlog import AnswerLog
 from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probes import Group
+from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.watch import Glimpse
 

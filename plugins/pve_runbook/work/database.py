@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pve_runbook.facts.config_tree import ConfigTree, parse_config_tree, parse_entries
 from pve_runbook.facts.output import Output
-from pve_runbook.work import probes
+from pve_runbook.work import families, probes
 from pve_runbook.work.followup import tree_probe
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import CANARY_PREFIX
@@ -76,7 +76,7 @@ def read_database(path: Path) -> Database:
             found = (row for query in sql.split("; ") for row in database.execute(query))
             return Output("".join("|".join(map(str, row)) + "\n" for row in found), "", 0)
 
-        return Database(parse_config_tree(rows(probes.TREE_SQL)), parse_entries(rows(probes.ENTRIES_SQL)))
+        return Database(parse_config_tree(rows(probes.TREE_SQL)), parse_entries(rows(families.ENTRIES_SQL)))
 
 
 def live_database(node: Node) -> Database:
@@ -84,4 +84,4 @@ def live_database(node: Node) -> Database:
     probe = tree_probe(node.facts)
     if probe is None:
         raise UnknownFact(node.name, "what its database holds", "it was not closed cleanly and no pmxcfs runs")
-    return Database(node.facts.tree, node.ask_about(probes.ENTRIES, probe.argv[2]))
+    return Database(node.facts.tree, node.ask_about(families.ENTRIES, probe.argv[2]))

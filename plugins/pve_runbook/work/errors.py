@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from pve_runbook.facts.output import Output
-from pve_runbook.work.actions import Action
+from pve_runbook.work.action import Action
 
 
 class ActionFailed(Exception):

@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from pve_runbook.facts.config_tree import ConfigTree
 from pve_runbook.facts.output import Output
-from pve_runbook.work import netfacts, probes
+from pve_runbook.work import families, netfacts, probes
 from pve_runbook.work.nodefacts import NodeFacts, subject_of_pids
-from pve_runbook.work.probes import Probe, ProbeFamily
+from pve_runbook.work.probe import Probe, ProbeFamily
 from pve_runbook.work.readings import known
 
 T = TypeVar("T")
@@ -36,27 +36,27 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
     if tree is not None:
         found.append(Question(tree.name, tree.argv, tree.timeout, tree.parse, tree.why, tree.redact))
     for name in _names(facts):
-        found.append(of_family(probes.NAME, name))
+        found.append(of_family(families.NAME, name))
     pids = known(lambda: facts.running)
     if pids:
-        found.append(of_family(probes.PROC_STATS, subject_of_pids(pids.values())))
+        found.append(of_family(families.PROC_STATS, subject_of_pids(pids.values())))
     for path in _paths(facts):
-        found.append(of_family(probes.STORAGE_FILES, path))
-        found.append(of_family(probes.STORAGE_MOUNT, path))
+        found.append(of_family(families.STORAGE_FILES, path))
+        found.append(of_family(families.STORAGE_MOUNT, path))
     return found
 
 
 def history_round(seconds: int) -> list[Question[object]]:
     """What is asked with the history group: how the cluster link did, ``seconds`` back."""
-    return [of_family(family, str(seconds)) for family in (probes.COROSYNC_LOG, probes.LINE_BEFORE)]
+    return [of_family(family, str(seconds)) for family in (families.COROSYNC_LOG, families.LINE_BEFORE)]
 
 
 def network_round(facts: NodeFacts) -> list[Question[object]]:
     """What to ask next about the network: names that are not looked up yet, and the way to each peer."""
-    names = [n for n in netfacts.names_to_resolve(facts) if f"{probes.NAME.name}:{n}" not in facts.readings]
+    names = [n for n in netfacts.names_to_resolve(facts) if f"{families.NAME.name}:{n}" not in facts.readings]
     ways = known(lambda: netfacts.peer_addresses(facts)) or {}
     addresses = sorted({address for links in ways.values() for address in links.values()})
-    return [of_family(probes.NAME, n) for n in names] + [of_family(probes.ROUTE_TO, a) for a in addresses]
+    return [of_family(families.NAME, n) for n in names] + [of_family(families.ROUTE_TO, a) for a in addresses]
 
 
 def of_family(family: ProbeFamily[T], subject: str) -> Question[object]:

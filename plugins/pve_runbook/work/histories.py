@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pve_runbook.facts.corosync_log import Kind
-from pve_runbook.work import probes
+from pve_runbook.work import families, probes
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import UnknownFact, known
@@ -15,11 +15,11 @@ from pve_runbook.work.stability import Findings, History, judge, span
 def history_of(facts: NodeFacts, seconds: int) -> History:
     """One node's past, at most ``seconds`` back. Raises UnknownFact where its journal does not say."""
     now = facts.get(probes.HISTORY_CLOCK)
-    log = facts.family(probes.COROSYNC_LOG, str(seconds))
+    log = facts.family(families.COROSYNC_LOG, str(seconds))
     since = now - seconds
     if not log.whole:
         since = log.events[0].time
-    elif facts.family(probes.LINE_BEFORE, str(seconds)) is None:
+    elif facts.family(families.LINE_BEFORE, str(seconds)) is None:
         # The journal begins within the window: of corosync it is complete from a start that it shows.
         starts = [e.time for e in log.events if e.kind is Kind.STARTED]
         if not starts:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from pve_runbook.facts.corosync_conf import ConfNode, CorosyncConf
 from pve_runbook.facts.net import Link, Route, default_routes
-from pve_runbook.work import probes
+from pve_runbook.work import families, probes
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import UnknownFact, known
 
@@ -73,7 +73,7 @@ def resolved(facts: NodeFacts, name: str) -> tuple[str, ...]:
     if is_address(name):
         return (name,)
     _load(facts)
-    return facts.family(probes.NAME, name)
+    return facts.family(families.NAME, name)
 
 
 def _load(facts: NodeFacts) -> None:
@@ -129,7 +129,7 @@ def networks_of(facts: NodeFacts, dev: str) -> tuple[Network, ...]:
 def routes_to(facts: NodeFacts, address: str) -> tuple[Route, ...]:
     """The way to a peer's address; () where there is none."""
     _load(facts)
-    return facts.family(probes.ROUTE_TO, address)
+    return facts.family(families.ROUTE_TO, address)
 
 
 def links(facts: NodeFacts) -> dict[str, Link]:

@@ -20,14 +20,14 @@ from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOption
 from pve_runbook.wire.detached import NotStarted, run_detached
 from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target
-from pve_runbook.work import probes
-from pve_runbook.work.actions import Action
+from pve_runbook.work import families, probes
+from pve_runbook.work.action import Action
 from pve_runbook.work.answerlog import AnswerLog
 from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
 from pve_runbook.work.followup import Question, history_round, network_round, second_round
 from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probes import Group, Probe, ProbeFamily
+from pve_runbook.work.probe import Group, Probe, ProbeFamily
 from pve_runbook.work.readings import Missing, UnknownFact
 from pve_runbook.work.watch import Glimpse
 
@@ -161,7 +161,7 @@ class Node:
     def glimpse(self, seconds: int) -> Glimpse:
         """What pvecm and pmxcfs say of the membership now, None for what does not answer; the round trip ends after
         ``seconds``. Does not touch its facts."""
-        pause = probes.PAUSE
+        pause = families.PAUSE
         asked: list[Question[object]] = [
             Question(p.name, p.argv, p.timeout, p.parse, p.why, p.redact) for p in (probes.PVECM, probes.MEMBERS)
         ]

@@ -21,7 +21,7 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.facts.storage import FreeSpace, Storage, parse_storage_cfg_text, volume_exists
 from pve_runbook.facts.tasks import Task
 from pve_runbook.facts.units import Job, Unit
-from pve_runbook.work import probes
+from pve_runbook.work import families, probes
 from pve_runbook.work.readings import Readings, UnknownFact, known
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class NodeFacts(Readings):
     @property
     def own_addresses(self) -> tuple[str, ...]:
         """What the node's own name resolves to on itself."""
-        return self.family(probes.NAME, self.hostname)
+        return self.family(families.NAME, self.hostname)
 
     @property
     def network_files(self) -> Mapping[str, str]:
@@ -391,7 +391,7 @@ class NodeFacts(Readings):
     def _starts(self, pids: Mapping[int, int]) -> Mapping[int, int]:
         if not pids:
             return {}
-        return self.family(probes.PROC_STATS, subject_of_pids(pids.values()))
+        return self.family(families.PROC_STATS, subject_of_pids(pids.values()))
 
     def missing_volumes(self, guest: GuestConfig) -> tuple[Volume, ...]:
         """The volumes of ``guest`` that its storages do not hold. Raises UnknownFact when one cannot say."""
@@ -408,7 +408,7 @@ class NodeFacts(Readings):
                 store,
                 lvs=known(lambda: self.get(probes.LVS)),
                 zfs=known(lambda: self.get(probes.ZFS)),
-                files=None if path is None else known(lambda: self.family(probes.STORAGE_FILES, path)),
+                files=None if path is None else known(lambda: self.family(families.STORAGE_FILES, path)),
             )
         except ParseError as error:
             raise UnknownFact(self.node, f"whether {volume.volid} exists", str(error)) from None
@@ -457,7 +457,7 @@ class NodeFacts(Readings):
         for store in self.used_storages.values():
             if store.path is None:
                 continue
-            target = self.family(probes.STORAGE_MOUNT, store.path)
+            target = self.family(families.STORAGE_MOUNT, store.path)
             if target is not None and not target.is_writable:
                 found[store.id] = target.target
         return found

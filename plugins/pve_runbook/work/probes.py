@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pve_runbook.facts import (
     api,
     cmap,
     config_tree,
     corosync_conf,
-    corosync_log,
     firewall,
     guests,
     ha,
@@ -32,20 +29,16 @@ from pve_runbook.facts import (
     tasks,
     units,
     web,
-    window,
 )
 from pve_runbook.facts.answers import NOT_INSTALLED
 from pve_runbook.facts.output import Output
+from pve_runbook.work import families
+from pve_runbook.work.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe, ProbeFamily
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 _SECRET_LINE = re.compile(r"(?m)^(\s*(?:password|keyring|secret\S*|token\S*)[ \t=:]+).*$")
 
-BACKUP_ROOT = "/var/lib/pve-runbook"
-LOCK_PATH = BACKUP_ROOT + "/lock"
-AUTHORIZED_KEYS2 = "/root/.ssh/authorized_keys2"
-CONFIG_DB = "/var/lib/pve-cluster/config.db"
 INTERFACES_FILES = ("/etc/network/interfaces", "/etc/network/interfaces.d")
 
 UNITS = (
@@ -66,49 +59,7 @@ UNITS = (
 )
 
 
-class Group(StrEnum):
-    """Probes that are read together, in one round trip."""
-
-    CORE = "core"
-    """Cheap: files, systemd, SQLite; read after every change."""
-    GUESTS = "guests"
-    """Proxmox's own tools, 0.4 to 0.9 s each on a slow node (recorded)."""
-    API = "api"
-    """What the web UI would show."""
-    ACTIVATING = "activating"
-    """Reads that mount or import what is not there yet (pve-storage, activate_storage): never in checks/."""
-    NETWORK = "network"
-    """How the nodes are wired, addressed and named: with the families NAME and ROUTE_TO the second time."""
-    HISTORY = "history"
-    """The past of the cluster link, with the families COROSYNC_LOG and LINE_BEFORE; only checks ask for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probe(Generic[T_co]):
-    """One question. ``timeout`` in seconds; ``redact`` gives the text that the journal keeps instead of
-    stdout where that may hold a secret."""
-
-    name: str
-    argv: tuple[str, ...]
-    parse: Callable[[Output], T_co]
-    why: str
-    timeout: int = 10
-    group: Group = Group.CORE
-    redact: Callable[[Output], str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeFamily(Generic[T_co]):
-    """A question asked once per subject (a storage, a name) that the first round trip revealed."""
-
-    name: str
-    argv: Callable[[str], tuple[str, ...]]
-    parse: Callable[[Output], T_co]
-    why: str
-    timeout: int = 10
-
-
-_registry: dict[str, Probe[object] | ProbeFamily[object]] = {}
+_registry: dict[str, Probe[object]] = {}
 
 
 def _probe(
@@ -444,141 +395,9 @@ TREE_AT_REST = Probe(
     redact=config_tree.redact_config_tree,
 )
 
-ENTRIES_SQL = (
-    "WITH RECURSIVE t(inode,path,type,version) AS ("
-    "SELECT inode,name,type,version FROM tree WHERE parent=0 AND inode<>0 "
-    "UNION ALL SELECT c.inode,t.path||'/'||c.name,c.type,c.version FROM tree c JOIN t ON c.parent=t.inode) "
-    "SELECT version,path FROM t WHERE type=8 ORDER BY path"
-)
-ENTRIES = ProbeFamily(
-    "entries",
-    lambda database: ("sqlite3", "-readonly", database, ENTRIES_SQL),
-    config_tree.parse_entries,
-    "which files of the database were written since, the secret ones too, without their contents",
-)
-
-PROC_STATS = ProbeFamily(
-    "proc_stats",
-    lambda pids: ("cat", *(f"/proc/{pid}/stat" for pid in pids.split(","))),
-    guests.parse_proc_stats,
-    "continuity: the moment each guest's process started",
-)
-NAME = ProbeFamily(
-    "name",
-    lambda name: ("getent", "ahosts", name),
-    net.parse_getent_ahosts,
-    "pmxcfs refuses to start when its node's name resolves to loopback only",
-)
-ROUTE_TO = ProbeFamily(
-    "route_to",
-    lambda address: ("ip", "-j", "route", "get", address),
-    net.parse_ip_route,
-    "over which device the cluster's packets leave, and whether a router stands between",
-)
-STORAGE_FILES = ProbeFamily(
-    "files",
-    lambda path: ("find", f"{path}/images", f"{path}/private", "-maxdepth", "2", "-printf", "%y %P\\n"),
-    storage.parse_find,
-    "whether every volume is there",
-    timeout=15,
-)
-STORAGE_MOUNT = ProbeFamily(
-    "target",
-    lambda path: ("findmnt", "-n", "-T", path, "-o", "TARGET,OPTIONS,SOURCE,FSTYPE"),
-    storage.parse_findmnt_target,
-    "whether the storage is mounted and writable",
-)
-SUMS = ProbeFamily(
-    "sums",
-    lambda paths: ("sha256sum", *paths.split(" ")),
-    identity.parse_sha256sums,
-    "that a backup here and on the node are the same bytes",
-    timeout=60,
-)
-SIZES = ProbeFamily(
-    "sizes",
-    lambda paths: ("du", "-sbx", *paths.split(" ")),
-    identity.parse_du,
-    "how large a backup may become",
-    timeout=60,
-)
-FOLDER_SPACE = ProbeFamily(
-    "folder_space",
-    lambda work: ("df", "-Pk", f"{BACKUP_ROOT}/{work}"),
-    storage.parse_df,
-    "whether a backup fits where it is written",
-)
-OWN_FOLDER = ProbeFamily(
-    "own_folder",
-    lambda work: ("ls", "-A", f"{BACKUP_ROOT}/{work}"),
-    identity.parse_ls,
-    "what this work has put aside on the node",
-)
-WINDOW_STATUS = ProbeFamily(
-    "window_status",
-    lambda window: ("cat", f"{window}.status"),
-    window.parse_window_status,
-    "how the window ended, in its own words",
-)
-WINDOW_LOG = ProbeFamily(
-    "window_log",
-    lambda window: ("cat", f"{window}.log"),
-    window.parse_text,
-    "what the window did, step by step",
-)
-GUEST_STATUS = ProbeFamily(
-    "guest_status",
-    lambda vmid: ("qm", "status", vmid),
-    window.parse_text,
-    "whether the canary runs",
-    timeout=30,
-)
-# Newest first: so --lines counts matching lines alone, and keeps the newest (systemd 252 and 253, journalctl.c).
-COROSYNC_LOG = ProbeFamily(
-    "corosync_log",
-    lambda seconds: (
-        "journalctl",
-        "--unit=corosync.service",
-        f"--since=-{seconds}s",
-        f"--grep={corosync_log.PATTERN}",
-        "--reverse",
-        f"--lines={corosync_log.MOST_LINES}",
-        "--output=short-unix",
-        "--no-hostname",
-        "--no-pager",
-    ),
-    corosync_log.parse_corosync_log,
-    "whether the cluster link came and went, though it may be whole at the moment",
-    timeout=30,
-)
-LINE_BEFORE = ProbeFamily(
-    "line_before",
-    lambda seconds: (
-        "journalctl",
-        f"--until=-{seconds}s",
-        "--reverse",
-        "--lines=1",
-        "--output=json",
-        "--output-fields=PRIORITY",
-        "--no-pager",
-    ),
-    corosync_log.parse_line_before,
-    "whether the journal reaches back so far",
-)
-PAUSE = ProbeFamily(
-    "pause",
-    lambda seconds: ("sleep", seconds),
-    window.parse_text,
-    "the time between two looks at the cluster, waited on the node",
-    timeout=60,
-)
-_families = (PROC_STATS, NAME, STORAGE_FILES, STORAGE_MOUNT, SUMS, OWN_FOLDER, WINDOW_STATUS, WINDOW_LOG, GUEST_STATUS)
-for _family in (*_families, ROUTE_TO, ENTRIES, SIZES, FOLDER_SPACE, COROSYNC_LOG, LINE_BEFORE, PAUSE):
-    _registry[_family.name] = _family
-
-FIRST_ROUND = tuple(p for p in _registry.values() if isinstance(p, Probe) and p is not TREE)
+FIRST_ROUND = tuple(p for p in _registry.values() if p is not TREE)
 
 
 def registry() -> dict[str, Probe[object] | ProbeFamily[object]]:
     """All probes by name."""
-    return dict(_registry)
+    return {**_registry, **families.registry()}

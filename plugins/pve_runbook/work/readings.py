@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from pve_runbook.facts.output import ParseError
-from pve_runbook.work.probes import Group, Probe, ProbeFamily
+from pve_runbook.work.probe import Group, Probe, ProbeFamily
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from importlib.resources import files
 from typing import Literal
 
 from pve_runbook.facts.window import WindowStatus
-from pve_runbook.work import actions, probes
-from pve_runbook.work.actions import Action
+from pve_runbook.work import actions, families
+from pve_runbook.work.action import Action
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
-from pve_runbook.work.probes import BACKUP_ROOT
+from pve_runbook.work.probe import BACKUP_ROOT
 from pve_runbook.work.readings import UnknownFact
 
 Script = Literal["window", "restore"]
@@ -63,7 +63,7 @@ def _run_it(cluster: Cluster, node: Node, name: Script, run: Action, watch: Call
         node.act(run)
         files_of_it = f"{BACKUP_ROOT}/{cluster.work}/{name}-{cluster.attempt}"
         status = _wait(node, files_of_it, watch)
-        log = node.ask_about(probes.WINDOW_LOG, files_of_it)
+        log = node.ask_about(families.WINDOW_LOG, files_of_it)
         cluster.forget()
     if status.ending == "done":
         return
@@ -89,7 +89,7 @@ _OF_RESTORE = {
 def _wait(node: Node, files_of_it: str, watch: Callable[[], None]) -> WindowStatus:
     """Poll for the script's own word. Raises UnknownFact when it does not come within the bound."""
     for _ in range(BOUND):
-        status = node.ask_about(probes.WINDOW_STATUS, files_of_it)
+        status = node.ask_about(families.WINDOW_STATUS, files_of_it)
         if status is not None:
             return status
         watch()
