@@ -9,7 +9,7 @@ from typing import Any
 
 from pve_runbook.lab.commands.base import Call, Result, Table
 from pve_runbook.lab.commands.cluster import refused
-from pve_runbook.lab.model.guests import GuestConfig
+from pve_runbook.lab.model.guest_config import GuestConfig
 from pve_runbook.lab.model.node import Node
 
 Json = dict[str, Any]

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 from pve_runbook.lab.commands.base import Call, Result, Table
 from pve_runbook.lab.model.corosync import Runtime
 from pve_runbook.lab.model.corosync_conf import Member
 from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.model.ha import DEAD_AFTER
 from pve_runbook.lab.model.node import Node
-
-REFUSED = (
-    "ipcc_send_rec[1] failed: Connection refused\nipcc_send_rec[2] failed: Connection refused\n"
-    "ipcc_send_rec[3] failed: Connection refused\nUnable to load access control list: Connection refused\n"
-)
-NO_CMAP = "Cannot initialize CMAP service\n"
+from pve_runbook.lab.texts import NO_CLUSTER, NO_CMAP, REFUSED, cluster_information, stamp
 
 
 def refused(node: Node) -> Result | None:
@@ -23,12 +16,6 @@ def refused(node: Node) -> Result | None:
     if node.pmxcfs.hung:
         raise Hung("/etc/pve")
     return None if node.pmxcfs.mounted else Result("", REFUSED, 111, 0.3)
-
-
-def stamp(seconds: float) -> str:
-    """A time as Perl's localtime prints it."""
-    moment = time.gmtime(seconds)
-    return f"{time.strftime('%a %b', moment)} {moment.tm_mday:>2} {time.strftime('%H:%M:%S %Y', moment)}"
 
 
 # -- quorum -------------------------------------------------------------------------------------
@@ -114,8 +101,7 @@ def pvecm(call: Call) -> Result:
         return Result("", "400 not enough arguments\npvecm expected <expected>\n", 255, 0.3)
     conf = node.pmxcfs.conf()
     if conf is None:
-        text = "Error: Corosync config '/etc/pve/corosync.conf' does not exist - is this node part of a cluster?\n"
-        return Result("", text, 2, 0.26)
+        return Result("", NO_CLUSTER, 2, 0.26)
     if verb == "expected":
         return _expected(node, call.argv[1])
     runtime = node.corosync.runtime
@@ -123,11 +109,7 @@ def pvecm(call: Call) -> Result:
         if runtime is None:
             return Result("", NO_CMAP, 1, 0.27)
         return Result(_members(node, runtime, addresses=False, hexadecimal=False), seconds=0.27)
-    head = (
-        "Cluster information\n-------------------\n"
-        f"Name:             {conf.cluster_name}\nConfig Version:   {conf.config_version}\n"
-        "Transport:        knet\nSecure auth:      on\n\n"
-    )
+    head = cluster_information(conf)
     if runtime is None:
         return Result(head, NO_CMAP, 1, 0.3)
     text = head + _quorum(node, runtime, addresses=True, hexadecimal=True)

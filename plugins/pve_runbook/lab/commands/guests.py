@@ -6,7 +6,8 @@ import uuid
 
 from pve_runbook.lab.commands.base import Call, Result, Table, options
 from pve_runbook.lab.commands.cluster import refused
-from pve_runbook.lab.model.guests import NO_QUORUM, GuestConfig
+from pve_runbook.lab.model.guest_config import GuestConfig
+from pve_runbook.lab.texts import NO_QUORUM, GuestRow, pct_list, qm_list
 
 _SECONDS = {"start": 0.9, "stop": 1.7, "shutdown": 1.7, "create": 0.6, "destroy": 0.7}
 
@@ -24,7 +25,8 @@ def pct(call: Call) -> Result:
 def _tool(call: Call, kind: str) -> Result:
     verb = call.argv[0] if call.argv else "help"
     if verb == "list":
-        return Result(_qm_list(call) if kind == "qemu" else _pct_list(call), seconds=0.6)
+        rows = _rows(call, kind)
+        return Result(qm_list(rows) if kind == "qemu" else pct_list(rows), seconds=0.6)
     given, operands = options(call.argv[1:], "", tuple(a[2:] for a in call.argv if a.startswith("--")))
     if not operands or not operands[0].isdigit():
         return Result("", "400 not enough arguments\n", 255, 0.6)
@@ -57,32 +59,16 @@ def _shown(config: GuestConfig) -> dict[str, str]:
     return values
 
 
-def _qm_list(call: Call) -> str:
-    own = call.node.guests.own("qemu")
-    if not own:
-        return ""
+def _rows(call: Call, kind: str) -> list[GuestRow]:
     guests = call.node.guests
-    text = f"{'VMID':>10} {'NAME':<20} {'STATUS':<10} {'MEM(MB)':<10} {'BOOTDISK(GB)':>12} {'PID':<10}\n"
-    for config in own:
+    rows = []
+    for config in guests.own(kind):
         process = guests.running.get(config.vmid)
         state = "running" if process is not None else "stopped"
-        if process is not None and "--full" in call.argv:
+        if kind == "qemu" and process is not None and "--full" in call.argv:
             state = guests.qmp_status.get(config.vmid, "running")
-        size = config.boot_disk_bytes / 1024**3
-        pid = process.pid if process is not None else 0
-        text += f"{config.vmid:>10} {config.name:<20} {state:<10} {config.memory:<10} {size:>12.2f} {pid:<10}\n"
-    return text
-
-
-def _pct_list(call: Call) -> str:
-    own = call.node.guests.own("lxc")
-    if not own:
-        return ""
-    text = f"{'VMID':<10} {'Status':<10} {'Lock':<12} {'Name':<20}\n"
-    for config in own:
-        state = "running" if config.vmid in call.node.guests.running else "stopped"
-        text += f"{config.vmid:<10} {state:<10} {config.lock:<12} {config.name:<20}\n"
-    return text
+        rows.append(GuestRow(config, state, process.pid if process is not None else 0))
+    return rows
 
 
 def _create(call: Call, vmid: int, given: dict[str, str]) -> Result:

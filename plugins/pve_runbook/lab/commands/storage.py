@@ -8,6 +8,7 @@ from pve_runbook.lab.commands.base import Call, Result, Table, options
 from pve_runbook.lab.commands.cluster import refused
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.model.storage import Storage
+from pve_runbook.lab.texts import StorageRow, pvesm_status
 
 _SIZES = {"lvmthin": (354275328, 44815828), "zfspool": (940572672, 312475648), "rbd": (1056964608, 210763776)}
 
@@ -38,33 +39,20 @@ def pvesm(call: Call) -> Result:
     return Result("", f"ERROR: unknown command 'pvesm {verb}'\n", 255, 0.5)
 
 
-def _row(width: int, *cells: str) -> str:
-    name, kind, state, total, used, available, percent = cells
-    return f"{name:<{width}} {kind:>10} {state:>10} {total:>15} {used:>15} {available:>15} {percent:>8}\n"
-
-
 def _status(node: Node) -> Result:
-    storages = sorted(node.storages.all(), key=lambda s: s.ident)
-    width = max(len(s.ident) for s in storages) + 1
-    unit = " (KiB)" if node.version.kib_header else ""
-    titles = ("Name", "Type", "Status", f"Total{unit}", f"Used{unit}", f"Available{unit}", "%")
-    head = _row(width, *titles)
-    text, errors, seconds = head, "", 0.5
-    for storage in storages:
-        state, percent = "active", "0.00%"
-        total = used = 0
+    errors, seconds = "", 0.5
+    rows = []
+    for storage in node.storages.all():
         if not node.storages.enabled(storage):
-            state, percent = "disabled", "N/A"
+            row = StorageRow(storage, "disabled")
         elif not node.storages.active(storage):
-            state = "inactive"
+            row = StorageRow(storage, "inactive")
             errors += f"storage '{storage.ident}' is not online\n" if storage.kind == "nfs" else ""
             seconds += 2.0
         else:
-            total, used = _usage(node, storage)
-            percent = f"{used * 100 / total:.2f}%" if total else percent
-        available = max(total - used, 0)
-        text += _row(width, storage.ident, storage.kind, state, str(total), str(used), str(available), percent)
-    return Result(text, errors, seconds=seconds)
+            row = StorageRow(storage, "active", *_usage(node, storage))
+        rows.append(row)
+    return Result(pvesm_status(rows, kib=node.version.kib_header), errors, seconds=seconds)
 
 
 def _list(node: Node, ident: str, vmid: str | None) -> Result:

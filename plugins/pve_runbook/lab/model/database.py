@@ -6,12 +6,14 @@ Schema and row layout as recorded on PVE 8.3; every change raises the version by
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 FILE, DIRECTORY = 8, 4
+_GUEST = re.compile(r"nodes/([^/]+)/(qemu-server|lxc)/([1-9][0-9]*)\.conf")
 
 SCHEMA = (
     "CREATE TABLE tree (  inode INTEGER PRIMARY KEY NOT NULL,"
@@ -115,6 +117,16 @@ class Database:
     def text(self, path: str) -> str:
         """A file as text, empty when there is none."""
         return (self.data(path) or b"").decode(errors="replace")
+
+    def guests(self) -> list[tuple[int, str, str, int]]:
+        """All guests' configs: vmid, owner, qemu or lxc, version of the config."""
+        found = []
+        for path, inode in self.paths.items():
+            match = _GUEST.fullmatch(path)
+            if match:
+                kind = "qemu" if match[2] == "qemu-server" else "lxc"
+                found.append((int(match[3]), match[1], kind, self.rows[inode].version))
+        return sorted(found)
 
     # -- changing ----------------------------------------------------------------------------
 

@@ -5,11 +5,11 @@ Formats from pve-cluster's src/pmxcfs (status.c, cfs-plug-link.c) and as recorde
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from bashkit import FileSystem
 
+from pve_runbook.lab import texts
 from pve_runbook.lab.model import corosync_conf
 from pve_runbook.lab.model.database import DIRECTORY, Database
 from pve_runbook.lab.model.errors import no_such_file
@@ -17,8 +17,6 @@ from pve_runbook.lab.model.files import Stat
 
 if TYPE_CHECKING:
     from pve_runbook.lab.model.node import Node
-
-_GUEST = re.compile(r"nodes/([^/]+)/(qemu-server|lxc)/([1-9][0-9]*)\.conf")
 
 
 class PmxcfsView:
@@ -138,46 +136,24 @@ class PmxcfsView:
 
     def guests(self) -> list[tuple[int, str, str, int]]:
         """All guests of the database: vmid, owner, qemu or lxc, version of the config."""
-        found = []
-        for path, inode in self.database.paths.items():
-            match = _GUEST.fullmatch(path)
-            if match:
-                kind = "qemu" if match[2] == "qemu-server" else "lxc"
-                found.append((int(match[3]), match[1], kind, self.database.rows[inode].version))
-        return sorted(found)
+        return self.database.guests()
 
     def members_text(self) -> str:
         """.members (pve-cluster status.c; recorded on PVE 8.3)."""
         node = self.node
         conf = self.conf()
         if not self.clustered or not self.corosync_seen or conf is None:
-            return f'{{\n"nodename": "{node.name}",\n"version": 0\n}}\n'
+            return texts.no_members(node.name)
         runtime = node.corosync.runtime
         own = conf.member(node.name)
         visible = runtime.members if runtime is not None else (own.nodeid if own is not None else 0,)
-        rows = []
-        for member in conf.members:
-            known = f', "ip": "{member.ring0_addr}"' if member.name in self.peers_seen else ""
-            rows.append(
-                f'  "{member.name}": {{ "id": {member.nodeid}, "online": {int(member.nodeid in visible)}{known}}}'
-            )
-        return (
-            f'{{\n"nodename": "{node.name}",\n"version": {self.members_version},\n'
-            f'"cluster": {{ "name": "{conf.cluster_name}", "version": {conf.config_version}, '
-            f'"nodes": {len(conf.members)}, "quorate": {int(self.quorate)} }},\n'
-            '"nodelist": {\n' + ",\n".join(rows) + "\n  }\n}\n"
-        )
+        online = {m.name for m in conf.members if m.nodeid in visible}
+        known = {m.name: m.ring0_addr for m in conf.members if m.name in self.peers_seen}
+        return texts.members(node.name, self.members_version, conf, online, known, quorate=self.quorate)
 
     def vmlist_text(self) -> str:
         """.vmlist (recorded on PVE 8.3); its order is a hash table's, not sorted."""
-        guests = self.guests()
-        if not guests:
-            return '{\n"version": 1\n\n}\n'
-        rows = [
-            f'"{vmid}": {{ "node": "{owner}", "type": "{kind}", "version": {version} }}'
-            for vmid, owner, kind, version in sorted(guests, key=lambda g: (g[0] * 7919) % 1009)
-        ]
-        return '{\n"version": 1,\n"ids": {\n' + ",\n".join(rows) + "}\n\n}\n"
+        return texts.vmlist(self.guests())
 
     # -- the same view for the shell's own redirections, globs and tests -----------------------
 
