@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,11 @@ def test_the_lab_is_one_option_away(run: Callable[..., Any]) -> None:
     page = (ran.record / "report.html").read_text()
     for words in ("Every node of labcluster is standalone", "14 of 14 guests unchanged", "Phase 7", "pvecm expected 1"):
         assert words in page
+    phases = json.loads((ran.record / "record.json").read_text())["phases"]
+    commands = [c for phase in phases for step in phase["steps"] for c in step["commands"]]
+    assert {c["outcome"] for c in commands if c["kind"] == "action"} == {"done"}
+    assert [c["unanswered"] for c in commands if c["kind"] == "read" and c["unanswered"]] == []
+    assert (ran.record / "report.html").stat().st_size < 1_000_000
     for name in names - {"backups"}:
         text = (ran.record / name).read_text()
         assert "LAB-SECRET" not in text and "PRIVATE KEY" not in text, name

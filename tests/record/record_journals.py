@@ -47,7 +47,6 @@ class Journal:
         self.events: list[dict[str, object]] = []
         self.now = datetime(2026, 1, 8, 2, 10, tzinfo=UTC)
         self.step: str | None = None
-        self._ids = 0
 
     def add(self, kind: str, **fields: object) -> int:
         self.now += timedelta(milliseconds=140)
@@ -101,10 +100,8 @@ class Journal:
 
     def read(self, node: str, answers: dict[str, object]) -> dict[str, int]:
         """One read; an answer is its stdout, the number of an earlier one (the same again), or None."""
-        self._ids += 1
-        batch = f"b{self._ids}"
         probes = [{"id": name, "argv": [name, "--flag"], "why": f"Tells {name}."} for name in answers]
-        self.add("batch", batch=batch, node=node, probes=probes)
+        batch = self.add("batch", node=node, probes=probes)
         lines = {}
         for name, answer in answers.items():
             fields: dict[str, object] = {"batch": batch, "node": node, "id": name, "seconds": 0.25}
@@ -117,22 +114,19 @@ class Journal:
             lines[name] = self.add("probe", **fields)
         return lines
 
-    def intent(self, node: str, action: str, argv: list[str], why: str, undo: str) -> str:
-        self._ids += 1
-        action_id = f"a{self._ids}"
-        self.add(
+    def intent(self, node: str, action: str, argv: list[str], why: str, undo: str) -> int:
+        return self.add(
             "action-intent",
-            action_id=action_id,
             node=node,
             action=action,
             argv=argv,
             why=why,
             undo=undo,
+            detached=True,
             stdin_sha256=None,
         )
-        return action_id
 
-    def outcome(self, action_id: str, node: str, stdout: str = "", stderr: str = "", exit_status: int = 0) -> None:
+    def outcome(self, action_id: int, node: str, stdout: str = "", stderr: str = "", exit_status: int = 0) -> None:
         self.add(
             "action",
             action_id=action_id,

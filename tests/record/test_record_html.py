@@ -126,7 +126,22 @@ def test_reads_are_folded_to_one_line_and_tell_who_did_not_answer() -> None:
     assert "5 probes, 0.2 s, all answered" in page
     assert "2 probes, 0.2 s, 1 without an answer" in page
     assert "no answer within 5 s" in page
-    assert "3 probes answered as in an earlier line of journal.jsonl: hostname (line 3)" in page
+    assert "4 probes answered as before: hostname (line 3)" in page
+
+
+def test_an_answer_that_did_not_change_is_shown_once_a_node() -> None:
+    journal = Journal()
+    for node in ("pve1", "pve2"):
+        for said in ("Quorate: No", "Quorate: No", "Quorate: Yes", "Quorate: Yes"):
+            journal.read(node, {"quorum": said})
+    page = detail_html(build(journal.events))
+    assert page.count("Quorate: No") == page.count("Quorate: Yes") == 2
+
+
+def test_what_a_probe_asks_and_why_is_said_once() -> None:
+    page = detail_html(build(record_journals.whole_run().events))
+    assert "What was read: " in page
+    assert page.count("Tells quorum.") == 1
 
 
 def test_actions_stand_with_command_why_undo_and_outcome() -> None:

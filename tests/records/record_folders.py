@@ -23,9 +23,9 @@ def begun(folder: Path, version: str = VERSION, continues: tuple[str, str] | Non
     """
     folder.mkdir(mode=0o700)
     journal = Journal()
-    journal.write("batch", batch="b1", node="pve1", probes=[{"id": "hostname", "argv": ["hostname"], "why": "Who?"}])
+    batch = journal.write("batch", node="pve1", probes=[{"id": "hostname", "argv": ["hostname"], "why": "Who?"}])
     journal.attach(folder / "journal.jsonl")
-    journal.write("probe", batch="b1", node="pve1", id="hostname", exit_status=0, stdout="pve1\n", stderr="\udcff")
+    journal.write("probe", batch=batch, node="pve1", id="hostname", exit_status=0, stdout="pve1\n", stderr="\udcff")
     journal.write(
         "run",
         run="20260108T021000Z",
@@ -60,12 +60,12 @@ def begun(folder: Path, version: str = VERSION, continues: tuple[str, str] | Non
     journal.write(
         "action-intent",
         sync=True,
-        action_id="a1",
         node="pve2",
         action="window",
         argv=["systemd-run", "window.sh"],
         why="It leaves.",
         undo="It rolls back.",
+        detached=True,
         stdin_sha256=None,
     )
     return journal
@@ -83,9 +83,10 @@ def pull(folder: Path, journal: Journal, node: str, name: str, data: bytes) -> N
 
 def finish(journal: Journal) -> None:
     """The command has answered and the run says how it ended."""
+    sent = next(event for event in journal.events if event["kind"] == "action-intent")
     journal.write(
         "action",
-        action_id="a1",
+        action_id=sent["n"],
         node="pve2",
         exit_status=0,
         stdout="",

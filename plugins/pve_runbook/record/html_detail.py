@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pve_runbook.record import words
 from pve_runbook.record.markup import (
+    ANSWER_CAP,
     Html,
     badge,
     clock,
@@ -16,6 +17,7 @@ from pve_runbook.record.markup import (
     join,
     output,
     shell,
+    table,
     tag,
 )
 from pve_runbook.record.parts import (
@@ -35,6 +37,9 @@ from pve_runbook.record.parts import (
 # Topics that the first part shows; in the steps they would only be said twice.
 _SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "earlier"})
 
+MANY = 8
+"""Probes that answered as before are named up to here; more are a range of lines."""
+
 
 def detail_html(record: Record) -> str:
     """Return one folded part per phase, with steps, commands, reasons, undo and output.
@@ -52,6 +57,7 @@ def detail_html(record: Record) -> str:
         )
         parts.append(details(summary, _commands(record.outside), css="pve-phase"))
     parts.extend(_phase(phase) for phase in record.phases)
+    parts.append(_catalogue(record))
     return tag("div", join(parts), css="pve-record pve-detail")
 
 
@@ -159,36 +165,48 @@ def _read(read: Read) -> Html:
             tag("span", clock(read.started), css="pve-meta"),
         ]
     )
-    repeated = [answer for answer in read.answers if answer.same_as is not None]
     fresh = [answer for answer in read.answers if answer.same_as is None]
     fresh.sort(key=lambda answer: answer.is_answered)
     parts = [tag("ul", join(map(_answer, fresh)), css="pve-probes")] if fresh else []
-    if repeated:
-        parts.append(tag("p", _repeated(repeated), css="pve-label"))
+    if len(fresh) < len(read.answers):
+        parts.append(tag("p", _repeated(read), css="pve-label"))
     return details(summary, join(parts), css="pve-read", is_open=False)
 
 
-def _repeated(answers: Sequence[Answer]) -> str:
-    names = ", ".join(f"{answer.id} (line {answer.same_as})" for answer in answers)
-    return f"{count(len(answers), 'probe')} answered as in an earlier line of journal.jsonl: {names}"
+def _repeated(read: Read) -> str:
+    repeated = [answer for answer in read.answers if answer.same_as is not None]
+    told = f"{count(len(repeated), 'probe')} answered as before"
+    if len(repeated) > MANY:
+        return f"{told}: lines {repeated[0].line} to {repeated[-1].line} of journal.jsonl"
+    names = ", ".join(f"{answer.id} (line {answer.same_as})" for answer in repeated)
+    return f"{told}: {names}"
 
 
 def _answer(answer: Answer) -> Html:
     told = []
-    if answer.exit_status is not None:
-        told = [f"exit status {answer.exit_status}", duration(answer.seconds)]
+    if answer.exit_status is not None and (answer.exit_status or not answer.is_answered):
+        told.append(f"exit status {answer.exit_status}")
     if not answer.is_answered:
-        told.append(answer.error or "did not end in time")
-    parts = [
-        tag("b", answer.id),
-        " ",
-        code(shell(answer.argv)),
-        " ",
-        tag("span", " · ".join(told), css="pve-meta" if answer.is_answered else "pve-missing"),
-        tag("p", answer.why, css="pve-why") if answer.why else "",
-        output(answer.stdout, answer.stderr, answer.line),
-    ]
+        told += [duration(answer.seconds), answer.error or "did not end in time"]
+    parts: list[str] = [tag("b", answer.id), " ", code(shell(answer.argv))]
+    if told:
+        parts += [" ", tag("span", " · ".join(told), css="pve-meta" if answer.is_answered else "pve-missing")]
+    parts.append(output(answer.stdout, answer.stderr, answer.line, ANSWER_CAP))
     return tag("li", join(parts))
+
+
+def _catalogue(record: Record) -> Html:
+    """What every probe asks and why, once: the reads above name it only."""
+    reads = [command for command in (*record.outside, *record.commands) if isinstance(command, Read)]
+    asked: dict[tuple[str, tuple[str, ...]], tuple[str, int]] = {}
+    for answer in (answer for read in reads for answer in read.answers):
+        why, times = asked.get((answer.id, answer.argv), (answer.why, 0))
+        asked[answer.id, answer.argv] = (why, times + 1)
+    if not asked:
+        return Html()
+    rows = [[name, code(shell(argv)), why, f"{times} ×"] for (name, argv), (why, times) in sorted(asked.items())]  # noqa: RUF001
+    summary = tag("span", f"What was read: {count(len(rows), 'probe')} and why they were asked", css="pve-name")
+    return details(summary, table(["Probe", "Command", "Why", "Asked"], rows), css="pve-phase pve-catalogue")
 
 
 def _gate_command(command: GateCommand) -> Html:

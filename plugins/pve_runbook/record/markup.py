@@ -14,6 +14,9 @@ from pve_runbook.record.fields import Scalar
 OUTPUT_CAP = 4096
 """Bytes of one stream that are shown: the head and the tail, half each."""
 
+ANSWER_CAP = 768
+"""The same for the answer to a probe: there are thousands of them, all whole in journal.jsonl."""
+
 NOTHING = "–"  # noqa: RUF001
 
 # Control characters break a page or a terminal that prints it; shown as their pictures (U+2400 ff.).
@@ -84,27 +87,27 @@ def shell(argv: Sequence[str]) -> str:
     return shlex.join(argv)
 
 
-def cap(text: str, line: int) -> str:
+def cap(text: str, line: int, limit: int = OUTPUT_CAP) -> str:
     """Return ``text``, or its head and tail with a line between that says what is left out and where it is.
 
-    ``line`` is the line of journal.jsonl that holds the whole text. Sizes are bytes of UTF-8.
+    ``line`` is the line of journal.jsonl that holds the whole text. Sizes are bytes of UTF-8, ``limit`` too.
     """
     data = text.encode("utf-8")
-    if len(data) <= OUTPUT_CAP:
+    if len(data) <= limit:
         return text
-    half = OUTPUT_CAP // 2
+    half = limit // 2
     head = data[:half].decode("utf-8", "ignore")
     tail = data[-half:].decode("utf-8", "ignore")
     left_out = len(data) - len(head.encode("utf-8")) - len(tail.encode("utf-8"))
     return f"{head}\n… {left_out} bytes left out, full text in journal.jsonl, line {line} …\n{tail}"
 
 
-def output(stdout: str, stderr: str, line: int) -> Html:
-    """Return both streams of a command, each capped; nothing when both are empty."""
-    streams = [tag("pre", cap(stdout.rstrip("\n"), line), css="pve-out")] if stdout.strip() else []
+def output(stdout: str, stderr: str, line: int, limit: int = OUTPUT_CAP) -> Html:
+    """Return both streams of a command, each capped at ``limit`` bytes; nothing when both are empty."""
+    streams = [tag("pre", cap(stdout.rstrip("\n"), line, limit), css="pve-out")] if stdout.strip() else []
     if stderr.strip():
         streams.append(tag("p", "on stderr:", css="pve-label"))
-        streams.append(tag("pre", cap(stderr.rstrip("\n"), line), css="pve-out pve-err"))
+        streams.append(tag("pre", cap(stderr.rstrip("\n"), line, limit), css="pve-out pve-err"))
     return join(streams)
 
 

@@ -72,10 +72,12 @@ class _Builder:
     end: End | None = None
     steps: dict[str, _OpenStep] = field(default_factory=dict)
     outside: list[Command] = field(default_factory=list)
-    reads: dict[str, tuple[list[Command], int]] = field(default_factory=dict)
-    """Where the read of a batch id stands: its list and its place in there."""
-    actions: dict[str, tuple[list[Command], int]] = field(default_factory=dict)
+    reads: dict[int | None, tuple[list[Command], int]] = field(default_factory=dict)
+    """Where the read that an event number began stands: its list and its place in there."""
+    actions: dict[int | None, tuple[list[Command], int]] = field(default_factory=dict)
     answers: dict[int, Answer] = field(default_factory=dict)
+    last: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    """What a node said last to a probe, where it was something else than before."""
     approvals: list[Approval] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -93,13 +95,13 @@ class _Builder:
                 self._step(fields.text(event, "nodeid")).result = event
             case "batch":
                 commands = self._commands(event)
-                self.reads[fields.text(event, "batch")] = (commands, len(commands))
+                self.reads[fields.integer(event, "n")] = (commands, len(commands))
                 commands.append(_read(event))
             case "probe":
                 self._answer(event)
             case "action-intent":
                 commands = self._commands(event)
-                self.actions[fields.text(event, "action_id")] = (commands, len(commands))
+                self.actions[fields.integer(event, "n")] = (commands, len(commands))
                 commands.append(_intent(event))
             case "action":
                 self._outcome_of_action(event)
@@ -126,7 +128,7 @@ class _Builder:
         return self.outside if nodeid is None else self._step(nodeid).commands
 
     def _answer(self, event: Fields) -> None:
-        commands, place = self.reads.get(fields.text(event, "batch"), ([], 0))
+        commands, place = self.reads.get(fields.integer(event, "batch"), ([], 0))
         if not commands:
             return
         read = commands[place]
@@ -151,10 +153,20 @@ class _Builder:
             same_as=same_as,
         )
         self.answers[line] = answer
+        return answer if same_as is not None else self._unless_said_before(fields.text(event, "node"), answer)
+
+    def _unless_said_before(self, node: str, answer: Answer) -> Answer:
+        """Make an answer that is the node's last one to this probe again a reference to that one: the journal does so
+        for long ones only."""
+        key = (node, answer.id)
+        was = self.last.get(key)
+        if was is not None and answer.error is None and _said(was) == _said(answer):
+            return replace(answer, stdout="", stderr="", same_as=was.line)
+        self.last[key] = answer
         return answer
 
     def _outcome_of_action(self, event: Fields) -> None:
-        commands, place = self.actions.get(fields.text(event, "action_id"), ([], 0))
+        commands, place = self.actions.get(fields.integer(event, "action_id"), ([], 0))
         if not commands:
             return
         action = commands[place]
@@ -220,6 +232,10 @@ def build(events: Sequence[Mapping[str, object]]) -> Record:
         end=builder.end,
         last_event=fields.text(events[-1], "t") if events else "",
     )
+
+
+def _said(answer: Answer) -> tuple[int | None, str, str, str | None]:
+    return answer.exit_status, answer.stdout, answer.stderr, answer.error
 
 
 def _line(event: Fields) -> int:

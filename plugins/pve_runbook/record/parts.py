@@ -296,6 +296,17 @@ class Record:
         return tuple(step for phase in self.phases for step in phase.steps)
 
     @property
+    def commands(self) -> tuple[Command, ...]:
+        """Everything that was sent within steps, in their order."""
+        return tuple(command for step in self.steps for command in step.commands)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Every change that was sent, in the order of the journal."""
+        found = [command for command in (*self.outside, *self.commands) if isinstance(command, Action)]
+        return tuple(sorted(found, key=lambda action: action.line))
+
+    @property
     def survival(self) -> Continuity | None:
         """The last comparison with the baseline: the proof of what ran through."""
         return self.continuity[-1] if self.continuity else None
