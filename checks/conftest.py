@@ -7,7 +7,6 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.terminal import progress
 from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.histories import Histories
 from pve_runbook.work.node import Node
 from pve_runbook.work.watch import Watched, watch
 from testinfra.host import Host
@@ -43,12 +42,6 @@ def members(cluster: Cluster) -> list[Node]:
     if not found:
         pytest.skip("every node is standalone: there is no cluster link")
     return found
-
-
-@pytest.fixture(scope="session")
-def histories(run: Run) -> Histories:
-    """What the nodes' journals show of the cluster link, --since back."""
-    return Histories(run.cluster.nodes, run.cluster.since)
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pve_runbook.work.diagnosis import Verdict, diagnose
-from pve_runbook.work.readings import UnknownFact, known_or_why
+from pve_runbook.plugin.judgement import judge, show
+from pve_runbook.work.diagnosis import Verdict
+from pve_runbook.work.readings import UnknownFact
 
 
-def test_nothing_has_to_be_done(cluster, run, histories):
+def test_nothing_has_to_be_done(run, histories):
     """The cluster is healthy, or every node is standalone."""
-    pasts = {n.name: known_or_why(lambda name=n.name: histories.of(name)) for n in cluster.nodes}
-    found = run.diagnosis = diagnose([n.facts for n in cluster.nodes], pasts)
-    run.note("verdict", str(found))
+    found = judge(run, histories)
     if found.verdict is Verdict.UNKNOWN:
         raise UnknownFact("cluster", "what is to be done", str(found))
     assert found.verdict in (Verdict.HEALTHY, Verdict.STANDALONE), str(found)
+    show(run, found)

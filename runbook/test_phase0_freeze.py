@@ -12,6 +12,7 @@ from pve_runbook.facts.divergence import differences
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.approval import approve
+from pve_runbook.plugin.judgement import MEANT_FOR, judge, not_meant, show
 from pve_runbook.work import refusals, ways_on
 from pve_runbook.work.absent import seen_alive
 from pve_runbook.work.backup import ALWAYS, SPACE_KIB
@@ -103,6 +104,18 @@ def test_state_is_known(host, node, run):
     run.settle(node)
     run.note("state", host.pve.state.meaning, node.name)
     assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
+
+
+def test_dismantling_is_called_for(run, histories):
+    """The verdict calls for this runbook, or the operator said why it is to run anyway."""
+    if run.unfinished is not None:
+        run.note("state", "no verdict is asked for: an unfinished run is taken up, which was judged at its start")
+        return
+    found = judge(run, histories)
+    assert found.verdict in MEANT_FOR or run.options.anyway, not_meant(run, found)
+    show(run, found)
+    if found.verdict not in MEANT_FOR:
+        run.note("accepted", f"the verdict is {found.verdict}; dismantled anyway: {run.options.anyway}")
 
 
 def test_absent_members_are_not_seen(host, run):

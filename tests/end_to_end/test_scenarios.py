@@ -19,6 +19,8 @@ ENDS_STANDALONE = [
     ),
 ]
 
+CALLS_FOR_IT = ("broken", "flapping", "half-dismantled", "standalone")
+
 
 def expect_standalone(lab: Any, ran: Any) -> None:
     """The whole runbook passed; by the lab's own truth every node is standalone and no guest was touched."""
@@ -42,7 +44,45 @@ def test_nodes_become_standalone_and_no_guest_is_touched(
     start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
 ) -> None:
     lab = start_lab(scenario)
-    expect_standalone(lab, run("runbook/", *lab.options, "--approve=all"))
+    ran = run("runbook/", *lab.options, "--approve=all", called_for=scenario in CALLS_FOR_IT)
+    expect_standalone(lab, ran)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        ("quorate", ("the verdict is healthy: all members see each other", "Nothing is to be done.")),
+        *(
+            pytest.param(*case, marks=pytest.mark.sweep)
+            for case in (
+                ("settling", ("the verdict is wait", "Wait five minutes without touching anything")),
+                ("authkey-lost", ("the verdict is repair in place", "Copy /etc/corosync/authkey (mode 0400)")),
+                ("no-cause", ("the verdict is unknown: no single cause explains it", "unknown is not yes")),
+            )
+        ),
+    ],
+)
+def test_what_needs_no_dismantling_is_refused_without_a_reason(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str, words: tuple[str, ...]
+) -> None:
+    lab = start_lab(scenario)
+    ran = run("runbook/", *lab.options, "--approve=all", called_for=True)
+    assert ran.status == 1
+    [(title, message)] = ran.failed()
+    assert title.startswith("The verdict calls for this runbook")
+    assert "--anyway='REASON'" in message
+    assert all(w.lower() in message.lower() for w in words), message
+    assert lab.mutating() == []
+
+
+@pytest.mark.sweep
+def test_the_reason_stands_in_the_record(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab("quorate", nodes=2)
+    expect_standalone(lab, run("runbook/", *lab.options, "--approve=all", "--anyway=it moves to a new rack"))
+    ran = run("runbook/", *lab.options, "--approve=all", called_for=True)
+    assert ran.status == 0
+    [first, _] = sorted(p for p in ran.record.parent.iterdir())
+    assert "the verdict is healthy; dismantled anyway: it moves to a new rack" in (first / "report.html").read_text()
 
 
 @pytest.mark.parametrize("nodes", [1, pytest.param(5, marks=pytest.mark.sweep)])

@@ -79,6 +79,23 @@ def test_the_past_is_read_by_checks_only(project: pytest.Pytester, option: str) 
     refused(project.runpytest("runbook/", HOSTS, option), f"{option.partition('=')[0]} is for checks/ only")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--anyway= ",), "--anyway=' ': give a reason in words"),
+        (("--anyway=two\nlines",), "one line of at most 200 characters"),
+        (("--anyway=" + "x" * 201,), "one line of at most 200 characters"),
+        (("--anyway=x", "--rollback=records"), "--anyway means nothing with --rollback"),
+    ],
+)
+def test_a_bad_reason_is_refused(project: pytest.Pytester, options: tuple[str, ...], words: str) -> None:
+    refused(project.runpytest("runbook/", HOSTS, *options), words)
+
+
+def test_checks_need_no_reason(project: pytest.Pytester) -> None:
+    refused(project.runpytest("checks/", HOSTS, "--anyway=two words"), "--anyway is for runbook/ only")
+
+
 @pytest.mark.parametrize("paths", [("runbook/", "checks/"), ("runbook/", "tests/"), ("checks/", "tests/"), (".",)])
 def test_kinds_of_runs_are_never_mixed(project: pytest.Pytester, paths: tuple[str, ...]) -> None:
     refused(project.runpytest(*paths, HOSTS), "runs alone")

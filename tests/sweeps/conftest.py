@@ -34,11 +34,13 @@ class Stage:
         self._ssh_config = str(ready["ssh_config"])
         self._records = records
         self._point = 0
+        self._scenario = "broken"
         self.before: dict[str, NodeTruth] = {}
 
     def set(self, scenario: str = "broken") -> None:
         """The starting state again, with records of its own."""
         self.control.reset(scenario)
+        self._scenario = scenario
         self.before = self.control.state()
         self._point += 1
 
@@ -48,7 +50,9 @@ class Stage:
         return self._records / str(self._point)
 
     def start(self, *more: str) -> subprocess.Popen[str]:
-        """Start the runbook."""
+        """Start the runbook; where the verdict may not call for it, with a reason to run it anyway."""
+        if self._scenario != "broken" and not any(a.startswith("--rollback") for a in more):
+            more = (*more, "--anyway=a test")
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", "runbook/", "-p", "no:cacheprovider"),

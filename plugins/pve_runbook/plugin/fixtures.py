@@ -7,9 +7,10 @@ from testinfra.host import Host
 
 from pve_runbook.plugin.run import RUN, Run
 from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.histories import Histories
 from pve_runbook.work.node import Node
 
-__all__ = ["_leaver", "cluster", "leaver", "node", "run"]
+__all__ = ["_leaver", "cluster", "histories", "leaver", "node", "run"]
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,12 @@ def run(pytestconfig: pytest.Config) -> Run:
 def cluster(run: Run) -> Cluster:
     """All nodes of --hosts."""
     return run.cluster
+
+
+@pytest.fixture(scope="session")
+def histories(run: Run) -> Histories:
+    """What the nodes' journals show of the cluster link, --since back."""
+    return Histories(run.cluster.nodes, run.cluster.since)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ ROLLBACK_ALONE = "--rollback takes nodes back that a run took out: it stands in 
 ROLLBACK_WITHOUT = "{option} means nothing with --rollback; leave it out"
 GIVE_UP_WHAT = "--give-up={value}: names nodes of --hosts whose changes since they left are given up, with --rollback"
 BAD_ACCEPT = "--accept={value!r}: write words out of {known}, with commas between them"
+BAD_ANYWAY = "--anyway={value!r}: give a reason in words, one line of at most 200 characters; the record shows it"
 BAD_ABSENT = "--absent={value!r}: write the names of members that are powered off, with commas between them"
 ABSENT_HOST = "--absent={name}: it is among --hosts too; a member that is powered off is left out there"
 BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 999999999"
@@ -50,6 +51,7 @@ BAD_TIMEOUT_SCALE = "pve_timeout_scale={value}: a number above 0, at most 100"
 BAD_SINCE = "--since={value!r}: how far back checks/ reads the nodes' journals, from 10m to 30d, e.g. 90m, 24h or 7d"
 BAD_WATCH = "--watch={value!r}: for how many seconds checks/ watches the membership, from 10 to 3600"
 CHECKS_ALONE = "{option} is for checks/ only"
+RUNBOOK_ALONE = "{option} is for runbook/ only"
 LAB_ALONE = "--hosts=lab stands alone: the lab names its own nodes"
 LAB_OPTION = "{option} is for --hosts=lab only"
 RECORDS = "--records={path}: cannot be written ({why}); no run without a record"
@@ -91,6 +93,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--accept",
         metavar="WORDS",
         help="go on all the same: words out of shared-storage, ceph, locks, with commas between them",
+    )
+    group.addoption(
+        "--anyway",
+        metavar="REASON",
+        help="take the cluster apart though the verdict does not call for it, for this reason",
     )
     group.addoption(
         "--absent", metavar="NODES", help="members that are powered off, by the names that corosync.conf has for them"
@@ -140,6 +147,7 @@ class RunOptions:
     break_lock: str | None
     accept_changed: frozenset[int]
     accept: frozenset[str]
+    anyway: str | None
     absent: tuple[str, ...]
     rollback: Path | None
     give_up: frozenset[str]
@@ -200,6 +208,7 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         break_lock=option.break_lock,
         accept_changed=_vmids(option.accept_changed),
         accept=_accept(option.accept),
+        anyway=_anyway(option.anyway, mode),
         absent=_absent(option.absent, targets),
         rollback=_rollback(config, mode),
         give_up=_give_up(option.give_up, option.rollback, targets),
@@ -303,7 +312,7 @@ def _rollback(config: pytest.Config, mode: Mode) -> Path | None:
         return None
     if mode != "runbook":
         raise pytest.UsageError(ROLLBACK_ALONE)
-    for name in ("absent", "accept", "authority", "canary"):
+    for name in ("absent", "accept", "anyway", "authority", "canary"):
         if getattr(config.option, name) is not None:
             raise pytest.UsageError(ROLLBACK_WITHOUT.format(option=f"--{name}"))
     path: Path = config.invocation_params.dir / folder
@@ -322,6 +331,16 @@ def _accept(value: str | None) -> frozenset[str]:
     if not words <= set(ACCEPTABLE):
         raise pytest.UsageError(BAD_ACCEPT.format(value=value, known=", ".join(ACCEPTABLE)))
     return words
+
+
+def _anyway(value: str | None, mode: Mode) -> str | None:
+    if value is None:
+        return None
+    if mode != "runbook":
+        raise pytest.UsageError(RUNBOOK_ALONE.format(option="--anyway"))
+    if not value.strip() or not value.isprintable() or len(value) > 200:
+        raise pytest.UsageError(BAD_ANYWAY.format(value=value))
+    return value.strip()
 
 
 def _absent(value: str | None, targets: tuple[Target, ...]) -> tuple[str, ...]:

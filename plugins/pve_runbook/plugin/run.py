@@ -270,7 +270,16 @@ class Run:
         """What to type to verify these nodes."""
         if self.options.lab:
             return "pve-runbook-lab keeps a lab up, to be checked before and after; this one has ended"
-        own = ("--approve", "--authority", "--canary", "--break-lock", "--accept-changed", "--accept=", "--ticket")
+        own = (
+            "--approve",
+            "--authority",
+            "--canary",
+            "--break-lock",
+            "--accept-changed",
+            "--accept=",
+            "--anyway",
+            "--ticket",
+        )
         kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("--") and not a.startswith(own)]
         return shlex.join([program(), "checks/", *kept])
 

@@ -119,7 +119,8 @@ def progress(config: pytest.Config, text: str) -> None:
         return
     with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
         reporter.ensure_newline()
-        reporter.write_line(f"           {text}")
+        for line in _wrapped(" " * 11, text):
+            reporter.write_line(line)
 
 
 def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> None:
