@@ -7,6 +7,7 @@ one thing and dismantling.
 from __future__ import annotations
 
 import pytest
+from pve_runbook.plugin.steps import WARNING
 from pve_runbook.work import netfacts, network
 from pve_runbook.work.network import Cause
 from pve_runbook.work.network_refusals import network_refusal
@@ -18,11 +19,11 @@ def clear_of(members):
 
     def judge(cause):
         findings = network.find(cause, [n.facts for n in members])
-        told = "; ".join(f"{', '.join(f.nodes)}: {f.evidence}" for f in findings)
+        told = "; ".join(network.in_words(findings))
         if findings and cause in network.WARNINGS:
-            pytest.skip(f"a warning: {told}")
+            pytest.skip(WARNING + told)
         if findings and netfacts.is_whole([n.facts for n in members]):
-            pytest.skip(f"a warning, for the cluster is whole: {told}")
+            pytest.skip(f"{WARNING}{told}; the cluster is whole all the same")
         assert not findings, network_refusal(findings[0])
 
     return judge

@@ -28,6 +28,8 @@ UNKNOWN_ADVICE = (
     "Unknown is not yes: nothing further is done on it.\n"
     "See that the node answers (ssh, console), then run the same command line again"
 )
+WARNING = "a warning: "
+"""How the reason of a check begins that found something which only wants to be known."""
 BLOCKED = "not run: an earlier step did not pass"
 
 

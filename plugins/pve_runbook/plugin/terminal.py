@@ -10,7 +10,7 @@ import pytest
 
 from pve_runbook.plugin.order import phase_of
 from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.steps import Step, node_of
+from pve_runbook.plugin.steps import WARNING, Step, node_of
 from pve_runbook.plugin.verdict import Verdict
 
 WIDTH = 80
@@ -97,14 +97,15 @@ def step_line(step: Step, run: Run) -> None:
         return
     node = node_of(step.item, run) or "all"
     reporter.ensure_newline()
-    mark = f"  {MARKS[step.outcome]:<8} "
+    is_warning = step.message.startswith(WARNING)
+    mark = f"  {'warning' if is_warning else MARKS[step.outcome]:<8} "
     first, *rest = _wrapped(f"{mark}{node:<8} ", step.title)
     reporter.write(mark, **{COLOURS[step.outcome]: True})
     reporter.write_line(first[len(mark) :])
     for line in rest:
         reporter.write_line(line)
     if step.outcome in ("failed", "unknown", "not evaluated"):
-        for line in step.message.splitlines():
+        for line in step.message.removeprefix(WARNING).splitlines():
             for part in _wrapped(" " * len(mark), line):
                 reporter.write_line(part)
         for line in step.traceback.splitlines():

@@ -59,8 +59,8 @@ class Diagnosis:
     def __str__(self) -> str:
         """Verdict, evidence and criteria, one line each."""
         marks = {True: "yes", False: "no", None: "unknown"}
-        lines = [f"{self.verdict.upper()}: {self.advice}", *self.evidence]
-        return "\n".join([*lines, *(f"{c.text}: {marks[c.holds]}" for c in self.criteria)])
+        lines = [f"{self.verdict.upper()}: {self.advice}", *(f"- {seen}" for seen in self.evidence)]
+        return "\n".join([*lines, *(f"{c.text}? {marks[c.holds]}" for c in self.criteria)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _of_members(everyone: Sequence[NodeFacts], pasts: Mapping[str, Findings | Un
     roots, unknown = _root_causes(everyone)
     named = [] if whole else _named(everyone)
     criteria = _criteria(roots, unknown, len(named) == 1 and Stability.FLAPPING not in states)
-    seen = (*(f"{', '.join(f.nodes)}: {f.evidence}" for f in roots), *(n.evidence for n in named), *shown)
+    seen = (*network.in_words(roots), *(n.evidence for n in named), *shown)
     if roots:
         return Diagnosis(Verdict.DISMANTLE, seen, criteria, "take it apart, and rebuild it on a clean network")
     if unknown is not None:

@@ -6,7 +6,7 @@ Nothing is found by default, and nothing is fine by default: a fact that is miss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -76,6 +76,14 @@ class Finding:
     def is_warning(self) -> bool:
         """Whether it only wants to be known."""
         return self.cause in WARNINGS
+
+
+def in_words(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """``NODES: EVIDENCE`` each; what was seen alike on several nodes is said once."""
+    where: dict[str, list[str]] = {}
+    for finding in findings:
+        where.setdefault(finding.evidence, []).extend(finding.nodes)
+    return tuple(f"{', '.join(nodes)}: {evidence}" for evidence, nodes in where.items())
 
 
 def find(cause: Cause, everyone: Sequence[NodeFacts]) -> tuple[Finding, ...]:
