@@ -15,6 +15,7 @@ from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.shell import Channel
+from pve_runbook.wire.batch import batch_command
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 EPOCH = 1795415359.0
@@ -69,13 +70,9 @@ class Bench:
         stdout, stderr, status = Channel(self.machines[node], lambda done: done(stdin)).execute(command)
         return Said(status, stdout, stderr)
 
-    def batch(self, node: str, runner: str, probes: list[str], seconds: int = 5) -> list[Said]:
+    def batch(self, node: str, probes: list[str], seconds: int = 5) -> list[Said]:
         """Run command lines as one batch, the way the wire does."""
-        words = ["bash", "-c", runner, "batch"]
-        for index, probe in enumerate(probes):
-            argv = shlex.split(probe)
-            words += [str(2 + len(argv)), f"p{index}", str(seconds), *argv]
-        said = self.run(node, shlex.join(words))
+        said = self.run(node, batch_command([(f"p{i}", seconds, shlex.split(p)) for i, p in enumerate(probes)]))
         frames: dict[str, dict[str, str]] = {}
         for line in said.stdout.splitlines():
             ident, kind, *value = line.split(" ")

@@ -9,7 +9,6 @@ import pytest
 from lab_bench import Bench, MakeBench
 from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.lab.expected import EXPECTED
-from pve_runbook.wire.batch import RUNNER
 from pve_runbook.work import families, membership, network, probes
 from pve_runbook.work.diagnosis import diagnose
 from pve_runbook.work.followup import Question, network_round, of_family, second_round
@@ -24,7 +23,7 @@ from pve_runbook.work.stability import Findings, History, judge
 def ask(bench: Bench, facts: NodeFacts, questions: Iterable[Question[object]]) -> None:
     """One round trip of one node."""
     new = [q for q in questions if q.key not in facts.readings]
-    said = bench.batch(facts.node, RUNNER, [shlex.join(q.argv) for q in new]) if new else []
+    said = bench.batch(facts.node, [shlex.join(q.argv) for q in new]) if new else []
     for question, answer in zip(new, said, strict=True):
         try:
             facts.readings[question.key] = question.parse(Output(answer.stdout, answer.stderr, answer.exit_status))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from lab_bench import Bench, MakeBench
-from pve_runbook.wire.batch import RUNNER
 
 
 def _leave(bench: Bench, name: str, *, keep_ha: bool) -> None:
@@ -128,7 +127,7 @@ def test_a_storage_that_hangs_costs_its_probe_its_timeout_alone(make_bench: Make
     bench.node("pve2").files.hung.add("/mnt/pve/nas")
     before = bench.cluster.clock.now
     probes = ["hostname", "find /mnt/pve/nas/images -maxdepth 1", "df -Pk /mnt/pve/nas", "qm list"]
-    name, hung, also, guests = bench.batch("pve2", RUNNER, probes)
+    name, hung, also, guests = bench.batch("pve2", probes)
     assert (name.stdout, name.exit_status) == ("pve2\n", 0)
     assert (hung.exit_status, also.exit_status, hung.stdout) == (124, 124, "")
     assert "mail201" in guests.stdout

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import subprocess
 import sys
 
 import pytest
 from lab_process import Lab, connect, typist
 from pve_runbook.lab.control import LabError
-from pve_runbook.wire.batch import RUNNER
+from pve_runbook.wire.batch import batch_command
 from pve_runbook.wire.detached import command
 
 THREE = "systemctl stop pvescheduler; systemctl stop pve-ha-lrm; systemctl stop pve-ha-crm"
-BATCH = shlex.join(["bash", "-c", RUNNER, "batch", "3", "a", "5", "hostname"])
+BATCH = batch_command([("a", 5, ["hostname"])])
 DETACHED = command("a1", "r1", ["systemctl", "stop", "pvescheduler"], 30)
 
 

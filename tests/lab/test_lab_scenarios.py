@@ -7,7 +7,6 @@ import shlex
 import pytest
 from lab_bench import MakeBench
 from pve_runbook.lab.scenarios import SCENARIOS
-from pve_runbook.wire.batch import RUNNER
 
 UNITS = (
     "corosync.service corosync-qdevice.service pve-cluster.service pvedaemon.service pveproxy.service "
@@ -99,7 +98,7 @@ def test_a_scenario_answers_a_whole_batch_of_facts(scenario: str, number: int, m
     for name, node in bench.cluster.nodes.items():
         if not node.powered:
             continue
-        answers = dict(zip(PROBES, bench.batch(name, RUNNER, PROBES), strict=True))
+        answers = dict(zip(PROBES, bench.batch(name, PROBES), strict=True))
         failed = {probe: said for probe, said in answers.items() if said.exit_status and probe not in MAY_FAIL}
         if scenario in WITHOUT_PVE:
             failed = {probe: said for probe, said in failed.items() if not any(word in probe for word in ASK_PVE)}

@@ -1,4 +1,4 @@
-"""The batch runner in a real bash, here and over SSH, and the reader of its frames."""
+"""The batch runner in a real perl, here and over SSH, and the reader of its frames."""
 
 from __future__ import annotations
 
@@ -58,6 +58,25 @@ def test_a_probe_that_ignores_sigterm_is_killed_and_the_others_have_answered() -
     assert answers["quick"] == Output("here\n", "", 0)
 
 
+def test_a_probe_that_a_signal_ends_says_which() -> None:
+    """As a shell and timeout(1) do: 128 and the signal's number; a broken pipe inside a probe ends what writes."""
+    answers = run_here(
+        [
+            ("killed", 5, ["sh", "-c", "echo last words; kill -9 $$"]),
+            ("pipe", 5, ["bash", "-c", "yes | head -n 1; echo ${PIPESTATUS[0]}"]),
+        ]
+    )
+    assert answers["killed"] == Output("last words\n", "", 137)
+    assert answers["pipe"] == Output("y\n141\n", "", 0)
+
+
+def test_what_a_probe_started_is_ended_with_it() -> None:
+    started = time.monotonic()
+    answer = run_here([("parent", 1, ["sh", "-c", "sleep 60 & sleep 60"])])["parent"]
+    assert answer.exit_status == 124
+    assert time.monotonic() - started < 10
+
+
 def test_long_and_binary_outputs_come_whole() -> None:
     binary = r"printf 'a\0b\377\n\n'"
     answers = run_here(
@@ -107,9 +126,9 @@ def test_a_command_that_does_not_exist_is_127_and_no_missing_answer() -> None:
     assert answer.exit_status == 127 and "no-such-command-here" in answer.stderr
 
 
-def test_the_only_shell_text_is_the_runner() -> None:
+def test_the_only_program_text_is_the_runner() -> None:
     assert batch_command([("id", 3, ["cat", "it's"])]).endswith(""" batch 4 id 3 cat 'it'"'"'s'""")
-    assert RUNNER.count("'") == 2 and "eval" not in RUNNER
+    assert "'" not in RUNNER and "eval" not in RUNNER and "system" not in RUNNER
 
 
 @pytest.mark.parametrize(

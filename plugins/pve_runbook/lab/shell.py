@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from bashkit import Bash, BuiltinContext, BuiltinResult
 
+from pve_runbook.lab import batch
 from pve_runbook.lab.commands.base import Call, Result
 from pve_runbook.lab.commands.intent import intends_change
 from pve_runbook.lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, WITHOUT_SHELL, binaries
@@ -139,8 +140,9 @@ class Channel:
     def execute(self, command: str) -> tuple[str, str, int]:
         """Run a command line as sshd would: stdout, stderr, exit status. Raises Killed."""
         machine = self.machine
-        self._batch = _is_batch(command)
-        self._redirects = not self._batch and _MAY_REDIRECT.search(command) is not None
+        probes = batch.probes_of(command)
+        self._batch = probes is not None
+        self._redirects = probes is None and _MAY_REDIRECT.search(command) is not None
         with machine.turn:
             machine.channels.add(self)
             self._wait_while_frozen()
@@ -148,16 +150,23 @@ class Channel:
             self._suffer(faults, "before")
             machine.refresh()
             machine.refresh_proc()
-            shell = self._shell()
+            shell = self._shell() if probes is None else None
             self.node.files.remembered = None
         try:
-            found = shell.execute_sync(command)
+            if shell is None:
+                said, broken = batch.run(probes or [], self._timed), None
+            else:
+                found = shell.execute_sync(command)
+                said, broken = (
+                    Result(found.stdout, found.stderr, found.exit_code),
+                    _PARSE_ERROR.match(found.error or ""),
+                )
             with machine.turn:
                 if self._killed:
                     raise Killed
                 if self._batch:
                     self.node.clock.advance(BATCH_SECONDS)
-                stderr = self._errors(found.stderr) + self._collect()
+                stderr = self._errors(said.stderr) + self._collect()
                 self._suffer(faults, "after")
                 self._wait_while_frozen()
         finally:
@@ -166,11 +175,15 @@ class Channel:
                 machine.channels.discard(self)
                 self._shells.clear()  # a shell holds its builtins, and they hold this channel: no collector sees that
                 machine.turn.notify_all()
-        broken = _PARSE_ERROR.match(found.error or "")
         if broken is None:
-            return found.stdout, stderr, found.exit_code
+            return said.stdout, stderr, said.exit_status
         text = f"bash: -c: line {broken[1]}: {broken[2]}\nbash: -c: line {broken[1]}: `{command}'\n"
         return found.stdout, text, 2
+
+    def _timed(self, seconds: str, argv: list[str]) -> Result:
+        """Run one probe of a batch."""
+        said = COMMANDS["timeout"](Call(self.node, "timeout", ["-k", "2", seconds, *argv], self, ""))
+        return Result(said.stdout, self._errors(said.stderr), said.exit_status)
 
     def _remember(self) -> None:
         """Between the reads of a batch nothing changes; whatever else runs on the node may change everything."""
@@ -222,7 +235,7 @@ class Channel:
             timeout_seconds=86400.0,
             max_commands=_LIMIT,
             max_loop_iterations=_LIMIT,
-            custom_builtins={name: self._builtin(name) for name in (("timeout",) if self._batch else COMMANDS)},
+            custom_builtins={name: self._builtin(name) for name in COMMANDS},
         )
         shell.mount("/", node.files.root)
         shell.mount(CONFIG_MOUNT, node.files.config, read_only=node.pmxcfs.mounted and not self._may_write())
@@ -384,12 +397,3 @@ def type_by_hand(machine: Machine, command: str) -> tuple[str, str, int]:
     with machine.turn:
         machine.turn.wait_for(lambda: done)
     return done[0]
-
-
-def _is_batch(command: str) -> bool:
-    """Whether the command is the batch runner of the wire: `bash -c RUNNER batch ...`."""
-    if not command.startswith("bash -c "):
-        return False
-    with contextlib.suppress(ValueError):
-        return shlex.split(command)[3:4] == ["batch"]
-    return False

@@ -1,12 +1,14 @@
-"""Many probes in one request: the runner that the node's bash executes, and the reader of its frames.
+"""Many probes in one request: the runner that the node's perl executes, and the reader of its frames.
 
-The runner is the only shell text that probes are sent with; their argvs are its quoted parameters. It starts
-all of them side by side, bounds each with timeout(1), and prints one frame a stream as it ends:
+The runner is the only program text that probes are sent with; their argvs are its parameters. It starts all of
+them side by side, with no process of its own beside them, bounds each as timeout(1) would, and prints one frame
+a stream as it ends:
 
     <id> o <base64 of stdout>      <id> e <base64 of stderr>      <id> x <exit status>
 
 in any order, so a probe that hangs holds up nobody else. An exit status of 124 or 137 with an argv that does
-not give it by itself means that timeout(1) ended the probe.
+not give it by itself means that the runner ended the probe, with SIGTERM or with SIGKILL. It is perl because
+Proxmox VE itself is (and perl-base is essential in Debian): a runner in bash needs ten processes a probe.
 """
 
 from __future__ import annotations
@@ -22,23 +24,81 @@ from dataclasses import dataclass
 from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.wire.channel import CommandTimeout, Result, Wire, execute
 
-RUNNER = r"""send() { { flock 9; printf '%s\n' "$1"; } 9</etc/hostname; }
-emit() { local b; b=$(base64 -w0); send "$1 $b"; }
-probe() {
-  local id=$1 secs=$2; shift 2
-  timeout -k 2 "$secs" "$@" </dev/null 2> >(emit "$id e") > >(emit "$id o")
-  send "$id x $?"
+RUNNER = r"""use strict;
+shift;
+@ENV{"LC_ALL", "LANG", "TERM"} = ("C", "C", "dumb");
+$SIG{PIPE} = "IGNORE";
+open STDIN, "<", "/dev/null";
+sub now { open my $file, "<", "/proc/uptime" or die "/proc/uptime: $!\n"; (split " ", <$file>)[0] }
+sub tell_client {
+  my $line = "@_\n";
+  for (my $at = 0; $at < length $line;) { $at += syswrite(STDOUT, $line, length($line) - $at, $at) || return }
 }
-export LC_ALL=C LANG=C TERM=dumb
-while [ $# -gt 0 ]; do
-  n=$1; shift
-  probe "${@:1:n}" &
-  shift "$n"
-done
-wait"""
+sub base64 {
+  my $text = pack "u", $_[0];
+  $text =~ s/^.//mg;
+  $text =~ tr{` -_\n}{AA-Za-z0-9+/}d;
+  my $pad = -length($_[0]) % 3;
+  substr($text, -$pad) = "=" x $pad if $pad;
+  return $text;
+}
+sub start {
+  my ($id, $seconds, @argv) = @_;
+  my (%from, %to);
+  for ("o", "e") { pipe $from{$_}, $to{$_} or die "pipe: $!\n" }
+  my $pid = fork;
+  die "fork: $!\n" if !defined $pid;
+  return {id => $id, pid => $pid, end => now() + $seconds, from => \%from, got => {}} if $pid;
+  setpgrp;
+  $SIG{PIPE} = "DEFAULT";
+  open STDOUT, ">&", $to{o};
+  open STDERR, ">&", $to{e};
+  exec { $argv[0] } @argv;
+  my $status = $! == 2 ? 127 : 126;
+  syswrite STDERR, "$argv[0]: $!\n";
+  exit $status;
+}
+sub take {
+  my ($probe, $kind) = @_;
+  return if sysread $probe->{from}{$kind}, $probe->{got}{$kind}, 65536, length($probe->{got}{$kind} // "");
+  delete $probe->{from}{$kind};
+  tell_client($probe->{id}, $kind, base64(delete($probe->{got}{$kind}) // ""));
+}
+sub see_to {
+  my ($probe, $now) = @_;
+  if (waitpid($probe->{pid}, 1) > 0) {
+    my $status = $probe->{kills} ? (0, 124, 137)[$probe->{kills}] : $? & 127 ? 128 + ($? & 127) : $? >> 8;
+    tell_client($probe->{id}, "x", $status);
+    delete $probe->{pid};
+  } elsif ($now >= $probe->{end}) {
+    kill $probe->{kills}++ ? "KILL" : "TERM", -$probe->{pid};
+    $probe->{end} = $probe->{kills} < 2 ? $now + 2 : 9**99;
+  }
+}
+my @probes;
+while (@ARGV) {
+  my $count = shift;
+  push @probes, start(splice @ARGV, 0, $count);
+}
+while (@probes) {
+  my ($read, $wait, $now) = ("", 3600, now());
+  for my $probe (@probes) {
+    my @open = values %{$probe->{from}};
+    vec($read, fileno $_, 1) = 1 for @open;
+    next if !$probe->{pid};
+    see_to($probe, $now) if !@open || $now >= $probe->{end};
+    my $until = @open ? $probe->{end} - $now : 0.005;
+    $wait = $until if $probe->{pid} && $until < $wait;
+  }
+  @probes = grep { $_->{pid} || %{$_->{from}} } @probes;
+  select($read, undef, undef, $wait < 0.005 ? 0.005 : $wait) > 0 or next if @probes;
+  for my $probe (@probes) {
+    for my $kind (keys %{$probe->{from}}) { take($probe, $kind) if vec $read, fileno $probe->{from}{$kind}, 1 }
+  }
+}"""
 
 KILL_AFTER_SECONDS = 2
-"""What the runner grants a probe between SIGTERM and SIGKILL (timeout -k)."""
+"""What the runner grants a probe between SIGTERM and SIGKILL."""
 
 GRACE_SECONDS = 5.0
 """What the node is granted on top of its longest probe, for starting them all and for the way back."""
@@ -81,7 +141,7 @@ def batch_command(probes: Sequence[Probe]) -> str:
             raise ValueError(f"probe {id_}: {seconds} s, argv {list(argv)!r}")
         seen.add(id_)
         words += [str(2 + len(argv)), id_, str(seconds), *argv]
-    command = shlex.join(["bash", "-c", RUNNER, "batch", *words])
+    command = shlex.join(["perl", "-e", RUNNER, "batch", *words])
     if len(command.encode()) > _MAX_COMMAND_BYTES:
         raise ValueError(f"a batch of {len(probes)} probes is longer than {_MAX_COMMAND_BYTES} bytes; split it")
     return command

@@ -1,0 +1,38 @@
+"""The runner that the wire sends, as the lab plays it: the same probes, the same frames, no perl."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Callable
+
+from pve_runbook.lab.commands.base import Result
+
+Timed = Callable[[str, list[str]], Result]
+"""Runs an argv, for at most so many seconds."""
+
+
+def probes_of(command: str) -> list[list[str]] | None:
+    """The probes (id, seconds, argv) where the command is `perl -e RUNNER batch ...`, else None."""
+    if not command.startswith("perl -e "):
+        return None
+    probes, rest = [], shlex.split(command)[4:]
+    while rest:
+        end = 1 + int(rest[0])
+        probes.append(rest[1:end])
+        rest = rest[end:]
+    return probes
+
+
+def run(probes: list[list[str]], timed: Timed) -> Result:
+    """What the runner prints: both streams and the exit status of each probe."""
+    lines = []
+    for ident, seconds, *argv in probes:
+        said = timed(seconds, argv)
+        lines += [f"{ident} o {_base64(said.stdout)}", f"{ident} e {_base64(said.stderr)}"]
+        lines.append(f"{ident} x {said.exit_status}")
+    return Result("".join(f"{line}\n" for line in lines))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode(errors="surrogateescape")).decode()
