@@ -231,7 +231,7 @@ def _freeze(journal: Journal, title: str, text: str) -> None:
     for node in NODES:
         journal.start(0, title, "backup", "The databases and folders are backed up here.", node)
         for file, size in (("config.db", 98_304), ("etc-pve.tar.gz", 12_345), ("system.tar.gz", 45_678)):
-            journal.add("transfer", node=node, file=f"backups/{node}/{file}{text}", size=size, sha256=sha(node + file))
+            journal.add("transfer", node=node, file=f"{file}{text}", size=size, sha256=sha(node + file))
         journal.finish(seconds=1.9)
     for node in NODES:
         journal.start(0, title, "scheduler_off", "No job starts while the cluster comes apart.", node)

@@ -70,7 +70,7 @@ def test_every_class_that_is_written_is_ours() -> None:
 def test_verdict_comes_first() -> None:
     text = check(summary_html(build(record_journals.failed_run().events))).text
     assert text.startswith("EXECUTED · exit status 1Stopped in phase 2")
-    assert text.index("corosync still runs on pve2, pid 812.") < text.index("Facts")
+    assert text.index("corosync still runs on pve2, pid 812.") < text.index("What was done, by whom")
 
 
 def test_guests_that_were_interrupted_are_named_beside_the_verdict_and_first_in_the_table() -> None:
@@ -155,6 +155,54 @@ def test_actions_stand_with_command_why_undo_and_outcome() -> None:
         "Job for corosync.service failed.",
     ):
         assert expected in text
+
+
+def test_a_plan_and_a_rehearsal_are_never_taken_for_a_change() -> None:
+    for mode, word in (("plan", "PLAN"), ("rehearsal", "REHEARSAL")):
+        journal = record_journals.whole_run()
+        next(e for e in journal.events if e["kind"] == "run")["mode"] = mode
+        page = summary_html(build(journal.events))
+        assert check(page).text.startswith(f"{word} · exit status 0")
+        assert "Nothing was done" in page.split("</header>")[0]
+        assert page.startswith(f'<div class="pve-record pve-mode-{mode}">')  # what print marks every page by
+        del journal.events[-1]
+        assert check(summary_html(build(journal.events))).text.startswith(f"{word}, INTERRUPTED")
+
+
+def test_who_was_interrupted_is_said_in_the_banner() -> None:
+    def banner(journal: Journal) -> str:
+        return summary_html(build(journal.events)).split("</header>")[0]
+
+    assert "No guest was interrupted: 11 of 11 that ran" in banner(record_journals.whole_run())
+    assert "Guests that were interrupted: 201 shop on pve2." in banner(record_journals.failed_run())
+
+
+def test_a_grid_tells_how_many_steps_passed_on_which_node_in_which_phase() -> None:
+    page = summary_html(build(record_journals.failed_run().events))
+    grid = page.split("Phases and nodes")[1].split("</section>")[0]
+    lines = [check(row.partition("</tr>")[0] + "</tr>").text for row in grid.replace("<tr>", "\0<tr>").split("\0")[2:]]
+    assert lines[0].startswith("Phase 0: freeze") and "3 of 31/11/11/1" in lines[0]
+    assert "failed0 of 1–failed 0/1–" in lines[2]  # noqa: RUF001
+    assert "blocked0 of 3blocked 0/1blocked 0/1blocked 0/1" in lines[3]
+
+
+def test_every_kind_of_change_stands_once_with_its_nodes_and_its_undo() -> None:
+    page = summary_html(build(record_journals.whole_run().events))
+    text = check(page.split("What was changed, and how")[1].split("</h2>")[1].split("</section>")[0]).text
+    assert text.count("systemctl stop pvescheduler.service") == 1
+    assert "pve1, pve2, pve3donesystemctl start pvescheduler" in text
+
+
+def test_what_a_verification_found_stands_right_under_its_verdict() -> None:
+    journal = Journal()
+    journal.run(mode="checks")
+    journal.start(None, "Verdict", "nothing", "Nothing has to be done.")
+    journal.add("note", topic="verdict", node=None, text="DISMANTLE: take it apart\nlink 0 is shared with guests")
+    journal.finish("failed", "said elsewhere")
+    journal.end(1, "DISMANTLE: take it apart.", "pytest runbook/")
+    text = check(both(journal)).text
+    assert text.index("Why this verdict") < text.index("link 0 is shared with guests") < text.index("What did not hold")
+    assert text.count("link 0 is shared with guests") == 1
 
 
 def test_backups_show_size_and_whole_hash() -> None:

@@ -21,7 +21,7 @@ def test_summary_says_what_who_when_how_it_went_and_what_next() -> None:
         "# Change record: cluster prod, 2026-01-08 02:10:00 UTC, CHG-4711",
         "**EXECUTED, passed** (exit status 0): All three nodes stand alone; no guest was interrupted.",
         "- Nodes: pve1, pve2, pve3 (authority: pve1)",
-        "- 14 of 14 guests unchanged, 3 of 3 nodes not restarted",
+        "- No guest was interrupted: 11 of 11 that ran have the same process and start time; 14 of 14 guests",
         "prod approved by anna@jump (typed)",
         "- Backups: 9 files, 458.0 KiB, hashes in record.json",
         "- Left to do (2): HA stays off",
@@ -82,7 +82,7 @@ def test_json_holds_everything_but_the_outputs() -> None:
 
 def test_json_has_a_version_the_verdict_and_the_head_of_the_journal() -> None:
     data = record_json(build(record_journals.whole_run().events), HEAD)
-    assert data["schema_version"] == 1
+    assert data["schema_version"] == 2
     assert data["journal_head"] == HEAD
     assert (data["kind"], data["judgement"], data["exit_status"]) == ("EXECUTED", "passed", 0)
     assert data["authority"] == "pve1"

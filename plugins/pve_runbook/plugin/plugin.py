@@ -25,6 +25,7 @@ from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_op
 from pve_runbook.plugin.run import RUN, Run
 from pve_runbook.plugin.verdict import Verdict, judge_run
 from pve_runbook.record.html_hooks import STYLE, ChangeRecord
+from pve_runbook.record.words import page_title
 from pve_runbook.record.writer import write_record
 from pve_runbook.wire.backend import PveBackend
 from pve_runbook.wire.connection import ConnectOptions
@@ -88,7 +89,7 @@ def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
     option.css = [*option.css, str(STYLE)]
     option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
     option.reportchars = ""
-    title = "Change record" if options.mode == "runbook" else "Verification record"
+    title = page_title(options.mode)
     config.pluginmanager.register(ChangeRecord(run.record, lambda: run.journal.head, title), "pve_change_record")
 
 

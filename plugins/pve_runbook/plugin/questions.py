@@ -130,14 +130,19 @@ def way_back(work: str, record: str) -> str:
     """How the nodes that left are put back: by this tool, or by hand (pve-docs; tried on PVE 8.3, three nodes)."""
     folder = f"{BACKUP_ROOT}/{work}"
     return (
-        f"only while no node's configuration was changed after it left: pytest runbook/ --rollback={record}, with the "
-        "same --hosts. Without this record's folder, by hand on every node: systemctl stop pve-cluster (wait "
-        "until `findmnt /etc/pve` prints nothing); rm -f /var/lib/pve-cluster/config.db-wal "
-        f"/var/lib/pve-cluster/config.db-shm; install -m 0600 {folder}/config.db /var/lib/pve-cluster/config.db; "
-        f"tar -C / -xzf {folder}/system.tar.gz etc/corosync; systemctl unmask --runtime corosync; systemctl enable "
-        "corosync. Then on all of them, close together: systemctl start pve-cluster. After five minutes of stable "
-        "quorum: systemctl unmask --runtime pvescheduler; systemctl start pvescheduler; systemctl enable --now "
-        "pve-ha-lrm pve-ha-crm"
+        "only while no node's configuration was changed after it left. From this control host, with the same --hosts:\n"
+        f"    pytest runbook/ --rollback={record}\n"
+        "Without this record's folder, by hand, on every node:\n"
+        "    systemctl stop pve-cluster    # wait until `findmnt /etc/pve` prints nothing\n"
+        "    rm -f /var/lib/pve-cluster/config.db-wal /var/lib/pve-cluster/config.db-shm\n"
+        f"    install -m 0600 {folder}/config.db /var/lib/pve-cluster/config.db\n"
+        f"    tar -C / -xzf {folder}/system.tar.gz etc/corosync\n"
+        "    systemctl unmask --runtime corosync; systemctl enable corosync\n"
+        "Then on all of them, close together:\n"
+        "    systemctl start pve-cluster\n"
+        "After five minutes of stable quorum, on every node:\n"
+        "    systemctl unmask --runtime pvescheduler; systemctl start pvescheduler\n"
+        "    systemctl enable --now pve-ha-lrm pve-ha-crm"
     )
 
 

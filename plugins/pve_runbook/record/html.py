@@ -5,11 +5,9 @@ Static: it reads without a script and without a network. Text from nodes and peo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pve_runbook.record import words
-from pve_runbook.record.fields import Scalar
 from pve_runbook.record.html_detail import detail_html
+from pve_runbook.record.html_tables import change_table, guest_tables, phase_grid
 from pve_runbook.record.markup import (
     NOTHING,
     Html,
@@ -18,40 +16,47 @@ from pve_runbook.record.markup import (
     code,
     count,
     date_time,
-    duration,
     join,
     pairs,
-    short_hash,
-    shown,
     size,
     table,
     tag,
 )
-from pve_runbook.record.parts import Continuity, GuestRow, NodeRow, Record
+from pve_runbook.record.parts import Record
+from pve_runbook.record.timeline import timeline
+from pve_runbook.work.probe import BACKUP_ROOT
 
 __all__ = ["detail_html", "summary_html"]
 
 
 def summary_html(record: Record, journal_head: str = "") -> str:
-    """Return the part that is read first: verdict, facts, phases, survival, approvals, backups, what is left.
+    """Return the part that is read first: verdict, what was done, phases, survival, approvals, backups, what is left.
 
     Self-contained markup for the top of a page; ``style.css`` beside this module dresses it.
     ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
     """
     sections = [
         _banner(record),
+        _notes(record, "verdict", "Why this verdict"),
         _stopped(record),
         _notes(record, "left", "What is left for you"),
-        _section("Facts", _facts(record, journal_head)),
-        _section("Phases", _phases(record)),
+        _section("What was done, by whom, on which nodes", _facts(record, journal_head)),
+        _timeline(record),
+        _section("Phases and nodes", phase_grid(record)),
         _continuity(record),
         _approvals(record),
+        _notes(record, "accepted", "What the operator accepted by name"),
+        _changes(record),
+        _notes(record, "undo", "How to undo all of it"),
         _backups(record),
-        _notes(record, "undo", "The way back"),
         _notes(record, "earlier", "What earlier attempts did, which this run took up"),
         _notes(record, "article", "Where this differs from the article, and why"),
     ]
-    return tag("div", join(sections), css="pve-record")
+    return tag("div", join(sections), css=f"pve-record pve-mode-{_letters(record.header.mode)}")
+
+
+def _letters(word: str) -> str:
+    return "".join(letter for letter in word if letter.isascii() and letter.isalnum())
 
 
 def _section(title: str, *content: str) -> Html:
@@ -64,7 +69,10 @@ def _banner(record: Record) -> Html:
         tag("p", f"{words.kind(record)} · {words.ending(record)}", css="pve-kind"),
         tag("p", words.verdict(record), css="pve-verdict"),
     ]
+    if record.header.mode in words.ON_NO_REAL_NODE:
+        lines.append(tag("p", words.ON_NO_REAL_NODE[record.header.mode], css="pve-changed"))
     if record.survival is not None:
+        lines.append(tag("p", f"{words.interrupted(record.survival)}."))
         lines.append(tag("p", f"{words.survival(record.survival)}."))
         lines.extend(tag("p", f"{what}.", css="pve-changed") for what in words.changed(record.survival))
     following = words.what_next(record)
@@ -95,7 +103,7 @@ def _stopped(record: Record) -> Html:
     content = [tag("ul", join(items), css="pve-list")]
     if words.blocked(record):
         content.append(tag("p", f"{count(words.blocked(record), 'step')} after that did not run."))
-    return _section("Where it stopped" if record.header.mode == "runbook" else "What did not hold", *content)
+    return _section("What did not hold" if record.header.mode == "checks" else "Where it stopped", *content)
 
 
 def _facts(record: Record, journal_head: str) -> Html:
@@ -107,6 +115,8 @@ def _facts(record: Record, journal_head: str) -> Html:
         ("Nodes", ", ".join(header.hosts) or NOTHING),
         ("Operator", header.operator or NOTHING),
         ("Ticket", header.ticket or NOTHING),
+        ("Changes", words.changes(record)),
+        ("Approved", words.approved(record) or NOTHING),
         ("Started", date_time(header.started)),
         ("Ended" if record.end is not None else "Last event", _ended(record)),
         ("Command", code(header.command) if header.command else NOTHING),
@@ -125,26 +135,23 @@ def _ended(record: Record) -> str:
     return date_time(words.ended_at(record)) + (f" ({took})" if took else "")
 
 
-def _phases(record: Record) -> Html:
-    rows = [
-        [
-            words.phase_name(phase),
-            badge(phase.outcome),
-            words.steps_passed(phase),
-            clock(phase.started),
-            duration(phase.seconds) if phase.started else NOTHING,
-        ]
-        for phase in record.phases
-    ]
-    if not rows:
-        return tag("p", "No step was started.")
-    return table(["Phase", "Outcome", "Steps passed", "Start (UTC)", "Duration"], rows, css="pve-phases")
+def _timeline(record: Record) -> Html:
+    picture = timeline(record)
+    return _section("Timeline", picture) if picture else Html()
+
+
+def _changes(record: Record) -> Html:
+    changes = change_table(record)
+    if not changes:
+        return Html()
+    told = "Each kind of change once; every command with its output stands under its phase below."
+    return _section("What was changed, and how each change is undone", tag("p", told), changes)
 
 
 def _continuity(record: Record) -> Html:
     last = record.survival
     if last is None:
-        if record.header.mode == "checks":
+        if record.header.mode in ("checks", "plan"):
             return Html()
         return _section("Guests before and after", tag("p", "The run ended before guests were compared."))
     caption = f"{words.survival(last)}. Compared at {date_time(last.at)}"
@@ -152,45 +159,9 @@ def _continuity(record: Record) -> Html:
     return _section("Guests before and after", tag("p", caption), *guest_tables(last))
 
 
-def guest_tables(item: Continuity) -> Iterator[Html]:
-    """Yield the table of guests and the table of nodes; what changed stands first."""
-    head = [
-        "Guest", "Node", "Kind", "Result", "pid before", "after", "Started before", "after",
-        "Config before", "after", "Owner before", "after", "Volumes before", "after",
-    ]  # fmt: skip
-    guests = sorted(item.guests, key=lambda row: row.same)
-    yield table(head, (_guest(row) for row in guests), css="pve-compare")
-    nodes = sorted(item.nodes, key=lambda row: row.same)
-    yield table(["Node", "Result", "boot_id before", "after"], (_node(row) for row in nodes), css="pve-compare")
-
-
-def _guest(row: GuestRow) -> list[str]:
-    return [
-        f"{shown(row.vmid)} {row.name}",
-        row.node,
-        row.kind,
-        badge("same" if row.same else "changed"),
-        *_both(row.pid_before, row.pid_after),
-        *_both(row.start_before, row.start_after),
-        *_both(row.config_before, row.config_after, hashed=True),
-        *_both(row.owner_before, row.owner_after),
-        *_both(row.volumes_before, row.volumes_after),
-    ]
-
-
-def _node(row: NodeRow) -> list[str]:
-    return [row.node, badge("same" if row.same else "changed"), *_both(row.boot_before, row.boot_after)]
-
-
-def _both(before: Scalar, after: Scalar, hashed: bool = False) -> tuple[str, str]:
-    word = short_hash if hashed else shown
-    then = tag("span", word(after), css="pve-changed") if before != after else word(after)
-    return word(before), then
-
-
 def _approvals(record: Record) -> Html:
     if not record.approvals:
-        if record.header.mode == "checks":
+        if record.header.mode != "runbook":
             return Html()
         return _section("Approvals", tag("p", "The run ended before the operator was asked anything."))
     rows = [
@@ -213,20 +184,28 @@ def _approvals(record: Record) -> Html:
 def _backups(record: Record) -> Html:
     notes = [tag("p", _at(node, text)) for node, text in words.merged(record.topic("backup"))]
     if not record.transfers:
-        if record.header.mode == "checks":
+        if record.header.mode in ("checks", "plan"):
             return Html()
         return _section("Backups", *notes, tag("p", "No backup was pulled to this machine."))
     rows = [
         [
             item.node,
-            code(item.file),
+            code(f"backups/{item.node}/{item.file}"),
             tag("span", size(item.size), title=f"{item.size} bytes"),
             code(item.sha256),
         ]
         for item in record.transfers
     ]
-    where = tag("p", join(["Pulled into the folder ", code("backups"), " beside this report."]))
+    where = tag("p", join(_where(record)))
     return _section("Backups", where, *notes, table(["Node", "File", "Size", "SHA-256"], rows))
+
+
+def _where(record: Record) -> list[str]:
+    here = ["On the control host: the folder ", code("backups"), " beside this report (secret: never attach it)."]
+    if not record.header.work:
+        return here
+    there = code(f"{BACKUP_ROOT}/{record.header.work}")
+    return [*here, " On each node that was backed up: ", there, "."]
 
 
 def _notes(record: Record, topic: str, title: str) -> Html:

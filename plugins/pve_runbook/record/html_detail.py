@@ -35,7 +35,7 @@ from pve_runbook.record.parts import (
 )
 
 # Topics that the first part shows; in the steps they would only be said twice.
-_SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "earlier"})
+_SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "earlier", "verdict", "accepted"})
 
 MANY = 8
 """Probes that answered as before are named up to here; more are a range of lines."""

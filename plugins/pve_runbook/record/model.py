@@ -25,6 +25,7 @@ from pve_runbook.record.parts import (
     Phase,
     Read,
     Record,
+    Sample,
     Step,
     Transfer,
 )
@@ -83,6 +84,8 @@ class _Builder:
     notes: list[Note] = field(default_factory=list)
     continuity: list[Continuity] = field(default_factory=list)
     lines: dict[int | None, list[str]] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    baseline: str = ""
 
     def take(self, event: Fields) -> None:
         """File one event; an unknown kind is ignored."""
@@ -115,6 +118,10 @@ class _Builder:
                 self._note(event)
             case "continuity":
                 self.continuity.append(_continuity(event))
+            case "baseline":
+                self.baseline = self.baseline or fields.text(event, "t")
+            case "sample":
+                self.samples.append(Sample(fields.text(event, "t"), fields.texts(event, "gone")))
             case "phase-line":
                 self.lines.setdefault(fields.integer(event, "phase"), []).append(fields.text(event, "text"))
             case "end":
@@ -229,6 +236,8 @@ def build(events: Sequence[Mapping[str, object]]) -> Record:
         transfers=tuple(builder.transfers),
         notes=tuple(builder.notes),
         continuity=tuple(builder.continuity),
+        samples=tuple(builder.samples),
+        baseline=builder.baseline,
         end=builder.end,
         last_event=fields.text(events[-1], "t") if events else "",
     )
@@ -250,6 +259,7 @@ def _header(event: Fields) -> Header:
     return Header(
         run=fields.text(event, "run"),
         mode=fields.text(event, "mode") or "runbook",
+        work=fields.text(event, "work"),
         cluster=fields.text(event, "cluster"),
         hosts=fields.texts(event, "hosts"),
         operator=fields.text(event, "operator"),
@@ -315,7 +325,7 @@ def _approval(event: Fields) -> Approval:
         answer=fields.text(event, "answer"),
         how=fields.text(event, "how"),
         by=fields.text(event, "by"),
-        at=fields.text(event, "at") or fields.text(event, "t"),
+        at=fields.text(event, "t"),
     )
 
 

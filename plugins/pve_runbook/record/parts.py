@@ -27,7 +27,10 @@ class Header:
 
     run: str = ""
     mode: str = "runbook"
-    """``runbook``: changes are made; ``checks``: nothing but reading."""
+    """``runbook``: changes are made; ``checks``: nothing but reading; ``plan``: what a run would do, read only;
+    ``rehearsal``: a run on a twin of the nodes."""
+    work: str = ""
+    """Names the folder of this work on the nodes: the run that began it."""
     cluster: str = ""
     hosts: tuple[str, ...] = ()
     operator: str = ""
@@ -167,6 +170,22 @@ class GuestRow:
     volumes_after: Scalar
     same: bool
 
+    @property
+    def ran(self) -> bool:
+        """Whether it was running before."""
+        return self.pid_before is not None
+
+    @property
+    def ran_on(self) -> bool:
+        """Whether its process is the one it was: what was not running cannot have been interrupted."""
+        return not self.ran or (self.pid_before, self.start_before) == (self.pid_after, self.start_after)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether configuration, owner and volumes are as they were."""
+        before = (self.config_before, self.owner_before, self.volumes_before)
+        return before == (self.config_after, self.owner_after, self.volumes_after)
+
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
@@ -195,6 +214,11 @@ class Continuity:
         return sum(row.same for row in self.guests)
 
     @property
+    def running(self) -> tuple[GuestRow, ...]:
+        """The guests that were running before."""
+        return tuple(row for row in self.guests if row.ran)
+
+    @property
     def nodes_same(self) -> int:
         """How many nodes were not restarted."""
         return sum(row.same for row in self.nodes)
@@ -204,6 +228,14 @@ class Continuity:
         """Whether every guest and every node is as it was, and there was something to compare."""
         compared = len(self.guests) + len(self.nodes)
         return compared > 0 and self.guests_same + self.nodes_same == compared
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A look at the guests' processes while a node left: the ids of those that were not there."""
+
+    at: str
+    gone: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +318,9 @@ class Record:
     notes: tuple[Note, ...]
     """All of them, those of steps too."""
     continuity: tuple[Continuity, ...]
+    samples: tuple[Sample, ...]
+    baseline: str
+    """When everything was written down as it was; empty when the run did not get that far."""
     end: End | None
     last_event: str
     """When the last event was written."""

@@ -9,7 +9,8 @@ from pve_runbook.record import words
 from pve_runbook.record.markup import clock, count, date_time, duration, size
 from pve_runbook.record.parts import Action, Command, GateCommand, Phase, Read, Record, Step
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of record.json; docs/record.schema.json describes it. Counted up when a field goes or means something else."""
 
 MAX_PHASES = 8
 """Rows of the phase table in Markdown: the text stays within 25 lines."""
@@ -55,7 +56,7 @@ def _facts(record: Record, journal_head: str) -> list[str]:
         f"Command: {_code(header.command)} ({_md(header.code)})",
     ]
     if record.survival is not None:
-        facts.append(words.survival(record.survival))
+        facts.append(f"{_md(words.interrupted(record.survival))}; {words.survival(record.survival)}")
     facts.extend(f"Stopped at: {_md(_stop(step))}" for step in words.stopped_at(record)[:1])
     if record.approvals:
         answers = (f"{item.subject} {item.answer} by {item.by} ({item.how})" for item in record.approvals)
@@ -131,6 +132,7 @@ def record_json(record: Record, journal_head: str) -> dict[str, object]:
         "authority": words.authority(record),
         "phases": [_phase(phase) for phase in record.phases],
         "outside": [_command(command) for command in record.outside],
+        "baseline": record.baseline or None,
         "approvals": [asdict(item) for item in record.approvals],
         "transfers": [asdict(item) for item in record.transfers],
         "notes": [asdict(item) for item in record.notes],
@@ -142,6 +144,7 @@ def record_json(record: Record, journal_head: str) -> dict[str, object]:
             }
             for item in record.continuity
         ],
+        "samples": [{"at": item.at, "gone": list(item.gone)} for item in record.samples],
         "journal_head": journal_head,
     }
 

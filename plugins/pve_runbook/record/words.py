@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from pve_runbook.record.markup import count, duration
@@ -11,11 +12,31 @@ NO_VERDICT = "The run ended without a word: it was killed. What it did up to the
 RUN_AGAIN = "Run the same command again: every phase first asks what state each node is in."
 
 
+KINDS = {"runbook": "EXECUTED", "checks": "VERIFIED ONLY", "plan": "PLAN", "rehearsal": "REHEARSAL"}
+"""By the run's mode, what its record is of."""
+
+ON_NO_REAL_NODE = {
+    "plan": "Nothing was done: this is what a run would do.",
+    "rehearsal": "Nothing was done to the real nodes: all of this happened on a twin of them.",
+}
+
+
 def kind(record: Record) -> str:
-    """Return what this record is of, in one capital word or two."""
-    if record.is_interrupted:
-        return "INTERRUPTED"
-    return "VERIFIED ONLY" if record.header.mode == "checks" else "EXECUTED"
+    """Return what this record is of, in one capital word or two.
+
+    What was interrupted says so; a plan or a rehearsal stays one, so that nobody takes it for a change.
+    """
+    mode = record.header.mode
+    word = KINDS.get(mode, mode.upper())
+    if not record.is_interrupted:
+        return word
+    return f"{word}, INTERRUPTED" if mode in ON_NO_REAL_NODE else "INTERRUPTED"
+
+
+def page_title(mode: str) -> str:
+    """Return the title of the page of a run in ``mode``."""
+    titles = {"checks": "Verification record", "plan": "Plan of a change", "rehearsal": "Rehearsal of a change"}
+    return titles.get(mode, "Change record")
 
 
 def judgement(record: Record) -> str:
@@ -85,17 +106,48 @@ def blocked(record: Record) -> int:
 
 
 def survival(item: Continuity) -> str:
-    """Return ``14 of 14 guests and 3 of 3 nodes ran through``."""
+    """Return ``14 of 14 guests unchanged, 3 of 3 nodes not restarted``."""
     return (
         f"{item.guests_same} of {count(len(item.guests), 'guest')} unchanged, "
         f"{item.nodes_same} of {count(len(item.nodes), 'node')} not restarted"
     )
 
 
+def interrupted(item: Continuity) -> str:
+    """Return which guests were interrupted, by name, or that none was: by pid and start time, before and after."""
+    lost = [f"{row.vmid} {row.name} on {row.node}" for row in item.running if not row.ran_on]
+    if lost:
+        return f"Guests that were interrupted: {', '.join(lost)}"
+    running = len(item.running)
+    return f"No guest was interrupted: {running} of {running} that ran have the same process and start time"
+
+
 def changed(item: Continuity) -> list[str]:
     """Return the guests that are not as they were and the nodes that were restarted, by name."""
     guests = [f"Guest {row.vmid} {row.name} on {row.node} changed" for row in item.guests if not row.same]
     return guests + [f"Node {row.node} was restarted" for row in item.nodes if not row.same]
+
+
+def approved(record: Record) -> str:
+    """Return how the run was approved: ``6 of 6 questions by anna (typed)``, empty when nothing was asked."""
+    asked = record.approvals
+    yes = [item for item in asked if item.answer == "approved"]
+    if not asked:
+        return ""
+    how = ", ".join(dict.fromkeys(f"{item.by} ({item.how})" for item in yes or asked))
+    return f"{len(yes)} of {count(len(asked), 'question')} by {how}"
+
+
+def changes(record: Record) -> str:
+    """Return how many changes were sent to how many nodes, and how they ended."""
+    actions = record.actions
+    if not actions:
+        return "none: no command that changes a node was sent"
+    ended = Counter(action.outcome for action in actions)
+    nodes = len({action.node for action in actions})
+    return f"{count(len(actions), 'command')} on {count(nodes, 'node')}: " + ", ".join(
+        f"{number} {outcome}" for outcome, number in ended.items()
+    )
 
 
 def authority(record: Record) -> str | None:
