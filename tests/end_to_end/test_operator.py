@@ -102,35 +102,3 @@ def test_testinfras_own_modules_work_in_gates_of_the_runbook(
     ran = run("runbook/", *lab.options, "--approve=all", project=project)
     assert ran.status == 0, ran.text
     assert any(e["kind"] == "testinfra" for e in ran.journal())
-
-
-def test_a_check_cannot_send_a_command_of_its_own(
-    start_lab: Callable[..., Any], run: Callable[..., Any], project: Path
-) -> None:
-    lab = start_lab()
-    check = project / "checks" / "test_access.py"
-    check.write_text(check.read_text() + USER_GATE)
-    ran = run("checks/", *lab.options, project=project)
-    assert ran.status == 1
-    assert "is not one of the registered probes" in ran.text
-    assert not any(e["kind"] == "testinfra" for e in ran.journal())
-
-
-def test_a_check_cannot_reach_an_action(start_lab: Callable[..., Any], run: Callable[..., Any], project: Path) -> None:
-    lab = start_lab()
-    check = project / "checks" / "test_access.py"
-    check.write_text(
-        check.read_text()
-        + '''
-
-def test_that_tries_to_change_a_node(node):
-    """A check that would change a node."""
-    from pve_runbook.work import actions
-
-    node.act(actions.STOP_COROSYNC.bind())
-'''
-    )
-    ran = run("checks/", *lab.options, project=project)
-    assert ran.status == 1
-    assert "would change the node; checks only read" in ran.text
-    assert lab.mutating() == []

@@ -18,7 +18,7 @@ import pytest
 import testinfra.backend
 from pytest_html.basereport import BaseReport
 
-from pve_runbook.plugin import labs, order, steps, terminal
+from pve_runbook.plugin import labs, order, outside, steps, terminal
 from pve_runbook.plugin.approval import ask_at_terminal
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_options
@@ -123,13 +123,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Gate every step first, before -k and -m take any away; sort last, after everyone else."""
     run = config.stash.get(RUN, None)
     if run is None:
+        outside.refuse_actions(items, config.rootpath)
         yield
         return
     hosts = [t.name for t in run.options.targets]
+    run.refused = True
+    outside.refuse_actions(items, config.rootpath)
     if run.options.mode == "runbook":
-        run.refused = True
         order.gate(items, hosts, rollback=run.options.rollback is not None)
-        run.refused = False
+    run.refused = False
     yield
     items.sort(
         key=lambda i: (

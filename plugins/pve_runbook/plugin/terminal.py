@@ -135,6 +135,8 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
     lines = [("steps     ", counts or "none ran")]
     if run.last_comparison is not None:
         lines.append(("guests    ", run.last_comparison.line))
+    if run.options.mode == "checks":
+        lines.append(("sent      ", str(run.record().sent)))
     lines += [("left      ", left) for left in run.left]
     lines.append(("next      ", verdict.next))
     for label, text in lines:

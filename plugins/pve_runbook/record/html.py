@@ -122,6 +122,7 @@ def _facts(record: Record, journal_head: str) -> Html:
         ("Command", code(header.command) if header.command else NOTHING),
         ("Code", " · ".join(filter(None, [header.code, header.version and f"version {header.version}"]))),
         ("Run", header.run or NOTHING),
+        ("Sent", str(record.sent)),
     ]
     if journal_head:
         rows.append(("Journal head", code(journal_head)))

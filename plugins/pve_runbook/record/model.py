@@ -29,6 +29,7 @@ from pve_runbook.record.parts import (
     Step,
     Transfer,
 )
+from pve_runbook.record.sent import count_sent
 
 __all__ = ["Record", "build"]
 
@@ -240,6 +241,7 @@ def build(events: Sequence[Mapping[str, object]]) -> Record:
         baseline=builder.baseline,
         end=builder.end,
         last_event=fields.text(events[-1], "t") if events else "",
+        sent=count_sent(events),
     )
 
 

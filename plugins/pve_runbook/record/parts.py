@@ -7,10 +7,11 @@ number of the event, which is its line in journal.jsonl.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from pve_runbook.record.fields import Scalar
+from pve_runbook.record.sent import Sent
 
 Outcome = Literal["passed", "failed", "unknown", "blocked", "not evaluated"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -324,6 +325,7 @@ class Record:
     end: End | None
     last_event: str
     """When the last event was written."""
+    sent: Sent = field(default_factory=Sent)
 
     @property
     def steps(self) -> tuple[Step, ...]:

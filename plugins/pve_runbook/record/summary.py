@@ -130,6 +130,7 @@ def record_json(record: Record, journal_head: str) -> dict[str, object]:
         "ended": words.ended_at(record),
         "run": {**asdict(record.header), "hosts": list(record.header.hosts)},
         "authority": words.authority(record),
+        "sent": asdict(record.sent),
         "phases": [_phase(phase) for phase in record.phases],
         "outside": [_command(command) for command in record.outside],
         "baseline": record.baseline or None,

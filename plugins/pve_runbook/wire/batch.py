@@ -103,6 +103,7 @@ KILL_AFTER_SECONDS = 2
 GRACE_SECONDS = 5.0
 """What the node is granted on top of its longest probe, for starting them all and for the way back."""
 
+_HEAD = ["perl", "-e", RUNNER, "batch"]
 _ID = re.compile(r"[a-z0-9_.:-]+")
 _STATUS = re.compile(rb"[0-9]{1,3}")
 
@@ -141,10 +142,30 @@ def batch_command(probes: Sequence[Probe]) -> str:
             raise ValueError(f"probe {id_}: {seconds} s, argv {list(argv)!r}")
         seen.add(id_)
         words += [str(2 + len(argv)), id_, str(seconds), *argv]
-    command = shlex.join(["perl", "-e", RUNNER, "batch", *words])
+    command = shlex.join([*_HEAD, *words])
     if len(command.encode()) > _MAX_COMMAND_BYTES:
         raise ValueError(f"a batch of {len(probes)} probes is longer than {_MAX_COMMAND_BYTES} bytes; split it")
     return command
+
+
+def read_command(command: str) -> list[Probe]:
+    """The probes of a command that :func:`batch_command` made.
+
+    Raises ValueError for any other text: what is read here is what the node's shell will read, word for word.
+    """
+    words = shlex.split(command)
+    if words[:4] != _HEAD:
+        raise ValueError("it does not begin with the runner")
+    probes: list[Probe] = []
+    rest = words[4:]
+    while rest:
+        count = int(rest[0])
+        id_, seconds, *argv = rest[1 : 1 + count]
+        probes.append((id_, int(seconds), argv))
+        del rest[: 1 + count]
+    if batch_command(probes) != command:
+        raise ValueError("it is not written as the runner's own commands are")
+    return probes
 
 
 @dataclass(slots=True)

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import fabric
 import paramiko
 
+from pve_runbook.wire import sudo
 from pve_runbook.wire.channel import WireError, close_within, execute
+from pve_runbook.wire.guard import GuardedTransport, Known
 from pve_runbook.wire.hostkeys import ChangedHostKey, HostKeyCheck, HostName, UnknownHostKey, known_hosts_of
 from pve_runbook.wire.targets import Target, TargetError, parse_hosts
 
 _KEEPALIVE_SECONDS = 15
 _CLOSE_SECONDS = 5.0
-_SUDO_WITHOUT_PASSWORD = ("sudo", "-n")
-_SUDO_WITH_PASSWORD = ("sudo", "-S", "-k", "-p", "")
 _LOGIN_ADVICE = "check the user (root@NODE), load its key with ssh-add, or give --ssh-identity-file or --ask-password"
 _LOG_ADVICE = "at its console, type: journalctl -u ssh -n 20"
 _TIMEOUT_ADVICE = "check that it is up and that no firewall drops the connection, then run again"
@@ -81,6 +81,8 @@ class ConnectOptions:
     connect_timeout: float = 10.0
     only_key: str | None = None
     """A private key to log in to the node with, and nothing else: no agent, no other key, no password."""
+    known: Known | None = None
+    """Which questions may be sent, and nothing else; None: whatever is asked for."""
 
 
 class Connection:
@@ -165,12 +167,9 @@ class Connection:
 
     def prepare(self, command: str, stdin: bytes | None) -> tuple[str, bytes | None]:
         """The command and its input as they are sent: with sudo in front if this connection uses it."""
-        if not self._sudo:
-            return command, stdin
-        wrapped = shlex.join((*self._sudo, "--", "sh", "-c", command))
-        if "-S" in self._sudo:
+        if self._sudo == sudo.WITH_PASSWORD:
             stdin = f"{self._options.password}\n".encode() + (stdin or b"")
-        return wrapped, stdin
+        return sudo.wrapped(self._sudo, command), stdin
 
     def _connect(self) -> None:
         target, options = self.target, self._options
@@ -183,7 +182,8 @@ class Connection:
         known_hosts = known_hosts_of(
             settings, name, typed=target.host, user=link.user, accept_new=options.accept_new_host_keys
         )
-        check = HostKeyCheck(name, known_hosts, options.connect_timeout)
+        make = paramiko.Transport if options.known is None else partial(GuardedTransport, options.known)
+        check = HostKeyCheck(name, known_hosts, options.connect_timeout, make)
         identity_files = self._identity_files(settings)
         sock = self._through(hops, link.host, link.port) if hops else self._directly(link.host, link.port)
         link.client.set_log_channel(_LOG_CHANNEL)
@@ -243,7 +243,7 @@ class Connection:
         """
         self._gateway = Connection(
             hops[-1],
-            replace(self._options, password=None, sudo=False, only_key=None),
+            replace(self._options, password=None, sudo=False, only_key=None, known=None),
             route=hops[:-1] or None,
             leads_to=(*self._leads_to, self.target.host),
         )
@@ -274,16 +274,16 @@ class Connection:
         return existing if asked is None else [os.path.expanduser(asked), *existing]
 
     def _find_sudo(self) -> None:
-        """Choose sudo's options. `cat` shows if sudo takes the password or leaves it to the command."""
+        """Choose sudo's options."""
         self._sudo = ()
         if not self._options.sudo:
             return
-        ways: list[tuple[str, ...]] = [_SUDO_WITHOUT_PASSWORD]
+        ways: list[tuple[str, ...]] = [sudo.WITHOUT_PASSWORD]
         if self._options.password is not None:
-            ways.append(_SUDO_WITH_PASSWORD)
+            ways.append(sudo.WITH_PASSWORD)
         for way in ways:
             self._sudo = way
-            result = execute(self, "cat", timeout=self._options.connect_timeout)
+            result = execute(self, sudo.TRIAL, timeout=self._options.connect_timeout)
             if result.exit_status == 0 and not result.stdout:
                 return
         said = " ".join(result.stderr.decode("utf-8", "replace").split()) or "nothing"

@@ -17,12 +17,10 @@ import os
 import re
 import shlex
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import paramiko
 
 _USER_FILES = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 _GLOBAL_FILES = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
@@ -172,14 +170,18 @@ class HostKeyCheck:
     paramiko's own known hosts are left empty).
     """
 
-    def __init__(self, name: HostName, known_hosts: KnownHosts, handshake_seconds: float) -> None:
+    def __init__(
+        self, name: HostName, known_hosts: KnownHosts, handshake_seconds: float, make: Callable[..., Any]
+    ) -> None:
+        """`make` is called as paramiko.Transport is."""
+        self._make = make
         self._name = name
         self._known_hosts = known_hosts
         self._handshake_seconds = handshake_seconds
 
     def transport(self, sock: Any, **kwargs: Any) -> Any:
         """A paramiko.Transport that asks for a known type of key first and whose handshake has a bound."""
-        transport = paramiko.Transport(sock, **kwargs)
+        transport = self._make(sock, **kwargs)
         transport.handshake_timeout = self._handshake_seconds
         offer = transport.get_security_options()
         offer.key_types = self._known_hosts.preferred_algorithms(self._name, offer.key_types)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions, open_all
@@ -16,6 +17,7 @@ from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import UnknownFact
+from pve_runbook.work.registered import is_passive
 from pve_runbook.work.watch import Glimpse
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class Cluster:
         since: int = 86_400,
     ) -> None:
         self.journal = journal
+        options = replace(options, known=is_passive) if read_only else options
         self.connect = options
         self.answers = AnswerLog(journal)
         self.read_only = read_only

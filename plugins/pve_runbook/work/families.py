@@ -5,23 +5,42 @@ Commands and outputs: recorded on PVE 8.3, variants of 7 and 9 from Proxmox's so
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
 from pve_runbook.facts import config_tree, corosync_log, guests, identity, net, storage, window
 from pve_runbook.facts.output import Output
-from pve_runbook.work.probe import BACKUP_ROOT, ProbeFamily
+from pve_runbook.work.probe import BACKUP_ROOT, CONFIG_DB, ProbeFamily
 
 T = TypeVar("T")
 
-_registry: dict[str, ProbeFamily[object]] = {}
+_registry: list[ProbeFamily[object]] = []
+
+
+PATH = r"/[^\x00-\x1f\x7f]*"
+"""Any absolute path: it begins with a slash, so that no command takes it for an option."""
+NAME_OR_ADDRESS = r"[A-Za-z0-9_:.][A-Za-z0-9_:.%-]*"
+SECONDS = r"[0-9]{1,7}"
+WORK = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+"""The id of a run."""
+OWN = rf"{BACKUP_ROOT}/{WORK}/[A-Za-z0-9_.-]+"
+"""A file in the tool's own folder for a run."""
+BACKED_UP = (f"{CONFIG_DB}(-wal)?", "/etc/(pve|corosync|network)", "/var/lib/corosync", r"/root/\.ssh")
 
 
 def _family(
-    name: str, argv: Callable[[str], tuple[str, ...]], parse: Callable[[Output], T], why: str, *, timeout: int = 10
+    name: str,
+    words: tuple[str, ...],
+    subject: str,
+    parse: Callable[[Output], T],
+    why: str,
+    *,
+    timeout: int = 10,
+    separator: str | None = None,
 ) -> ProbeFamily[T]:
-    family = ProbeFamily(name, argv, parse, why, timeout)
-    _registry[name] = family
+    family = ProbeFamily(name, words, re.compile(subject), parse, why, timeout, separator)
+    _registry.append(family)
     return family
 
 
@@ -33,83 +52,99 @@ ENTRIES_SQL = (
 )
 ENTRIES = _family(
     "entries",
-    lambda database: ("sqlite3", "-readonly", database, ENTRIES_SQL),
+    ("sqlite3", "-readonly", "{}", ENTRIES_SQL),
+    rf"{CONFIG_DB}|file:{CONFIG_DB}\?immutable=1",
     config_tree.parse_entries,
     "which files of the database were written since, the secret ones too, without their contents",
 )
 
 PROC_STATS = _family(
     "proc_stats",
-    lambda pids: ("cat", *(f"/proc/{pid}/stat" for pid in pids.split(","))),
+    ("cat", "/proc/{}/stat"),
+    r"[1-9][0-9]*",
     guests.parse_proc_stats,
     "continuity: the moment each guest's process started",
+    separator=",",
 )
 NAME = _family(
     "name",
-    lambda name: ("getent", "ahosts", name),
+    ("getent", "ahosts", "{}"),
+    NAME_OR_ADDRESS,
     net.parse_getent_ahosts,
     "pmxcfs refuses to start when its node's name resolves to loopback only",
 )
 ROUTE_TO = _family(
     "route_to",
-    lambda address: ("ip", "-j", "route", "get", address),
+    ("ip", "-j", "route", "get", "{}"),
+    r"[0-9A-Fa-f:.]+",
     net.parse_ip_route,
     "over which device the cluster's packets leave, and whether a router stands between",
 )
 STORAGE_FILES = _family(
     "files",
-    lambda path: ("find", f"{path}/images", f"{path}/private", "-maxdepth", "2", "-printf", "%y %P\\n"),
+    ("find", "{}/images", "{}/private", "-maxdepth", "2", "-printf", "%y %P\\n"),
+    PATH,
     storage.parse_find,
     "whether every volume is there",
     timeout=15,
 )
 STORAGE_MOUNT = _family(
     "target",
-    lambda path: ("findmnt", "-n", "-T", path, "-o", "TARGET,OPTIONS,SOURCE,FSTYPE"),
+    ("findmnt", "-n", "-T", "{}", "-o", "TARGET,OPTIONS,SOURCE,FSTYPE"),
+    PATH,
     storage.parse_findmnt_target,
     "whether the storage is mounted and writable",
 )
 SUMS = _family(
     "sums",
-    lambda paths: ("sha256sum", *paths.split(" ")),
+    ("sha256sum", "{}"),
+    rf"{OWN}|/etc/corosync/(authkey|corosync\.conf)",
     identity.parse_sha256sums,
     "that a backup here and on the node are the same bytes",
     timeout=60,
+    separator=" ",
 )
 SIZES = _family(
     "sizes",
-    lambda paths: ("du", "-sbx", *paths.split(" ")),
+    ("du", "-sbx", "{}"),
+    "|".join(BACKED_UP),
     identity.parse_du,
     "how large a backup may become",
     timeout=60,
+    separator=" ",
 )
 FOLDER_SPACE = _family(
     "folder_space",
-    lambda work: ("df", "-Pk", f"{BACKUP_ROOT}/{work}"),
+    ("df", "-Pk", f"{BACKUP_ROOT}/{{}}"),
+    WORK,
     storage.parse_df,
     "whether a backup fits where it is written",
 )
 OWN_FOLDER = _family(
     "own_folder",
-    lambda work: ("ls", "-A", f"{BACKUP_ROOT}/{work}"),
+    ("ls", "-A", f"{BACKUP_ROOT}/{{}}"),
+    WORK,
     identity.parse_ls,
     "what this work has put aside on the node",
 )
 WINDOW_STATUS = _family(
     "window_status",
-    lambda window: ("cat", f"{window}.status"),
+    ("cat", "{}.status"),
+    OWN,
     window.parse_window_status,
     "how the window ended, in its own words",
 )
 WINDOW_LOG = _family(
     "window_log",
-    lambda window: ("cat", f"{window}.log"),
+    ("cat", "{}.log"),
+    OWN,
     window.parse_text,
     "what the window did, step by step",
 )
 GUEST_STATUS = _family(
     "guest_status",
-    lambda vmid: ("qm", "status", vmid),
+    ("qm", "status", "{}"),
+    r"[1-9][0-9]*",
     window.parse_text,
     "whether the canary runs",
     timeout=30,
@@ -117,10 +152,10 @@ GUEST_STATUS = _family(
 # Newest first: so --lines counts matching lines alone, and keeps the newest (systemd 252 and 253, journalctl.c).
 COROSYNC_LOG = _family(
     "corosync_log",
-    lambda seconds: (
+    (
         "journalctl",
         "--unit=corosync.service",
-        f"--since=-{seconds}s",
+        "--since=-{}s",
         f"--grep={corosync_log.PATTERN}",
         "--reverse",
         f"--lines={corosync_log.MOST_LINES}",
@@ -128,33 +163,36 @@ COROSYNC_LOG = _family(
         "--no-hostname",
         "--no-pager",
     ),
+    SECONDS,
     corosync_log.parse_corosync_log,
     "whether the cluster link came and went, though it may be whole at the moment",
     timeout=30,
 )
 LINE_BEFORE = _family(
     "line_before",
-    lambda seconds: (
+    (
         "journalctl",
-        f"--until=-{seconds}s",
+        "--until=-{}s",
         "--reverse",
         "--lines=1",
         "--output=json",
         "--output-fields=PRIORITY",
         "--no-pager",
     ),
+    SECONDS,
     corosync_log.parse_line_before,
     "whether the journal reaches back so far",
 )
 PAUSE = _family(
     "pause",
-    lambda seconds: ("sleep", seconds),
+    ("sleep", "{}"),
+    r"[1-9][0-9]?",
     window.parse_text,
-    "the time between two looks at the cluster, waited on the node",
-    timeout=60,
+    "the time between two looks, waited on the node",
+    timeout=110,
 )
 
 
-def registry() -> dict[str, ProbeFamily[object]]:
-    """All families by name."""
-    return dict(_registry)
+def registry() -> tuple[ProbeFamily[object], ...]:
+    """All families."""
+    return tuple(_registry)

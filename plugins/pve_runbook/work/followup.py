@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from pve_runbook.facts.config_tree import ConfigTree
@@ -34,15 +34,13 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
     found: list[Question[object]] = []
     tree = tree_probe(facts)
     if tree is not None:
-        found.append(Question(tree.name, tree.argv, tree.timeout, tree.parse, tree.why, tree.redact))
-    for name in _names(facts):
-        found.append(of_family(families.NAME, name))
+        found.append(of_probe(tree))
+    found += _about(families.NAME, _names(facts))
     pids = known(lambda: facts.running)
     if pids:
         found.append(of_family(families.PROC_STATS, subject_of_pids(pids.values())))
-    for path in _paths(facts):
-        found.append(of_family(families.STORAGE_FILES, path))
-        found.append(of_family(families.STORAGE_MOUNT, path))
+    for family in (families.STORAGE_FILES, families.STORAGE_MOUNT):
+        found += _about(family, _paths(facts))
     return found
 
 
@@ -56,12 +54,28 @@ def network_round(facts: NodeFacts) -> list[Question[object]]:
     names = [n for n in netfacts.names_to_resolve(facts) if f"{families.NAME.name}:{n}" not in facts.readings]
     ways = known(lambda: netfacts.peer_addresses(facts)) or {}
     addresses = sorted({address for links in ways.values() for address in links.values()})
-    return [of_family(families.NAME, n) for n in names] + [of_family(families.ROUTE_TO, a) for a in addresses]
+    return _about(families.NAME, names) + _about(families.ROUTE_TO, addresses)
 
 
-def of_family(family: ProbeFamily[T], subject: str) -> Question[object]:
+def pause(seconds: int) -> Question[str]:
+    """A bounded wait on the node: a round trip that ends after ``seconds``, 1 to 99."""
+    return replace(of_family(families.PAUSE, str(seconds)), timeout=seconds + 10)
+
+
+def of_probe(probe: Probe[T]) -> Question[T]:
+    """A probe as a question."""
+    return Question(probe.name, probe.argv, probe.timeout, probe.parse, probe.why, probe.redact)
+
+
+def of_family(family: ProbeFamily[T], subject: str) -> Question[T]:
+    """A probe of a family as a question. Raises ValueError for a subject that it does not accept."""
     key = f"{family.name}:{subject}"
     return Question(key, family.argv(subject), family.timeout, family.parse, family.why, None)
+
+
+def _about(family: ProbeFamily[T], subjects: Iterable[str]) -> list[Question[object]]:
+    """What is asked about each; what the family does not accept is not asked, and so stays unknown."""
+    return [of_family(family, subject) for subject in subjects if family.accepts(subject)]
 
 
 def tree_probe(facts: NodeFacts) -> Probe[ConfigTree] | None:

@@ -18,14 +18,23 @@ from pve_runbook.wire.batch import NoAnswer, run_batch
 from pve_runbook.wire.channel import WireError, execute
 from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
 from pve_runbook.wire.detached import NotStarted, run_detached
+from pve_runbook.wire.guard import Refused
 from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target
-from pve_runbook.work import families, probes
+from pve_runbook.work import detection, probes
 from pve_runbook.work.action import Action
 from pve_runbook.work.answerlog import AnswerLog
 from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
-from pve_runbook.work.followup import Question, history_round, network_round, second_round
+from pve_runbook.work.followup import (
+    Question,
+    history_round,
+    network_round,
+    of_family,
+    of_probe,
+    pause,
+    second_round,
+)
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group, Probe, ProbeFamily
 from pve_runbook.work.readings import Missing, UnknownFact
@@ -33,6 +42,11 @@ from pve_runbook.work.watch import Glimpse
 
 T = TypeVar("T")
 
+REFUSED = (
+    "{node}: {why}.\n"
+    "checks/ can only send those, so that no check can change a node.\n"
+    "Read a fact of host.pve instead, or put this gate into runbook/"
+)
 ENVIRONMENT = "LC_ALL=C LANG=C TERM=dumb "
 
 
@@ -128,7 +142,7 @@ class Node:
         if group is Group.ACTIVATING and self._run.read_only:
             raise NotAllowed(f"{self.name}: `pvesm status` mounts what is not mounted; checks only read")
         facts = self._facts or NodeFacts(self.name, {}, load=self._load)
-        questions = [Question(p.name, p.argv, p.timeout, p.parse, p.why, p.redact) for p in _of_group(group)]
+        questions = [of_probe(p) for p in _of_group(group)]
         if group is Group.HISTORY:
             questions += history_round(self._run.since)
         facts.readings.update(self._ask(questions))
@@ -148,24 +162,19 @@ class Node:
 
     def poll(self, seconds: int) -> None:
         """Wait on the node itself: a round trip that ends after ``seconds``, then what was known is forgotten."""
-        self._ask([Question("sleep", ("sleep", str(seconds)), seconds + 10, lambda o: o, "a bounded wait", None)])
+        self._ask([pause(seconds)])
         self.forget()
 
     def processes(self) -> dict[int, int] | None:
         """VMID → pid of the guests that run now; None when the node does not say. Does not touch its facts."""
         probe = probes.GUEST_PROCESSES
-        question = Question(probe.name, probe.argv, probe.timeout, probe.parse, probe.why, probe.redact)
-        answer = self._ask([question])[probe.name]
+        answer = self._ask([of_probe(probe)])[probe.name]
         return None if isinstance(answer, Missing) else {vmid: p.pid for vmid, p in answer.items()}
 
     def glimpse(self, seconds: int) -> Glimpse:
         """What pvecm and pmxcfs say of the membership now, None for what does not answer; the round trip ends after
         ``seconds``. Does not touch its facts."""
-        pause = families.PAUSE
-        asked: list[Question[object]] = [
-            Question(p.name, p.argv, p.timeout, p.parse, p.why, p.redact) for p in (probes.PVECM, probes.MEMBERS)
-        ]
-        asked.append(Question(pause.name, pause.argv(str(seconds)), pause.timeout, pause.parse, pause.why, None))
+        asked: list[Question[object]] = [of_probe(probes.PVECM), of_probe(probes.MEMBERS), pause(seconds)]
         said = self._ask(asked)
         pvecm, members = said[probes.PVECM.name], said[probes.MEMBERS.name]
         return (
@@ -181,13 +190,15 @@ class Node:
 
     def ask(self, probe: Probe[T]) -> T:
         """Read one probe by itself, now. Raises UnknownFact."""
-        question = Question(probe.name, probe.argv, probe.timeout, probe.parse, probe.why, probe.redact)
-        return self._single(question)
+        return self._single(of_probe(probe))
 
     def ask_about(self, family: ProbeFamily[T], subject: str) -> T:
         """Read one probe of a family by itself, now. Raises UnknownFact."""
-        key = f"{family.name}:{subject}"
-        return self._single(Question(key, family.argv(subject), family.timeout, family.parse, family.why, None))
+        try:
+            question = of_family(family, subject)
+        except ValueError as error:
+            raise UnknownFact(self.name, f"{family.name}:{subject}", str(error)) from None
+        return self._single(question)
 
     def _single(self, question: Question[T]) -> T:
         value = self._ask([question])[question.key]
@@ -213,6 +224,9 @@ class Node:
                 [(i, q.timeout, q.argv) for i, q in ids.items()],
                 timeout_scale=self._run.timeout_scale,
             )
+        except Refused as error:
+            journal.write("refused", node=self.name, batch=batch, why=str(error))
+            raise NotAllowed(REFUSED.format(node=self.name, why=error)) from None
         except (WireError, ParseError) as error:
             answers = {i: NoAnswer(str(error)) for i in ids}
         seconds = round(time.monotonic() - started, 3)
@@ -328,11 +342,7 @@ class Node:
         Raises NotAllowed in a run that only verifies: a free command could change the node.
         """
         if self._run.read_only:
-            raise NotAllowed(
-                f"{self.name}: `{command}` is not one of the registered probes.\n"
-                f"checks/ can only send those, so that no check can change a node.\n"
-                f"Read a fact of host.pve instead, or put this gate into runbook/"
-            )
+            return self._detection(command)
         started = time.monotonic()
         result = execute(self.connection, ENVIRONMENT + command, timeout=60 * self._run.timeout_scale)
         self._run.journal.write(
@@ -347,6 +357,14 @@ class Node:
         if result.exit_status is None:
             raise UnknownFact(self.name, command, "ended by a signal")
         return result.exit_status, result.stdout, result.stderr
+
+    def _detection(self, command: str) -> tuple[int, bytes, bytes]:
+        """Answer what testinfra is known to ask about the system, by a probe."""
+        probe = detection.probe_of(command)
+        if probe is None:
+            raise NotAllowed(REFUSED.format(node=self.name, why=f"`{command}` is not one of the registered probes"))
+        said = self.ask(probe)
+        return said.exit_status, said.stdout.encode(), said.stderr.encode()
 
     def journal_transfer(self, name: str, size: int, sha256: str) -> None:
         """Record a file that came from this node, by name, size in bytes and hash; never its content."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -14,6 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 BACKUP_ROOT = "/var/lib/pve-runbook"
 LOCK_PATH = BACKUP_ROOT + "/lock"
 AUTHORIZED_KEYS2 = "/root/.ssh/authorized_keys2"
+SUBJECT = "{}"
 CONFIG_DB = "/var/lib/pve-cluster/config.db"
 
 
@@ -50,10 +52,41 @@ class Probe(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class ProbeFamily(Generic[T_co]):
-    """A question asked once per subject (a storage, a name) that the first round trip revealed."""
+    """A question asked once per subject (a storage, a name) that an earlier answer revealed.
+
+    ``words`` is the argv, in which {} stands for the subject; ``subject`` is what a subject must look like. With
+    ``separator`` a subject is several, and the last word is repeated for each.
+    """
 
     name: str
-    argv: Callable[[str], tuple[str, ...]]
+    words: tuple[str, ...]
+    subject: re.Pattern[str]
     parse: Callable[[Output], T_co]
     why: str
     timeout: int = 10
+    separator: str | None = None
+
+    def accepts(self, subject: str) -> bool:
+        """Whether this may be asked about: no subject becomes an option, or anything but the one word it is."""
+        return all(self.subject.fullmatch(s) for s in self._each(subject))
+
+    def argv(self, subject: str) -> tuple[str, ...]:
+        """The argv for ``subject``. Raises ValueError for one that is not accepted."""
+        if not self.accepts(subject):
+            raise ValueError(f"{self.name}: {subject!r} is nothing that can be asked about")
+        if self.separator is None:
+            return tuple(word.replace(SUBJECT, subject) for word in self.words)
+        *fixed, last = self.words
+        return (*fixed, *(last.replace(SUBJECT, s) for s in self._each(subject)))
+
+    def matches(self, argv: Sequence[str]) -> bool:
+        """Whether ``argv`` is this question about some subject that is accepted."""
+        place = next(i for i, word in enumerate(self.words) if SUBJECT in word)
+        before, _, after = self.words[place].partition(SUBJECT)
+        words = argv[place:] if self.separator else argv[place : place + 1]
+        found = [word[len(before) : len(word) - len(after)] for word in words]
+        subject = (self.separator or "").join(found)
+        return bool(found) and self.accepts(subject) and self.argv(subject) == tuple(argv)
+
+    def _each(self, subject: str) -> list[str]:
+        return [subject] if self.separator is None else subject.split(self.separator)

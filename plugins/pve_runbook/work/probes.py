@@ -32,8 +32,7 @@ from pve_runbook.facts import (
 )
 from pve_runbook.facts.answers import NOT_INSTALLED
 from pve_runbook.facts.output import Output
-from pve_runbook.work import families
-from pve_runbook.work.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe, ProbeFamily
+from pve_runbook.work.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
 T = TypeVar("T")
 
@@ -59,7 +58,7 @@ UNITS = (
 )
 
 
-_registry: dict[str, Probe[object]] = {}
+_registry: list[Probe[object]] = []
 
 
 def _probe(
@@ -73,7 +72,7 @@ def _probe(
     redact: Callable[[Output], str] | None = None,
 ) -> Probe[T]:
     probe = Probe(name, tuple(argv), parse, why, timeout, group, redact)
-    _registry[name] = probe
+    _registry.append(probe)
     return probe
 
 
@@ -395,9 +394,9 @@ TREE_AT_REST = Probe(
     redact=config_tree.redact_config_tree,
 )
 
-FIRST_ROUND = tuple(p for p in _registry.values() if p is not TREE)
+FIRST_ROUND = tuple(p for p in _registry if p is not TREE)
 
 
-def registry() -> dict[str, Probe[object] | ProbeFamily[object]]:
-    """All probes by name."""
-    return {**_registry, **families.registry()}
+def registry() -> tuple[Probe[object], ...]:
+    """All probes but those of the families."""
+    return (*_registry, TREE_AT_REST)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from pve_runbook.facts.output import ParseError
-from pve_runbook.work.probe import Group, Probe, ProbeFamily
+from pve_runbook.work.probe import SUBJECT, Group, Probe, ProbeFamily
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Readings:
 
     def family(self, family: ProbeFamily[T], subject: str) -> T:
         """The value of ``family`` for ``subject``. Raises UnknownFact."""
-        return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.argv(subject))))
+        return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.words).replace(SUBJECT, subject)))
 
     def is_missing(self, probe: Probe[T], kind: type[ParseError]) -> bool:
         """Whether ``probe`` was asked, and got this kind of silence for an answer."""

@@ -142,6 +142,16 @@ def stat(call: Call) -> Result:
     return Result(text, errors, 1 if errors else 0)
 
 
+def test(call: Call) -> Result:
+    """test -d PATH."""
+    [_, name] = call.argv
+    try:
+        found = call.node.files.stat(call.path(name)).kind == "directory"
+    except OSError:
+        found = False
+    return Result(exit_status=0 if found else 1)
+
+
 def readlink(call: Call) -> Result:
     """readlink [-f] PATH."""
     given, names = options(call.argv)

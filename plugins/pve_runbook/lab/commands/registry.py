@@ -17,7 +17,7 @@ from pve_runbook.lab.commands import (
     system,
     systemd,
 )
-from pve_runbook.lab.commands.base import Table
+from pve_runbook.lab.commands.base import Call, Result, Table
 
 COMMANDS: Table = {
     **reading.TABLE,
@@ -32,8 +32,6 @@ COMMANDS: Table = {
     **api.TABLE,
     **system.TABLE,
 }
-WITHOUT_SHELL: Table = {**COMMANDS, "grep": network.grep}
-"""What a batch of probes may call: no shell can be started inside one, and so none of the interpreter's commands."""
 INTERPRETER = (
     "bash",
     "sh",
@@ -64,6 +62,18 @@ INTERPRETER = (
     "sudo",
 )
 """Commands that the interpreter brings."""
+
+
+def _shell(call: Call) -> Result:
+    """sh -c 'command -v "$1"' sh NAME."""
+    if call.argv[:-1] != ["-c", 'command -v "$1"', "sh"]:
+        raise NotImplementedError
+    name = call.argv[-1]
+    return Result(f"/usr/bin/{name}\n") if name in ("command", *COMMANDS, *INTERPRETER) else Result(exit_status=127)
+
+
+WITHOUT_SHELL: Table = {**COMMANDS, "grep": network.grep, "test": reading.test, "sh": _shell}
+"""What a batch of probes may call: no shell can be started inside one, and so none of the interpreter's commands."""
 BINARY_DIRECTORIES = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
 
 

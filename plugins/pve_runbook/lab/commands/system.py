@@ -86,10 +86,12 @@ def nproc(call: Call) -> Result:
 
 
 def uname(call: Call) -> Result:
-    """uname [-r|-a]."""
+    """uname [-s|-m|-r|-a]."""
     kernel = call.node.version.kernel
     if "-r" in call.argv:
         return Result(f"{kernel}\n")
+    if "-m" in call.argv:
+        return Result("x86_64\n")
     return Result(
         f"Linux {call.node.name} {kernel} #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n" if "-a" in call.argv else "Linux\n"
     )

@@ -1,0 +1,46 @@
+"""Outside runbook/ no test changes a node: one that asks for an action fixture is refused at collection."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ASKS_FOR_AN_ACTION = (
+    "{item} asks for {name!r} of {file}: the fixtures there change nodes, and only runbook/ may; move the test there, "
+    "or read what it needs from host.pve"
+)
+
+
+def refuse_actions(items: Iterable[pytest.Item], root: Path) -> None:
+    """Look at every item outside ``root``/runbook. Raises UsageError for the first that asks for an action fixture."""
+    folder = root / "runbook"
+    actions = _fixtures(folder)
+    for item in items if actions else ():
+        if folder in item.path.parents or not isinstance(item, pytest.Function):
+            continue
+        own = item._fixtureinfo.name2fixturedefs
+        for name in item.fixturenames:
+            defined = own.get(name)
+            if name in actions and (defined is None or folder in _home(defined[-1]).parents):
+                raise pytest.UsageError(
+                    ASKS_FOR_AN_ACTION.format(item=item.nodeid, name=name, file=actions[name].relative_to(root))
+                )
+
+
+def _home(fixture: pytest.FixtureDef[object]) -> Path:
+    code = getattr(fixture.func, "__code__", None)
+    return Path(code.co_filename if code is not None else "")
+
+
+def _fixtures(folder: Path) -> dict[str, Path]:
+    """The fixtures of runbook/ by name, with their file: read, not imported."""
+    return {name: path for path in folder.glob("*.py") for name in _fixtures_in(path)}
+
+
+def _fixtures_in(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(d) for d in node.decorator_list):
+            yield node.name

@@ -1,0 +1,54 @@
+"""What was sent to the nodes, counted from the journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pve_runbook.record import fields
+from pve_runbook.record.markup import count
+from pve_runbook.work.registered import is_registered
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Commands by kind: ``probes`` of the registry, ``others`` that are none (those of gates that a user added),
+    ``changes``; ``refused``: how many batches the line did not take."""
+
+    probes: int = 0
+    others: int = 0
+    changes: int = 0
+    refused: int = 0
+
+    def __str__(self) -> str:
+        alone = not self.others and not self.changes
+        parts = [
+            count(self.probes + self.others + self.changes, "command"),
+            "all registered probes" if alone else count(self.probes, "registered probe"),
+            count(self.others, "command of gates that were added", "commands of gates that were added"),
+            f"{self.changes} changes",
+            count(self.refused, "batch refused", "batches refused"),
+        ]
+        shown = (True, True, self.others > 0, True, self.refused > 0)
+        return ", ".join(part for part, is_shown in zip(parts, shown, strict=True) if is_shown)
+
+
+def count_sent(events: Iterable[Mapping[str, object]]) -> Sent:
+    """Count what the events of a journal say was sent; each probe of a batch is a command."""
+    batches: dict[str, tuple[int, int]] = {}
+    others = changes = refused = 0
+    for event in events:
+        match event.get("kind"):
+            case "batch":
+                argvs = [fields.texts(probe, "argv") for probe in fields.rows(event, "probes")]
+                known = sum(map(is_registered, argvs))
+                batches[fields.text(event, "n")] = (known, len(argvs) - known)
+            case "refused":
+                refused += 1
+                batches.pop(fields.text(event, "batch"), None)
+            case "testinfra":
+                others += 1
+            case "action-intent":
+                changes += 1
+    probes = sum(known for known, _ in batches.values())
+    return Sent(probes, others + sum(unknown for _, unknown in batches.values()), changes, refused)
