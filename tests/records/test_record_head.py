@@ -39,7 +39,9 @@ def test_summary_stays_within_25_lines_with_it(tmp_path: Path) -> None:
 
 def test_report_names_it_among_the_facts(tmp_path: Path) -> None:
     record = build(record_folders.begun(tmp_path / "record").events)
-    facts = summary_html(record, HEAD).split("<h2>What was done, by whom, on which nodes</h2>")[1].split("</section>")[0]
+    facts = (
+        summary_html(record, HEAD).split("<h2>What was done, by whom, on which nodes</h2>")[1].split("</section>")[0]
+    )
     assert f'<th scope="row">Journal head</th><td><code>{HEAD}</code></td>' in facts
 
 

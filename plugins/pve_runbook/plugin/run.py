@@ -29,7 +29,7 @@ from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, 
 from pve_runbook.work.diagnosis import Diagnosis
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
-from pve_runbook.work.probe import Group
+from pve_runbook.work.probe import CHECKED, Group
 from pve_runbook.work.readings import UnknownFact, known
 from pve_runbook.work.refusal import refusal
 
@@ -204,7 +204,7 @@ class Run:
 
     def _learn_the_cluster(self) -> None:
         """Name and members of the cluster, from every node that still knows them."""
-        self.cluster.read(Group.CORE)
+        self.cluster.read(*(CHECKED if self.options.mode == "checks" else (Group.CORE,)))
         members: dict[str, None] = {}
         standalone = set()
         for node in self.cluster.nodes:

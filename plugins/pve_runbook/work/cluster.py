@@ -79,10 +79,10 @@ class Cluster:
         for node in self.nodes:
             node.forget()
 
-    def read(self, group: Group) -> None:
-        """Read ``group`` on every node that does not know it yet, side by side."""
+    def read(self, *groups: Group) -> None:
+        """Read ``groups`` together on every node that does not know them yet, side by side."""
         self.brakes.check()
-        list(self._executor.map(lambda n: n.read(group), self.nodes))
+        list(self._executor.map(lambda n: n.read(*groups), self.nodes))
 
     def glimpse(self, seconds: int) -> dict[str, Glimpse]:
         """What every node says of the membership now, by name; takes ``seconds``. No fact ends with it."""

@@ -1,8 +1,8 @@
-"""The second round trip: the questions that the answers to the first one raise."""
+"""The two round trips: what groups of probes ask, and the questions that the answers raise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -10,7 +10,7 @@ from pve_runbook.facts.config_tree import ConfigTree
 from pve_runbook.facts.output import Output
 from pve_runbook.work import families, netfacts, probes
 from pve_runbook.work.nodefacts import NodeFacts, subject_of_pids
-from pve_runbook.work.probe import Probe, ProbeFamily
+from pve_runbook.work.probe import Group, Probe, ProbeFamily
 from pve_runbook.work.readings import known
 
 T = TypeVar("T")
@@ -27,6 +27,20 @@ class Question(Generic[T_co]):
     parse: Callable[[Output], T_co]
     why: str
     redact: Callable[[Output], str] | None
+
+
+def first_round(groups: Collection[Group], since: int) -> list[Question[object]]:
+    """What can be asked of ``groups`` without knowing anything; the history is read ``since`` seconds back."""
+    asked = [p for p in probes.FIRST_ROUND if p.group in groups]
+    questions = [of_probe(p) for p in asked]
+    return questions + (history_round(since) if Group.HISTORY in groups else [])
+
+
+def follow_up(facts: NodeFacts, groups: Collection[Group]) -> list[Question[object]]:
+    """What ``facts`` make it possible to ask of ``groups``, and was not asked yet."""
+    raised = second_round(facts) if Group.CORE in groups else []
+    raised += network_round(facts) if Group.NETWORK in groups else []
+    return [q for q in {q.key: q for q in raised}.values() if q.key not in facts.readings]
 
 
 def second_round(facts: NodeFacts) -> list[Question[object]]:

@@ -26,15 +26,7 @@ from pve_runbook.work.action import Action
 from pve_runbook.work.answerlog import AnswerLog
 from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
-from pve_runbook.work.followup import (
-    Question,
-    history_round,
-    network_round,
-    of_family,
-    of_probe,
-    pause,
-    second_round,
-)
+from pve_runbook.work.followup import Question, first_round, follow_up, of_family, of_probe, pause
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group, Probe, ProbeFamily
 from pve_runbook.work.readings import Missing, UnknownFact
@@ -70,8 +62,8 @@ class Surroundings(Protocol):
     def is_side_by_side(self) -> bool:
         """Whether this thread works on one node of several."""
 
-    def read(self, group: Group) -> None:
-        """Read a group of probes on every node."""
+    def read(self, *groups: Group) -> None:
+        """Read groups of probes on every node."""
 
     def forget(self) -> None:
         """End the validity of every fact of every node."""
@@ -132,32 +124,24 @@ class Node:
 
     # --- reading
 
-    def read(self, group: Group) -> None:
-        """Ask the probes of ``group``, and for the core group what follows from them: one or two round trips.
+    def read(self, *groups: Group) -> None:
+        """Ask the probes of the groups that are not known yet, and what follows from their answers: two round trips.
 
-        A lost connection makes every fact of the group unknown; it is not an error here.
+        A third one is needed where only the answers to the second name a storage or an address. A lost connection
+        makes every fact of the groups unknown; it is not an error here.
         """
-        if group in self._groups:
+        new = [g for g in groups if g not in self._groups]
+        if not new:
             return
-        if group is Group.ACTIVATING and self._run.read_only:
+        if Group.ACTIVATING in new and self._run.read_only:
             raise NotAllowed(f"{self.name}: `pvesm status` mounts what is not mounted; checks only read")
         facts = self._facts or NodeFacts(self.name, {}, load=self._load)
-        questions = [of_probe(p) for p in _of_group(group)]
-        if group is Group.HISTORY:
-            questions += history_round(self._run.since)
-        facts.readings.update(self._ask(questions))
-        if group is Group.CORE:
-            facts.taken = time.time()
-            facts.readings.update(self._ask(second_round(facts)))
-            # Where /etc/pve is not mounted, only the database, just read, names the storages.
-            late = [q for q in second_round(facts) if q.key not in facts.readings]
-            facts.readings.update(self._ask(late))
-        elif group is Group.NETWORK:
-            facts.readings.update(self._ask(network_round(facts)))
-            # Names that only corosync.conf or storage.cfg has must be looked up before the way to them is asked.
-            late = [q for q in network_round(facts) if q.key not in facts.readings]
-            facts.readings.update(self._ask(late))
-        self._groups.add(group)
+        if Group.CORE in new:
+            facts.asked = time.time()
+        facts.readings.update(self._ask(first_round(new, self._run.since)))
+        for _ in range(2):
+            facts.readings.update(self._ask(follow_up(facts, new)))
+        self._groups.update(new)
         self._facts = facts
 
     def poll(self, seconds: int) -> None:
@@ -369,7 +353,3 @@ class Node:
     def journal_transfer(self, name: str, size: int, sha256: str) -> None:
         """Record a file that came from this node, by name, size in bytes and hash; never its content."""
         self._run.journal.write("transfer", node=self.name, file=name, size=size, sha256=sha256)
-
-
-def _of_group(group: Group) -> list[Probe[object]]:
-    return [p for p in probes.FIRST_ROUND if p.group is group]

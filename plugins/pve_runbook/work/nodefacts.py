@@ -74,7 +74,7 @@ class NodeFacts(Readings):
     @property
     def clock_offset(self) -> float:
         """Seconds by which the node's clock is ahead of the control host's, the way there included."""
-        return self.get(probes.CLOCK) - self.taken
+        return self.get(probes.CLOCK) - self.asked
 
     @property
     def own_addresses(self) -> tuple[str, ...]:

@@ -36,6 +36,10 @@ class Group(StrEnum):
     """The past of the cluster link, with the families COROSYNC_LOG and LINE_BEFORE; only checks ask for it."""
 
 
+CHECKED = (Group.CORE, Group.GUESTS, Group.NETWORK, Group.HISTORY)
+"""What a run over checks/ is about: read together, at its start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probe(Generic[T_co]):
     """One question. ``timeout`` in seconds; ``redact`` gives the text that the journal keeps instead of

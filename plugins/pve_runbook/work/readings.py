@@ -38,8 +38,8 @@ class Readings:
 
     node: str
     readings: dict[str, object]
-    taken: float = field(default_factory=time.time)
-    """Seconds since the epoch on the control host, when the first round trip was answered."""
+    asked: float = field(default_factory=time.time)
+    """Seconds since the epoch on the control host, when the first round trip began."""
 
     load: Callable[[Group], None] | None = None
     """Reads a further group of probes on all nodes, when a fact of it is asked for."""
