@@ -21,7 +21,6 @@ from pve_runbook.work.refusal import refusal
 from pve_runbook.work.sharing import owners_in_words, shared_by_guests, signs_of_ceph
 
 CLOCK_SKEW = 5.0  # seconds; HA reports a time drift, and logs of two nodes cannot be put in order any more
-SAFE_TO_WAIT_FOR = "startall"
 
 
 def test_login_is_root(host):
@@ -186,8 +185,7 @@ def test_there_is_space(host):
 
 def test_nothing_is_under_way(host):
     """No backup, migration or clone is under way."""
-    tasks = [t for t in host.pve.live_tasks if t.is_blocking and t.type != SAFE_TO_WAIT_FOR]
-    assert not tasks, refusals.busy(host.pve, tasks)
+    assert not host.pve.tasks_under_way, refusals.busy(host.pve, host.pve.tasks_under_way)
 
 
 def test_no_guest_is_locked(host, run):

@@ -16,7 +16,7 @@ from pve_runbook.plugin import questions
 from pve_runbook.plugin.approval import approve
 from pve_runbook.plugin.rollback import MEMBER
 from pve_runbook.work import access, actions, backup, canary, families, refusals, window
-from pve_runbook.work.obstacles import restore_obstacle
+from pve_runbook.work.obstacles import changed_files, restore_obstacle
 from pve_runbook.work.probe import BACKUP_ROOT
 from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.refusal import refusal
@@ -61,13 +61,13 @@ def restored(run, cluster, back, scheduler_off, second_way):
 def corosync_back(run, cluster, back, restored):
     """Corosync runs on every member, without a forced quorum: the nodes may find each other again."""
     members = [n for n in cluster.nodes if back.is_member(n)]
-    lost = back.lost_guests(cluster.nodes)
-    assert not lost, refusals.lost_when_they_meet(back.differences(cluster.nodes)[0], lost)
+    lost, newest = back.lost_guests(cluster.nodes), back.newest(cluster.nodes)
+    assert not lost, refusals.lost_when_they_meet(newest, lost)
     for node in members:
         if back.is_forced(node):
             node.act(actions.STOP_COROSYNC.bind())
     # The newest database first, and alone: nobody has quorum, and writes, before it is there.
-    first = [n for n in members if n.name == back.differences(cluster.nodes)[0]]
+    first = [n for n in members if n.name == newest]
     cluster.each(_start_corosync, first)
     cluster.each(_start_corosync, [n for n in members if n not in first])
 
@@ -146,16 +146,14 @@ def test_ha_is_off(host, cluster, back):
 
 def test_nothing_is_under_way(host):
     """No backup, migration or clone is under way."""
-    tasks = [t for t in host.pve.live_tasks if t.is_blocking and not (t.type == "startall" and host.pve.startall_waits)]
-    assert not tasks, refusals.busy(host.pve, tasks)
+    assert not host.pve.tasks_under_way, refusals.busy(host.pve, host.pve.tasks_under_way)
 
 
 def test_network_is_as_it_was(host, node, back):
     """The node is named and reached as before the first change: corosync.conf comes back with its old addresses."""
     if not back.restores(node):
         return
-    then, now = back.baseline.network.get(node.name, {}), host.pve.network_files
-    changed = sorted(path for path in then.keys() | now.keys() if then.get(path) != now.get(path))
+    changed = changed_files(node, back.baseline.network.get(node.name, {}))
     assert not changed, refusal(
         host.pve.node,
         seen=f"{', '.join(changed)} changed since the baseline",
@@ -194,7 +192,7 @@ def test_nobody_changed_the_node_since(node, run, back):
 def test_no_guest_is_lost_when_they_meet(cluster, back):
     """Every node's own guests are in the newest database as the node itself has them."""
     lost = back.lost_guests(cluster.nodes)
-    assert not lost, refusals.lost_when_they_meet(back.differences(cluster.nodes)[0], lost)
+    assert not lost, refusals.lost_when_they_meet(back.newest(cluster.nodes), lost)
 
 
 def test_baseline_is_taken(host, run, baseline):

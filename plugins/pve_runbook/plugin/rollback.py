@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import sqlite3
-import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from pve_runbook.plugin import questions
 from pve_runbook.plugin.unfinished import Baseline, Unfinished, read_run
 from pve_runbook.record.verify import Disagreement, NoRecord
 from pve_runbook.work.backup import BackupFailed, unchanged
+from pve_runbook.work.backup_contents import COROSYNC_FILES, Unreadable, unpacked
 from pve_runbook.work.database import Database, live_database, read_database
 from pve_runbook.work.node import Node
 from pve_runbook.work.refusal import refusal
@@ -26,7 +26,8 @@ from pve_runbook.work.refusal import refusal
 MEMBER = (NodeState.CLUSTERED_QUORATE, NodeState.CLUSTERED_NO_QUORUM, NodeState.COROSYNC_DOWN)
 NO_RECORD = "--rollback: {why}"
 NOTHING_DONE = "{folder}: its run wrote no baseline down, so it changed nothing: there is nothing to roll back"
-KEY_FILES = ("etc/corosync/corosync.conf", "etc/corosync/authkey")
+NO_WAY_BACK = "{node}: {what} does not open: {why}.\nThere is no way back then."
+KEY = "/etc/corosync/authkey"
 SHOWN = 8
 
 
@@ -46,6 +47,7 @@ class Rollback:
         self.had_ended = True
         """Whether the run had given its nodes back: their guests may have been restarted by their owners since."""
         self._before: dict[str, Database] = {}
+        self._systems: dict[str, Mapping[str, bytes]] = {}
         self._seen: dict[str, list[str]] = {}
 
     def take_over(self, locks: dict[str, Lock | None]) -> Unfinished:
@@ -86,12 +88,18 @@ class Rollback:
         """SHA-256 of corosync's key in the node's backup; its own where no backup was made: nothing had changed."""
         if "system.tar.gz" not in self.earlier.transfers(node.name):
             return node.facts.authkey
-        with tarfile.open(fileobj=io.BytesIO(self.file(node, "system.tar.gz"))) as archive:
+        key = self._system(node).get(KEY.lstrip("/"))
+        return node.facts.authkey if key is None else hashlib.sha256(key).hexdigest()
+
+    def _system(self, node: Node) -> Mapping[str, bytes]:
+        """The files of the node's own configuration from before the first change. Raises BackupFailed."""
+        if node.name not in self._systems:
+            data = self.file(node, "system.tar.gz")
             try:
-                member = archive.extractfile("etc/corosync/authkey")
-            except KeyError:
-                return node.facts.authkey
-            return hashlib.sha256(member.read()).hexdigest() if member is not None else None
+                self._systems[node.name] = unpacked(data)
+            except Unreadable as error:
+                raise BackupFailed(NO_WAY_BACK.format(node=node.name, what="system.tar.gz", why=error)) from None
+        return self._systems[node.name]
 
     def file(self, node: Node, name: str) -> bytes:
         """A backup of the node from before the first change. Raises BackupFailed when it is not what it was."""
@@ -106,13 +114,12 @@ class Rollback:
             try:
                 self._before[node.name] = read_database(path)
             except (sqlite3.Error, ParseError) as error:
-                raise BackupFailed(f"{node.name}: {path} does not open: {error}.\nThere is no way back then.") from None
+                raise BackupFailed(NO_WAY_BACK.format(node=node.name, what=path, why=error)) from None
         return self._before[node.name]
 
     def lacks(self, node: Node) -> str:
         """Why the node's backups make no member of it, in words, or "". Raises BackupFailed."""
-        with tarfile.open(fileobj=io.BytesIO(self.file(node, "system.tar.gz"))) as archive:
-            missing = [name for name in KEY_FILES if name not in archive.getnames()]
+        missing = [name for name in COROSYNC_FILES if name.lstrip("/") not in self._system(node)]
         if "corosync.conf" not in self.before(node).entries:
             missing.append("corosync.conf in the database")
         if not missing:
@@ -167,14 +174,16 @@ class Rollback:
             if guest.node == hostnames[name] and _who_and_what(winner.get(vmid)) != _who_and_what(guest)
         ]
 
-    def differences(self, nodes: list[Node]) -> tuple[str, list[str]]:
-        """The node whose database is the newest ("" without members), and what it overwrites on each of the others.
+    def newest(self, nodes: list[Node]) -> str:
+        """The node whose database is the newest, "" without members. Raises BackupFailed, UnknownFact."""
+        found = self.meeting(nodes)
+        return _newest(found) if found else ""
 
-        Raises BackupFailed, UnknownFact.
-        """
+    def differences(self, nodes: list[Node]) -> list[str]:
+        """What the newest database overwrites on each of the other nodes. Raises BackupFailed, UnknownFact."""
         found = self.meeting(nodes)
         if not found:
-            return "", []
+            return []
         newest = _newest(found)
         lines = []
         for name, database in found.items():
@@ -182,14 +191,14 @@ class Rollback:
             if paths:
                 more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
                 lines.append(f"on {name}: {', '.join(paths[:SHOWN])}{more}")
-        return newest, lines
+        return lines
 
     def text(self, cluster: str, nodes: list[Node], given_up: frozenset[str]) -> str:
         """The question to the operator. Raises BackupFailed, UnknownFact."""
         back = [n.name for n in nodes if self.restores(n)]
         lost = {n.name: self._seen.get(n.name, []) for n in nodes if n.name in given_up}
         away = sorted(set(self.baseline.members) - {n.facts.hostname for n in nodes})
-        newest, lines = self.differences(nodes)
+        newest, lines = self.newest(nodes), self.differences(nodes)
         return (
             f"ROLL BACK: {', '.join(back) or 'no node'} goes back into the cluster {cluster}.\n"
             + (

@@ -13,9 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from posixpath import basename
 
-from pve_runbook.facts.config_tree import parse_config_tree
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.work import probes
+from pve_runbook.facts.output import ParseError
+from pve_runbook.work.database import read_database
 from pve_runbook.work.probe import CONFIG_DB
 from pve_runbook.work.refusal import refusal
 
@@ -25,7 +24,7 @@ COROSYNC_FILES = ("/etc/corosync/corosync.conf", "/etc/corosync/authkey")
 MISSING = "(it is missing)"
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """An archive that does not open, or not to its end."""
 
 
@@ -37,8 +36,7 @@ def database_problem(node: str, path: Path, live: Mapping[str, bytes]) -> str:
     try:
         with closing(sqlite3.connect(uri, uri=True)) as db:
             verdict = str(db.execute("PRAGMA integrity_check").fetchone()[0])
-            rows = ["|".join(str(c) for c in row) for q in probes.TREE_SQL.split("; ") for row in db.execute(q)]
-        copy = parse_config_tree(Output("\n".join(rows) + "\n", "", 0)).files
+        copy = read_database(path).tree.files if verdict == "ok" else {}
     except (sqlite3.Error, ParseError) as error:
         verdict, copy = str(error), {}
     if verdict != "ok":
@@ -51,8 +49,8 @@ def pve_archive_problem(node: str, path: str, data: bytes, live: Mapping[str, by
     as :func:`database_problem` asks for."""
     name = basename(path)
     try:
-        files = _unpacked(data)
-    except _Unreadable as error:
+        files = unpacked(data)
+    except Unreadable as error:
         return _not_open(node, name, str(error), f"tar -tzf {path}")
     below = {p.removeprefix("etc/pve/"): content for p, content in files.items()}
     return _difference(node, name, live, {p: c for p, c in below.items() if "priv" not in p.split("/")})
@@ -66,8 +64,8 @@ def system_archive_problem(node: str, path: str, data: bytes, sums: Mapping[str,
     """
     name = basename(path)
     try:
-        files = _unpacked(data)
-    except _Unreadable as error:
+        files = unpacked(data)
+    except Unreadable as error:
         return _not_open(node, name, str(error), f"tar -tzf {path}")
     for file in COROSYNC_FILES:
         content = files.get(file.lstrip("/"))
@@ -82,15 +80,15 @@ def system_archive_problem(node: str, path: str, data: bytes, sums: Mapping[str,
     return ""
 
 
-def _unpacked(data: bytes) -> dict[str, bytes]:
-    """The regular files of a .tar.gz, read to its end. Raises _Unreadable."""
+def unpacked(data: bytes) -> dict[str, bytes]:
+    """The regular files of a .tar.gz, read to its end. Raises Unreadable."""
     try:
         # tarfile stops at the mark of the archive's end: gzip's own check of the whole comes after that.
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress(data)), mode="r:") as archive:
             regular = [(m.name, archive.extractfile(m)) for m in archive if m.isfile()]
             return {name: file.read() for name, file in regular if file is not None}
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise _Unreadable(str(error) or type(error).__name__) from None
+        raise Unreadable(str(error) or type(error).__name__) from None
 
 
 def _not_open(node: str, name: str, why: str, command: str) -> str:

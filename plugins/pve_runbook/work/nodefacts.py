@@ -468,6 +468,11 @@ class NodeFacts(Readings):
         return self.get(probes.TASK_PROCESSES)
 
     @property
+    def tasks_under_way(self) -> tuple[Task, ...]:
+        """Those that a change would disturb; a start of all guests that only waits for quorum is none of them."""
+        return tuple(t for t in self.live_tasks if t.is_blocking and not (t.type == "startall" and self.startall_waits))
+
+    @property
     def lock(self) -> Lock | None:
         """Whose work this node is locked for."""
         return self.get(probes.LOCK)

@@ -36,6 +36,12 @@ def restore_obstacle(node: Node, nodes: Sequence[Node], network: Mapping[str, st
     return _changed(node, network) or _moving(node)
 
 
+def changed_files(node: Node, network: Mapping[str, str]) -> list[str]:
+    """The files of the network that are not as in ``network``, file → SHA-256. Raises UnknownFact."""
+    now = node.facts.network_files
+    return sorted(path for path in network.keys() | now.keys() if network.get(path) != now.get(path))
+
+
 def _awake(node: Node) -> str:
     """HA switched on again (the article's third mistake), or a scheduler."""
     facts = node.facts
@@ -77,8 +83,7 @@ def _noisy(node: Node) -> str:
 
 def _changed(node: Node, network: Mapping[str, str]) -> str:
     """The article's second mistake: migrating the network in the middle of the recovery."""
-    now = node.facts.network_files
-    changed = sorted(path for path in network.keys() | now.keys() if network.get(path) != now.get(path))
+    changed = changed_files(node, network)
     if changed:
         return refusal(
             node.name,
@@ -98,7 +103,7 @@ def _changed(node: Node, network: Mapping[str, str]) -> str:
 
 def _moving(node: Node) -> str:
     facts = node.facts
-    tasks = [t for t in facts.live_tasks if t.is_blocking and not (t.type == "startall" and facts.startall_waits)]
+    tasks = facts.tasks_under_way
     if tasks:
         return refusal(
             node.name,
