@@ -1,28 +1,22 @@
 """The actions of the runbook, as fixtures; each is named for the state in which it leaves the nodes.
 
-An action runs once, for all nodes, before the gates that read its effect. It looks first and does only what is
-still to be done, so that a second run goes on from wherever the first one stopped.
+An action runs once, for all nodes, before the gates that read its effect. What it sends to a node is decided in
+`pve_runbook.work.procedure` by the state the node is in: only what is still to be done, so that a second run goes on
+from wherever the first one stopped, and a plan names the same commands.
 """
 
 from __future__ import annotations
 
 import pytest
-from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.state import NodeState
+from pve_runbook.plugin import planning, plans
 from pve_runbook.plugin.questions import has_qdevice
 from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.unfinished import operator
-from pve_runbook.work import access, actions, authority, backup, canary, families, probes, refusals, thaw, window
+from pve_runbook.plugin.stages import carry_out, done, work_of
+from pve_runbook.work import access, authority, backup, canary, procedure, refusals, window
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.node import Node
-
-STANDALONE = NodeState.STANDALONE
-LATENCY_SAMPLES = 3
-
-
-def nothing_to_do(run: Run, node: Node, what: str) -> None:
-    """Say that a step found its work done."""
-    run.note("state", f"nothing to do: {what}", node.name)
+from pve_runbook.work.outlook import Outlook
 
 
 @pytest.fixture(scope="session")
@@ -34,25 +28,18 @@ def baseline(run: Run) -> None:
 @pytest.fixture(scope="session")
 def locked(run: Run, cluster: Cluster, baseline: None) -> None:
     """Every node carries the lock of this work: who, since when, which run."""
-    text = Lock(cluster.work, operator(), f"{run.started:%Y-%m-%dT%H:%M:%SZ}", run.folder.name).text
-    cluster.each(lambda node: _lock(run, node, text))
-
-
-def _lock(run: Run, node: Node, text: str) -> None:
-    held = node.facts.get(probes.LOCK)
-    if held is not None and held.run == run.cluster.work:
-        nothing_to_do(run, node, f"locked since {held.since} by {held.by}, the run that this one takes up")
-        return
-    if held is not None:
-        run.note("lock", f"broken by --break-lock={held.run}: held by {held.by} since {held.since}", node.name)
-        node.act(actions.RELEASE_LOCK.bind())
-    node.act(actions.MAKE_FOLDER.bind(run=run.cluster.work))
-    node.act(actions.TAKE_LOCK.bind(lock=text))
+    broken = run.options.break_lock
+    for node in cluster.nodes:
+        held = node.facts.lock
+        if held is not None and held.run == broken:
+            run.note("lock", f"broken by --break-lock={broken}: held by {held.by} since {held.since}", node.name)
+    carry_out(run, procedure.LOCKED)
 
 
 @pytest.fixture(scope="session")
 def backups(run: Run, cluster: Cluster, locked: None) -> None:
-    """Every node's configuration on the control host, measured first, opened and checked there.
+    """Every node's configuration on the control host, measured first, opened and checked there; beside it on the node
+    a card with the rest of the work by hand.
 
     What an unfinished run backed up before it changed anything is what counts: it is checked, not made again.
     """
@@ -68,35 +55,17 @@ def backups(run: Run, cluster: Cluster, locked: None) -> None:
             backup.take_over(
                 node, earlier.folder / "backups" / node.name, folder / node.name, earlier.transfers(node.name)
             )
-        return
-    backup.back_up_all(cluster, cluster.nodes, cluster.work, folder)
+    else:
+        backup.back_up_all(cluster, cluster.nodes, cluster.work, folder)
+    done(run, procedure.BACKUPS)
+    text = plans.card(run, work_of(run))
+    carry_out(run, procedure.CARD_LEFT, work=work_of(run, card=text.encode()))
 
 
 @pytest.fixture(scope="session")
 def scheduler_off(run: Run, cluster: Cluster, backups: None) -> None:
     """No backup or replication starts any more, on any node. A start that waits for quorum is cancelled too."""
-    cluster.each(lambda node: _scheduler_off(run, node))
-
-
-def _scheduler_off(run: Run, node: Node) -> None:
-    if node.name in run.standalone_at_start:
-        nothing_to_do(run, node, "the node was standalone before this work, its scheduler is its own")
-        return
-    units = node.facts.units
-    if units["pvescheduler.service"].exists:
-        waits = any(j.unit == "pvescheduler.service" for j in node.facts.jobs_waiting_for_quorum)
-        if waits or not units["pvescheduler.service"].is_stopped:
-            node.act(actions.STOP_SCHEDULER.bind())
-        if not units["pvescheduler.service"].is_masked:
-            node.act(actions.MASK_SCHEDULER.bind())
-    if units["pvesr.timer"].exists and not units["pvesr.timer"].is_stopped:
-        node.act(actions.STOP_OLD_SCHEDULER.bind())
-    _park_cron(node)
-
-
-def _park_cron(node: Node) -> None:
-    if "vzdump" in node.facts.cron_files:
-        node.act(actions.PARK_CRON.bind(run=node.work))
+    carry_out(run, procedure.SCHEDULER_OFF)
 
 
 @pytest.fixture(scope="session")
@@ -104,44 +73,20 @@ def lrm_off(run: Run, cluster: Cluster, scheduler_off: None) -> None:
     """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
     its services; quorum is read again before each."""
     for node in cluster.nodes:
-        cluster.each(lambda node: _lrm_off(run, node), [node])
-
-
-def _lrm_off(run: Run, node: Node) -> None:
-    facts = node.facts
-    assert not (facts.has_watchdog_client and not facts.is_quorate), refusals.ha_armed(facts)
-    lrm = facts.units["pve-ha-lrm.service"]
-    if not lrm.is_stopped:
-        node.act(actions.STOP_LRM.bind())
-    if lrm.is_enabled:
-        node.act(actions.DISABLE_LRM.bind())
-    else:
-        nothing_to_do(run, node, "pve-ha-lrm is disabled already")
+        assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), refusals.ha_armed(node.facts)
+        carry_out(run, procedure.LRM_OFF, [node])
 
 
 @pytest.fixture(scope="session")
 def crm_off(run: Run, cluster: Cluster, lrm_off: None) -> None:
     """The cluster resource manager is stopped on all nodes, after the LRM on every one."""
-    for node in cluster.nodes:
-        cluster.each(lambda node: _crm_off(run, node), [node])
-
-
-def _crm_off(run: Run, node: Node) -> None:
-    crm = node.facts.units["pve-ha-crm.service"]
-    if not crm.is_stopped:
-        node.act(actions.STOP_CRM.bind())
-    if crm.is_enabled:
-        node.act(actions.DISABLE_CRM.bind())
-    else:
-        nothing_to_do(run, node, "pve-ha-crm is disabled already")
+    carry_out(run, procedure.CRM_OFF)
 
 
 @pytest.fixture(scope="session")
 def candidates(run: Run, cluster: Cluster) -> list[authority.Candidate]:
     """The evidence for every node that is still in the cluster (for all, once none is)."""
-    samples = {node.name: [node.round_trip() for _ in range(LATENCY_SAMPLES)] for node in cluster.nodes}
-    members = [n for n in cluster.nodes if n.facts.has_corosync_conf_in_database] or cluster.nodes
-    found = [authority.candidate(n.facts, samples[n.name]) for n in members]
+    found = authority.candidates(cluster.nodes)
     for one in found:
         run.note("authority", one.evidence)
     return found
@@ -150,12 +95,10 @@ def candidates(run: Run, cluster: Cluster) -> list[authority.Candidate]:
 @pytest.fixture(scope="session")
 def chosen(run: Run, cluster: Cluster, candidates: list[authority.Candidate]) -> authority.Candidate:
     """The authority: as --authority says, or by the evidence."""
-    by_name = {c.node: c for c in candidates}
-    earlier = run.unfinished.authority if run.unfinished is not None else None
-    wanted = run.options.authority or (earlier if earlier in by_name else None)
-    if wanted is not None and wanted not in by_name:
+    wanted = planning.wanted_authority(run, candidates)
+    if wanted is not None and wanted not in [c.node for c in candidates]:
         run.note("authority", f"--authority={wanted} is standalone already and needs no quorum", wanted)
-    one = by_name.get(wanted or "", authority.choose(candidates))
+    one = authority.pick(candidates, wanted)
     run.authority = cluster.node(one.node)
     by_name_given = one.node == wanted
     how = "by name (--authority, or the run taken up)" if by_name_given else "by database, disks, guests and answers"
@@ -169,35 +112,19 @@ def peers_corosync_stopped(run: Run, cluster: Cluster) -> None:
     for node in cluster.nodes:
         if has_qdevice(node):
             run.note("qdevice", "corosync.conf has a QDevice; it votes no more", node.name)
-        if node.facts.units["corosync-qdevice.service"].is_active:
-            node.act(actions.STOP_QDEVICE.bind())
-            node.act(actions.MASK_QDEVICE.bind())
-    cluster.each(lambda node: _silence(run, node), run.peers)
+    carry_out(run, procedure.QDEVICE_SILENT)
+    carry_out(run, procedure.PEERS_SILENT)
     for node in run.peers:
         cluster.wait_until(node, lambda f: f.corosync.is_stopped, "whether corosync stopped")
-
-
-def _silence(run: Run, node: Node) -> None:
-    if node.facts.state is STANDALONE:
-        nothing_to_do(run, node, "the node is standalone, it has no corosync to stop")
-        return
-    if not node.facts.corosync.is_stopped:
-        node.act(actions.STOP_COROSYNC.bind())
-    if not node.facts.corosync.is_masked:
-        node.act(actions.MASK_COROSYNC.bind())
 
 
 @pytest.fixture(scope="session")
 def pmxcfs_back(run: Run, cluster: Cluster, peers_corosync_stopped: None) -> None:
     """Every node has its /etc/pve: where a window was cut short, pve-cluster is started again."""
-    cluster.each(lambda node: _pmxcfs_back(run, node))
-
-
-def _pmxcfs_back(run: Run, node: Node) -> None:
-    if node.facts.state is not NodeState.UNMOUNTED:
-        return
-    run.note("state", "a window was cut short here; /etc/pve is brought back first", node.name)
-    node.act(actions.START_PVE_CLUSTER.bind())
+    for node in cluster.nodes:
+        if node.facts.state is NodeState.UNMOUNTED:
+            run.note("state", "a window was cut short here; /etc/pve is brought back first", node.name)
+    carry_out(run, procedure.PMXCFS_BACK)
 
 
 @pytest.fixture(scope="session")
@@ -205,20 +132,12 @@ def quorum_forced(run: Run, cluster: Cluster, pmxcfs_back: None) -> None:
     """The authority counts its own vote alone; bounded wait until text and mode agree on it."""
     node = run.authority
     assert node is not None
-    if node.facts.pvecm.kind == "standalone":
-        nothing_to_do(run, node, f"{node.facts.state.meaning}: it is quorate for good")
-        return
-    if not node.facts.is_corosync_running:
-        nothing_to_do(
-            run, node, f"{node.facts.state.meaning}; there is no corosync to give quorum, and local mode needs none"
-        )
-        return
-    cluster.wait_until(node, lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60)
-    if node.facts.is_quorate:
-        nothing_to_do(run, node, "the node is quorate with its own vote alone")
-        return
-    node.act(actions.EXPECT_ONE.bind())
-    cluster.wait_until(node, lambda f: f.is_quorate, "whether forced quorum took effect")
+    forced = procedure.has_quorum_to_be_forced(Outlook(node))
+    if forced:
+        cluster.wait_until(node, lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60)
+    carry_out(run, procedure.QUORUM_FORCED)
+    if forced:
+        cluster.wait_until(node, lambda f: f.is_quorate, "whether forced quorum took effect")
 
 
 @pytest.fixture(scope="session")
@@ -228,15 +147,15 @@ def second_way(run: Run, cluster: Cluster) -> dict[str, str]:
     if not members:
         return {n.name: "" for n in cluster.nodes}
     key = access.make_key(run.folder / "access", cluster.work)
+    carry_out(run, procedure.ANY_SECOND_WAY, members, work_of(run, key=key.public))
+    done(run, procedure.SECOND_WAY)
     found = cluster.each(lambda node: (node.name, _second_way(run, node, key)), members)
     return {n.name: "" for n in cluster.nodes} | dict(found)
 
 
 def _second_way(run: Run, node: Node, key: access.KeyPair) -> str:
     if not run.logs_in_as_root:
-        run.note("access", "the login is not root's: it does not depend on /etc/pve", node.name)
         return ""
-    access.install(node, key)
     why = access.proven(node, run.connect, key)
     way = (
         "a key made for this run, proven by a login with it" if not why else f"the console only; the key failed: {why}"
@@ -248,39 +167,18 @@ def _second_way(run: Run, node: Node, key: access.KeyPair) -> str:
 @pytest.fixture
 def left_cluster(run: Run, cluster: Cluster, leaver: Node) -> None:
     """This node's window has been run, and has said that it is done."""
-    if leaver.facts.state is STANDALONE:
-        nothing_to_do(run, leaver, "the node is standalone already")
-        cluster.each(_tidy, [leaver])
+    if leaver.facts.state is NodeState.STANDALONE:
+        carry_out(run, procedure.WINDOW, [leaver])
         return
     window.leave(cluster, leaver, run.member_names, run.sample)
+    done(run, procedure.WINDOW, [leaver])
     assert not run.interrupted_guests, refusals.interrupted(run.interrupted_guests)
-
-
-def _tidy(node: Node) -> None:
-    """What a window that was cut short after its point of no return left undone."""
-    if node.facts.corosync.is_masked:
-        node.act(actions.UNMASK_COROSYNC.bind())
-    if node.facts.corosync.is_enabled:
-        node.act(actions.DISABLE_COROSYNC.bind())
 
 
 @pytest.fixture(scope="session")
 def services_restarted(run: Run, cluster: Cluster) -> None:
     """Proxmox's services were started anew, one by one, the nodes side by side."""
-    cluster.each(lambda node: _restart(run, node))
-
-
-def _restart(run: Run, node: Node) -> None:
-    if node.name in run.standalone_at_start:
-        nothing_to_do(run, node, "the node was standalone before this run, its services know no cluster")
-        return
-    facts = node.facts
-    for action in actions.RESTARTS:
-        if facts.units[action.argv[-1]].exists:
-            node.act(action.bind())
-    if facts.corosync.active == "failed":
-        node.act(actions.RESET_FAILED.bind())
-    _park_cron(node)  # pveproxy's start puts the link back (pve-cluster, Setup.pm)
+    carry_out(run, procedure.SERVICES_RESTARTED)
 
 
 @pytest.fixture(scope="session")
@@ -292,60 +190,35 @@ def canaries(run: Run, cluster: Cluster) -> None:
     for node in cluster.nodes:
         for vmid in node.facts.canaries:
             run.note("canary", f"guest {vmid} is the canary of a run that was cut short; it is removed", node.name)
-            canary.remove(node, vmid)
+    carry_out(run, procedure.OLD_CANARIES_GONE)
     everyone = [n.facts for n in cluster.nodes]
     vmid = run.options.canary or canary.free_id(everyone)
     for node in cluster.nodes:
         cluster.each(lambda node: canary.fly(node, vmid, run.id[-4:]), [node])
+    done(run, procedure.CANARY_FLOWN)
 
 
 @pytest.fixture(scope="session")
 def scheduler_back(run: Run, cluster: Cluster) -> None:
     """The schedulers that ran before the first change run again."""
     run.thawed = True
-    cluster.each(lambda node: _scheduler_back(run, node))
-
-
-def _scheduler_back(run: Run, node: Node) -> None:
-    if node.name not in run.scheduled:
-        nothing_to_do(run, node, "its scheduler did not run before the first change either")
-        return
-    units = node.facts.units
-    parked = node.ask_about(families.OWN_FOLDER, node.work) or ()
-    if units["pvescheduler.service"].exists:
-        if units["pvescheduler.service"].is_masked:
-            node.act(actions.UNMASK_SCHEDULER.bind())
-        if units["pvescheduler.service"].is_stopped:
-            node.act(actions.START_SCHEDULER.bind())
-    if units["pvesr.timer"].exists and units["pvesr.timer"].is_stopped:
-        node.act(actions.START_OLD_SCHEDULER.bind())
-    if "cron.d-vzdump" in parked:
-        node.act(actions.UNPARK_CRON.bind(run=node.work))
+    carry_out(run, procedure.SCHEDULER_BACK)
 
 
 @pytest.fixture(scope="session")
-def overdue_jobs(run: Run, cluster: Cluster) -> dict[str, list[str]]:
+def overdue_jobs(run: Run) -> dict[str, list[str]]:
     """Node name → what its scheduler would do that deserves a look, for every scheduler that was switched off."""
-    return {
-        n.name: thaw.risky_jobs(n.facts)
-        for n in cluster.nodes
-        if n.name in run.scheduled and n.name not in run.standalone_at_start
-    }
+    return planning.overdue_jobs(run)
 
 
 @pytest.fixture(scope="session")
 def second_way_closed(run: Run, cluster: Cluster) -> None:
     """The key of the second way in is gone from the nodes, and from here."""
-    cluster.each(access.remove)
+    carry_out(run, procedure.SECOND_WAY_CLOSED)
     run.forget_key()
 
 
 @pytest.fixture(scope="session")
-def released(cluster: Cluster) -> None:
+def released(run: Run, cluster: Cluster) -> None:
     """The work is done: the locks are gone, and what its commands left under /run."""
-    cluster.each(_release)
-
-
-def _release(node: Node) -> None:
-    node.act(actions.FORGET_OUTCOMES.bind(run=node.work))
-    node.act(actions.RELEASE_LOCK.bind())
+    carry_out(run, procedure.RELEASED)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+PLANNED = ("plan.md", "plan.json", "by-hand.md")
+
 ENDS_STANDALONE = [
     "broken",
     "quorate",
@@ -133,7 +135,7 @@ def test_the_lab_is_one_option_away(run: Callable[..., Any]) -> None:
     assert ran.status == 0, ran.text
     assert ran.record is not None
     names = {p.name for p in ran.record.iterdir()}
-    assert names == {"journal.jsonl", "report.html", "record.json", "summary.md", "backups"}
+    assert names == {*PLANNED, "journal.jsonl", "report.html", "record.json", "summary.md", "backups"}
     page = (ran.record / "report.html").read_text()
     for words in ("Every node of labcluster is standalone", "14 of 14 guests unchanged", "Phase 7", "pvecm expected 1"):
         assert words in page

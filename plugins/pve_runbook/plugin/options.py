@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ HALF_RUN = "{option} runs fixtures or tests by halves: actions without gates, or
 NO_ASSERT = "python -O or --assert=plain: assertions are the gates; run without it"
 BAD_TICKET = "--ticket={ticket!r}: letters, digits, dot, dash and underscore only, at most 64; it names a folder"
 BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, 8, e.g. --approve=0,2"
+BAD_PLAN = "--approve={value!r}: behind the @ stands the hash of a plan, 12 letters that --plan printed"
+PLAN_ALONE = "--plan names what runbook/ would send; checks/ send nothing but questions"
 BAD_VMIDS = "--accept-changed={value!r}: write VMIDs with commas between them, e.g. --accept-changed=101,102"
 ROLLBACK_ALONE = "--rollback takes nodes back that a run took out: it stands in front of runbook/ only"
 ROLLBACK_WITHOUT = "{option} means nothing with --rollback; leave it out"
@@ -62,9 +65,14 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("pve-runbook", "Proxmox VE runbook (with testinfra's --hosts, --ssh-config, --sudo)")
     group.addoption(
         "--approve",
-        metavar="PHASES|all",
+        metavar="PHASES|all[@PLAN]",
         help="approve without a prompt: phases out of 0 (freeze), 2 (force quorum), 4 (every window), 7 (thaw), "
-        "8 (rollback)",
+        "8 (rollback); @PLAN: only what the plan of that hash names",
+    )
+    group.addoption(
+        "--plan",
+        action="store_true",
+        help="change nothing: name every command that each node would be sent, in order, with why and undo",
     )
     group.addoption(
         "--authority",
@@ -142,6 +150,10 @@ class RunOptions:
     lab: bool
     lab_scenario: str
     approve: frozenset[int]
+    approved_plan: str | None
+    """The hash of the plan that --approve is bound to."""
+    plan: bool
+    """Whether the commands are only named, and nothing is changed."""
     authority: str | None
     authority_version: int | None
     break_lock: str | None
@@ -161,6 +173,11 @@ class RunOptions:
     accept_new_host_keys: bool
     ask_password: bool
     timeout_scale: float
+
+    @property
+    def kind(self) -> str:
+        """What the record is of: runbook, checks or plan."""
+        return "plan" if self.plan else self.mode
 
 
 def mode_of(config: pytest.Config) -> Mode | None:
@@ -203,6 +220,8 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         lab=lab,
         lab_scenario=option.lab_scenario or "broken",
         approve=_approve(option.approve),
+        approved_plan=_approved_plan(option.approve, option.rollback),
+        plan=_plan(option, mode),
         authority=authority,
         authority_version=version,
         break_lock=option.break_lock,
@@ -283,12 +302,32 @@ def _authority(value: str | None, targets: tuple[Target, ...]) -> tuple[str | No
 def _approve(value: str | None) -> frozenset[int]:
     if value is None:
         return frozenset()
-    if value == "all":
+    phases = value.partition("@")[0]
+    if phases == "all":
         return frozenset(PHASES_THAT_ASK)
-    parts = value.split(",")
+    parts = phases.split(",")
     if not all(p.isdecimal() and int(p) in PHASES_THAT_ASK for p in parts):
         raise pytest.UsageError(BAD_APPROVE.format(value=value))
     return frozenset(int(p) for p in parts)
+
+
+def _approved_plan(value: str | None, rollback: str | None) -> str | None:
+    _, at, plan = (value or "").partition("@")
+    if not at:
+        return None
+    if not re.fullmatch(r"[0-9a-f]{12}", plan):
+        raise pytest.UsageError(BAD_PLAN.format(value=value))
+    if rollback is not None:
+        raise pytest.UsageError(ROLLBACK_WITHOUT.format(option=f"--approve={value}"))
+    return plan
+
+
+def _plan(option: argparse.Namespace, mode: Mode) -> bool:
+    if option.plan and mode != "runbook":
+        raise pytest.UsageError(PLAN_ALONE)
+    if option.plan and option.rollback is not None:
+        raise pytest.UsageError(ROLLBACK_WITHOUT.format(option="--plan"))
+    return bool(option.plan)
 
 
 def _canary(value: str | None) -> int | Literal["off"] | None:

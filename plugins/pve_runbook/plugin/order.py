@@ -61,8 +61,11 @@ def sort_key(item: pytest.Item, hosts: Sequence[str]) -> tuple[int, int, int, in
     )
 
 
-def gate(items: list[pytest.Item], hosts: Sequence[str], *, rollback: bool) -> None:
-    """Write every item's dependency marker. Raises UsageError."""
+def gate(items: list[pytest.Item], hosts: Sequence[str], *, rollback: bool, judge_all: bool = False) -> None:
+    """Write every item's dependency marker. Raises UsageError.
+
+    ``judge_all``: none, so that every gate is judged by itself; only for what cannot change a node.
+    """
     for item in items:
         if phase_of(item.path) is None:
             raise pytest.UsageError(NOT_A_PHASE.format(path=item.path.name))
@@ -70,6 +73,8 @@ def gate(items: list[pytest.Item], hosts: Sequence[str], *, rollback: bool) -> N
             raise pytest.UsageError(ROLLBACK_ONLY)
         if item.get_closest_marker("dependency") is not None:
             raise pytest.UsageError(OWN_MARKER.format(item=item.nodeid))
+    if judge_all:
+        return
     before: list[str] = []
     for item in sorted(items, key=lambda i: sort_key(i, hosts)):
         item.add_marker(pytest.mark.dependency(depends=list(before), scope="session"))

@@ -18,7 +18,7 @@ import pytest
 import testinfra.backend
 from pytest_html.basereport import BaseReport
 
-from pve_runbook.plugin import labs, order, outside, steps, terminal
+from pve_runbook.plugin import labs, order, outside, plan_mode, steps, terminal
 from pve_runbook.plugin.approval import ask_at_terminal
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_options
@@ -89,7 +89,7 @@ def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
     option.css = [*option.css, str(STYLE)]
     option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
     option.reportchars = ""
-    title = page_title(options.mode)
+    title = page_title(options.kind)
     config.pluginmanager.register(ChangeRecord(run.record, lambda: run.journal.head, title), "pve_change_record")
 
 
@@ -130,7 +130,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     run.refused = True
     outside.refuse_actions(items, config.rootpath)
     if run.options.mode == "runbook":
-        order.gate(items, hosts, rollback=run.options.rollback is not None)
+        order.gate(items, hosts, rollback=run.options.rollback is not None, judge_all=run.options.plan)
     run.refused = False
     yield
     items.sort(
@@ -166,7 +166,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             whole,
             rollback=run.options.rollback is not None,
         )
-        order.prove_gated(session.items, [t.name for t in run.options.targets])
+        if not run.options.plan:
+            order.prove_gated(session.items, [t.name for t in run.options.targets])
+    run.steps = list(session.items)
     if not config.option.collectonly and session.items and not session.testsfailed:
         _open(config, run)
 
@@ -241,6 +243,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """A plan judges what reading can judge, up to the first question."""
+    with plan_mode.judging(item.config.stash.get(RUN, None)):
+        yield
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """What a gate of a plan may not ask is not evaluated."""
+    with plan_mode.judging(item.config.stash.get(RUN, None)):
+        yield
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -250,7 +266,7 @@ def pytest_runtest_makereport(
     step = item.stash.get(STEP, None)
     if run is None or step is None:
         return report
-    outcome, message = steps.judge(call, report, run.options.mode)
+    outcome, message = steps.judge(call, report, run.options.kind)
     step.outcome = steps.worse(step.outcome, outcome)
     step.message = "\n".join(m for m in (step.message, message) if m)
     step.seconds += report.duration
@@ -292,12 +308,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     if run is None or config.option.collectonly:
         yield
         return
+    if run.options.plan and run.is_open and run.folder is not None:
+        plan_mode.make(run)
     verdict = judge_run(run, int(session.exitstatus))
     config.stash[VERDICT] = verdict
     session.exitstatus = verdict.exit_status
     if run.folder is not None:
         run.journal.step = None
-        if verdict.exit_status and run.changed_something:
+        if verdict.exit_status and run.changed_something and not run.options.plan:
             frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
             run.leave(THAWED if run.thawed else frozen)
         run.journal.write(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pve_runbook.facts.state import NodeState
+from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.provenance import code_revision, program, tool_version
@@ -30,6 +31,7 @@ from pve_runbook.work.diagnosis import Diagnosis
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
 from pve_runbook.work.probe import CHECKED, Group
+from pve_runbook.work.procedure import Stage
 from pve_runbook.work.readings import UnknownFact, known
 from pve_runbook.work.refusal import refusal
 
@@ -69,6 +71,16 @@ class Run:
         self.diagnosis: Diagnosis | None = None
         """What is to be done about the cluster, once checks/ have judged it."""
         self.authority: Node | None = None
+        self.foreseen_authority: str | None = None
+        """The node that a plan takes for the authority, before phase 1 has chosen."""
+        self.steps: list[pytest.Item] = []
+        """The steps that will run, in their order."""
+        self.approved: Plan | None = None
+        """The plan of what was left when the operator last said yes."""
+        self.plan_text = ""
+        """What --plan has found, in words."""
+        self.plan_ended = False
+        """Whether a plan has come to where a run would ask before its first change."""
         self.network: dict[str, dict[str, str]] = {}
         """Node name → file → SHA-256, as at the baseline."""
         self.hostnames: dict[str, str] = {}
@@ -88,12 +100,16 @@ class Run:
         self.refused = False
         """Whether the collection was refused already: what is wrong was said then."""
         self.deselected: list[str] = []
+        self.judged: dict[tuple[int | None, str], str] = {}
+        """Phase and title of a gate → the first outcome but passed that it had on a node."""
         self.counts: Counter[str] = Counter()
         """How many steps ended how."""
         self.stopped_at: str | None = None
         """The first step that did not pass, in words."""
         self.connect = ConnectOptions()
         """How the nodes were logged in to."""
+        self.done: set[tuple[Stage, str]] = set()
+        """The stages of the procedure that are done, each with the node's name."""
         self.thawed = False
         """Whether the schedulers were told to run again."""
         self.interrupted_guests: list[int] = []
@@ -116,6 +132,8 @@ class Run:
     def count(self, step: Step) -> None:
         """Count one step that ended."""
         self.counts[step.outcome] += 1
+        if self.judged.get((step.phase, step.title), "passed") == "passed":
+            self.judged[step.phase, step.title] = step.outcome
         if step.outcome in ("failed", "unknown") and self.stopped_at is None:
             self.stopped_at = step.title
 
@@ -145,7 +163,7 @@ class Run:
 
         Raises UsageError when a node is not reached or the folder cannot be made: nothing was changed then.
         """
-        read_only = self.options.mode == "checks"
+        read_only = self.options.mode == "checks" or self.options.plan
         cluster = Cluster(
             self.options.targets,
             connect,
@@ -156,7 +174,7 @@ class Run:
             since=self.options.since,
         )
         failed = cluster.open()
-        if failed and not read_only:
+        if failed and self.options.mode == "runbook":
             failed = self._by_the_second_way(cluster, failed)
         if failed:
             cluster.close()
@@ -165,15 +183,15 @@ class Run:
         self._cluster = cluster
         self.connect = connect
         self._learn_the_cluster()
-        if not read_only:
+        if self.options.mode == "runbook":
             self._take_up()
         self.folder = self._make_folder()
         self.journal.attach(self.folder / "journal.jsonl")
         self.journal.write(
             "run",
             run=self.id,
-            work=cluster.work,
-            mode=self.options.mode,
+            work=None if self.options.plan else cluster.work,
+            mode=self.options.kind,
             cluster=self.cluster_name,
             hosts=[n.name for n in cluster.nodes],
             operator=operator(),
@@ -182,7 +200,7 @@ class Run:
             command=self.command_line(),
             version=tool_version(),
         )
-        if self.rollback is None:
+        if self.rollback is None and not self.options.plan:
             self.note("undo", questions.way_back(cluster.work, str(self.folder)))
         if self.unfinished is not None:
             self.journal.write("continues", folder=self.unfinished.last, head=self.unfinished.head)
@@ -265,6 +283,10 @@ class Run:
     def command_line(self) -> str:
         """What to type to run this again."""
         return shlex.join([program(), *(str(a) for a in self.config.invocation_params.args)])
+
+    def without_plan(self) -> str:
+        """What to type to execute what was planned."""
+        return shlex.join([program(), *(str(a) for a in self.config.invocation_params.args if a != "--plan")])
 
     def checks_line(self) -> str:
         """What to type to verify these nodes."""

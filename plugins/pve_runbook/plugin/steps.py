@@ -48,10 +48,8 @@ class Step:
 
     @property
     def title(self) -> str:
-        """The first line of the docstring; without one, the function's name in words."""
-        doc = inspect.getdoc(getattr(self.item, "obj", None)) or ""
-        name = self.item.name.partition("[")[0].removeprefix("test_").replace("_", " ")
-        return doc.partition("\n")[0].strip() or name
+        """Its title in words."""
+        return title_of(self.item)
 
     @property
     def phase(self) -> int | None:
@@ -75,6 +73,13 @@ class Step:
         return rest if colon and head.startswith("Phase") else first
 
 
+def title_of(item: pytest.Item) -> str:
+    """The first line of the docstring; without one, the function's name in words."""
+    doc = inspect.getdoc(getattr(item, "obj", None)) or ""
+    name = item.name.partition("[")[0].removeprefix("test_").replace("_", " ")
+    return doc.partition("\n")[0].strip() or name
+
+
 def node_of(item: pytest.Item, run: Run) -> str | None:
     """Which node a step is about; None for all of them."""
     name = host_name(item)
@@ -93,7 +98,7 @@ def judge(call: pytest.CallInfo[None], report: pytest.TestReport, mode: str) -> 
     if report.outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reason = reason.removeprefix("Skipped: ")
-        if mode == "checks":
+        if mode in ("checks", "plan"):
             return "not evaluated", reason
         return "blocked", f"{BLOCKED} ({reason.rpartition(' depends on ')[2] or reason})"
     error = call.excinfo.value if call.excinfo is not None else None

@@ -33,7 +33,7 @@ COLOURS = {
 def header(run: Run) -> str:
     """One line under pytest's own header."""
     names = ", ".join(t.name for t in run.options.targets)
-    what = "executes the runbook on" if run.options.mode == "runbook" else "reads, and never changes,"
+    what = "executes the runbook on" if run.options.kind == "runbook" else "reads, and never changes,"
     if run.rollback is not None:
         what = f"rolls back what {run.options.rollback} says was done to"
     return f"pve-runbook: {what} {names}"
@@ -75,7 +75,7 @@ def announce(item: pytest.Item, run: Run) -> None:
     name = f"PHASE {phase}" if phase is not None else ""
     if step.deviation:
         run.note("article", f"{name.capitalize()}: {step.deviation}")
-    if run.blocked_shown:
+    if run.blocked_shown or run.plan_ended:
         return
     reporter.ensure_newline()
     reporter.write_line("")
@@ -94,6 +94,8 @@ def step_line(step: Step, run: Run) -> None:
         run.blocked_shown = True
         reporter.ensure_newline()
         reporter.write_line("  blocked  every step after this one, in this phase and in all later ones", yellow=True)
+        return
+    if run.plan_ended and step.outcome == "not evaluated":
         return
     node = node_of(step.item, run) or "all"
     reporter.ensure_newline()
@@ -128,7 +130,9 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
     """The last lines: verdict, what is left, record, journal head, what to type next."""
     colour = "green" if verdict.exit_status == 0 else "red"
     reporter.ensure_newline()
-    reporter.write_sep("=", "change record" if run.options.mode == "runbook" else "verification")
+    if run.plan_text:
+        reporter.write_line(run.plan_text)
+    reporter.write_sep("=", {"runbook": "change record", "checks": "verification", "plan": "plan"}[run.options.kind])
     for line in _wrapped("verdict   ", verdict.sentence):
         reporter.write_line(line, bold=True, **{colour: True})
     counts = ", ".join(f"{n} {name}" for name, n in run.counts.items())
@@ -144,7 +148,7 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
             reporter.write_line(line)
     if run.folder is not None:
         reporter.write_line(f"journal   head {run.journal.head[:16]}")
-        reporter.write_line(f"record    {run.folder}/report.html")
+        reporter.write_line(f"record    {run.folder}/{'plan.md' if run.options.plan else 'report.html'}")
 
 
 def _wrapped(head: str, text: str) -> list[str]:

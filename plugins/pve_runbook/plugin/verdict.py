@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from pve_runbook.plugin.run import Run
+from pve_runbook.record.markup import count
 from pve_runbook.work.diagnosis import Diagnosis
 from pve_runbook.work.diagnosis import Verdict as Diagnosed
 
@@ -42,6 +43,8 @@ def judge_run(run: Run, pytest_status: int) -> Verdict:
         return Verdict(INCOMPLETE, "An internal error ended the run.", again)
     if run.options.mode == "checks":
         return _judge_checks(run)
+    if run.options.plan:
+        return _judge_plan(run)
     if run.counts["failed"]:
         return Verdict(FAILED, f"Stopped: {run.stopped_at}", again)
     if run.counts["unknown"] or run.counts["blocked"] or not run.complete or not run.counts["passed"]:
@@ -59,6 +62,18 @@ def _guests(run: Run) -> str:
     names = ", ".join(map(str, run.lost_guests))
     why = f" ({', '.join(run.rebooted)} was rebooted)" if run.rebooted else ""
     return f"every guest ran on but {names}{why}."
+
+
+def _judge_plan(run: Run) -> Verdict:
+    if run.approved is None:
+        return Verdict(INCOMPLETE, f"No plan: {run.stopped_at}", run.command_line())
+    stops = f"the run would stop before its first command: {run.stopped_at}"
+    if run.counts["failed"]:
+        return Verdict(FAILED, f"As the nodes are now {stops}", run.command_line())
+    if run.counts["unknown"] or not run.plan_ended:
+        return Verdict(INCOMPLETE, f"Something is unknown; {stops}", run.command_line())
+    sentence = f"Plan {run.approved.hash}: {count(len(run.approved.commands), 'command')}; nothing was changed."
+    return Verdict(PASSED, sentence, f"{run.without_plan()}, or with --approve=all@{run.approved.hash}")
 
 
 def _judge_checks(run: Run) -> Verdict:

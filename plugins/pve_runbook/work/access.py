@@ -7,6 +7,7 @@ OpenSSH reads authorized_keys2 beside it by default (recorded on PVE 8.3: `sshd 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
 from pve_runbook.work import actions, probes
+from pve_runbook.work.action import Action
 from pve_runbook.work.node import Node
 
 MARK = "pve-runbook"
@@ -41,10 +43,21 @@ def make_key(folder: Path, work: str) -> KeyPair:
     return KeyPair(path, f"{line} {MARK}-{work}")
 
 
-def install(node: Node, key: KeyPair) -> None:
-    """Put the key beside the others. Raises ActionFailed, OutcomeUnknown, UnknownFact."""
-    lines = [*_others(node), key.public]
-    node.act(actions.PUT_KEYS.bind(), stdin=("\n".join(lines) + "\n").encode())
+def installation(lines: Iterable[str], public: str) -> tuple[Action, bytes]:
+    """What puts the key ``public`` beside the others of authorized_keys2, which holds ``lines`` now."""
+    return _put([*_others(lines), public])
+
+
+def removal(lines: Sequence[str]) -> list[tuple[Action, bytes | None]]:
+    """What takes our keys out again, whichever; the file goes when nothing else is in it."""
+    others = _others(lines)
+    if len(others) == len(lines):
+        return []
+    return [_put(others) if others else (actions.REMOVE_KEYS.bind(), None)]
+
+
+def _put(lines: Iterable[str]) -> tuple[Action, bytes]:
+    return actions.PUT_KEYS.bind(), ("\n".join(lines) + "\n").encode()
 
 
 def is_installed(node: Node) -> bool:
@@ -52,22 +65,8 @@ def is_installed(node: Node) -> bool:
     return any(_is_ours(line) for line in node.ask(probes.SECOND_KEYS))
 
 
-def remove(node: Node) -> None:
-    """Take our keys out again, whichever; the file goes when nothing else is in it.
-
-    Raises ActionFailed, OutcomeUnknown, UnknownFact.
-    """
-    if not is_installed(node):
-        return
-    others = _others(node)
-    if others:
-        node.act(actions.PUT_KEYS.bind(), stdin=("\n".join(others) + "\n").encode())
-    else:
-        node.act(actions.REMOVE_KEYS.bind())
-
-
-def _others(node: Node) -> list[str]:
-    return [line for line in node.ask(probes.SECOND_KEYS) if not _is_ours(line)]
+def _others(lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if not _is_ours(line)]
 
 
 def _is_ours(line: str) -> bool:

@@ -88,6 +88,14 @@ BACKUP_SYSTEM = _action(
     detached=False,
 )
 
+PUT_CARD = _action(
+    "put-by-hand",
+    *("install", "-m", "0600", "/dev/stdin", _HERE + "/by-hand.md"),
+    why="the rest of the work as plain shell lines, beside the backup, should the control host die",
+    undo=_REMOVE_FOLDER,
+    detached=False,
+)
+
 # --- freeze
 
 STOP_SCHEDULER = _action(

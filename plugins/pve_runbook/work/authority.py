@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
+
+LATENCY_SAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,19 @@ def candidate(facts: NodeFacts, latencies: Iterable[float]) -> Candidate:
         volumes_found=sum(t.volumes_found for t in truths),
         latencies=tuple(latencies),
     )
+
+
+def candidates(nodes: Sequence[Node]) -> list[Candidate]:
+    """The evidence for every node that is still in the cluster (for all, once none is). Raises UnknownFact."""
+    samples = {node.name: [node.round_trip() for _ in range(LATENCY_SAMPLES)] for node in nodes}
+    members = [n for n in nodes if n.facts.has_corosync_conf_in_database] or nodes
+    return [candidate(n.facts, samples[n.name]) for n in members]
+
+
+def pick(found: Iterable[Candidate], wanted: str | None) -> Candidate:
+    """The one called ``wanted``, or by the evidence where none of them is."""
+    everyone = list(found)
+    return next((c for c in everyone if c.node == wanted), None) or choose(everyone)
 
 
 def newest(candidates: Iterable[Candidate]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pve_runbook.facts.units import Unit
 from pve_runbook.work import actions, families
+from pve_runbook.work.action import Action
 from pve_runbook.work.backup_contents import (
     COROSYNC_FILES,
     database_problem,
@@ -37,6 +38,17 @@ class BackupFailed(Exception):
     """A backup is not what it should be, or has no room: nothing may be changed on that node."""
 
 
+def preparation(run: str) -> list[Action]:
+    """What makes the node's own folder, before anything is measured."""
+    return [actions.MAKE_FOLDER.bind(run=run)]
+
+
+def commands(run: str, is_mounted: bool) -> list[Action]:
+    """What makes the backups on a node; ``is_mounted``: whether /etc/pve is."""
+    tree = [actions.BACKUP_PVE.bind(run=run)] if is_mounted else []
+    return [actions.BACKUP_DB.bind(run=run), *tree, actions.BACKUP_SYSTEM.bind(run=run)]
+
+
 def back_up_all(cluster: Cluster, nodes: Sequence[Node], name: str, folder: Path) -> None:
     """Back ``nodes`` up side by side, into their own folders for ``name`` and into ``folder``, once all are measured.
 
@@ -54,7 +66,8 @@ def measure(node: Node, run: str) -> int:
     UnknownFact.
     """
     trees = ("/etc/pve", *_SYSTEM) if len(node.facts.pve_mounts) == 1 else _SYSTEM
-    node.act(actions.MAKE_FOLDER.bind(run=run))
+    for action in preparation(run):
+        node.act(action)
     sizes = node.ask_about(families.SIZES, " ".join((*_DATABASE, *trees)))
     [space] = node.ask_about(families.FOLDER_SPACE, run)
     again = sum(size for path, size in sizes.items() if path in (*_DATABASE, "/etc/corosync"))
@@ -96,12 +109,9 @@ def back_up(node: Node, run: str, folder: Path) -> None:
     mounted = len(facts.pve_mounts) == 1
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _keep(node, folder, "units.json", units)
-    node.act(actions.BACKUP_DB.bind(run=run))
-    names = ["config.db", SYSTEM_TAR]
-    if mounted:
-        node.act(actions.BACKUP_PVE.bind(run=run))
-        names.append(PVE_TAR)
-    node.act(actions.BACKUP_SYSTEM.bind(run=run))
+    for action in commands(run, mounted):
+        node.act(action)
+    names = ["config.db", SYSTEM_TAR, *([PVE_TAR] if mounted else [])]
     paths = {name: f"{BACKUP_ROOT}/{run}/{name}" for name in names}
     sums = node.ask_about(families.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
     pulled = {name: _pull(node, folder, name, path, sums) for name, path in paths.items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pve_runbook.facts.output import ParseError
 from pve_runbook.work import actions, families, probes
+from pve_runbook.work.action import Action
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import UnknownFact
@@ -43,11 +44,22 @@ def free_id(everyone: Iterable[NodeFacts]) -> int:
     return next(i for i in range(FIRST_ID, 1_000_000_000) if i not in used)
 
 
+def removal(vmid: int, runs: bool) -> list[Action]:
+    """What removes a throw-away guest that a run left behind."""
+    stop = [actions.CANARY_STOP.bind(vmid=str(vmid))] if runs else []
+    return [*stop, actions.CANARY_DESTROY.bind(vmid=str(vmid))]
+
+
+def flight(vmid: str, tag: str) -> list[Action]:
+    """What creates, starts, stops and destroys the throw-away guest ``vmid``."""
+    create = actions.CANARY_CREATE.bind(vmid=vmid, tag=tag)
+    return [create, *(a.bind(vmid=vmid) for a in (actions.CANARY_START, actions.CANARY_STOP, actions.CANARY_DESTROY))]
+
+
 def remove(node: Node, vmid: int) -> None:
     """Stop and destroy a canary. Raises ActionFailed, OutcomeUnknown, UnknownFact."""
-    if vmid in node.facts.running:
-        node.act(actions.CANARY_STOP.bind(vmid=str(vmid)))
-    node.act(actions.CANARY_DESTROY.bind(vmid=str(vmid)))
+    for action in removal(vmid, vmid in node.facts.running):
+        node.act(action)
 
 
 def fly(node: Node, vmid: int, tag: str) -> None:
@@ -55,12 +67,11 @@ def fly(node: Node, vmid: int, tag: str) -> None:
 
     Raises CanaryFailed, ActionFailed, OutcomeUnknown, UnknownFact.
     """
-    node.act(actions.CANARY_CREATE.bind(vmid=str(vmid), tag=tag))
-    node.act(actions.CANARY_START.bind(vmid=str(vmid)))
-    _expect(node, vmid, "running")
-    node.act(actions.CANARY_STOP.bind(vmid=str(vmid)))
-    _expect(node, vmid, "stopped")
-    node.act(actions.CANARY_DESTROY.bind(vmid=str(vmid)))
+    then = {actions.CANARY_START.name: "running", actions.CANARY_STOP.name: "stopped"}
+    for action in flight(str(vmid), tag):
+        node.act(action)
+        if action.name in then:
+            _expect(node, vmid, then[action.name])
 
 
 def _expect(node: Node, vmid: int, status: str) -> None:

@@ -35,15 +35,21 @@ def script(name: Script, work: str, attempt: str, arguments: Sequence[str]) -> s
     return f"{head}set -- {given}\n{usage}{body}"
 
 
+def commands(work: str, attempt: str, members: Sequence[str]) -> tuple[tuple[Action, bytes], tuple[Action, None]]:
+    """The script of the window, to be put on the node, and its start."""
+    text = script("window", work, attempt, members)
+    run = actions.RUN_WINDOW.bind(run=work, attempt=attempt)
+    return (actions.PUT_WINDOW.bind(run=work), text.encode()), (run, None)
+
+
 def leave(cluster: Cluster, node: Node, members: Sequence[str], watch: Callable[[], None]) -> None:
     """Take ``node`` out of the cluster and wait for the end of its window.
 
     ``watch`` is called every second or so while it lasts. Raises WindowFailed, ActionFailed, OutcomeUnknown,
     UnknownFact.
     """
-    text = script("window", cluster.work, cluster.attempt, members)
-    node.act(actions.PUT_WINDOW.bind(run=cluster.work), stdin=text.encode())
-    run = actions.RUN_WINDOW.bind(run=cluster.work, attempt=cluster.attempt)
+    (put, text), (run, _) = commands(cluster.work, cluster.attempt, members)
+    node.act(put, stdin=text)
     _run_it(cluster, node, "window", run, watch)
 
 

@@ -1,0 +1,102 @@
+"""The rest of the work as a card: plain shell lines, to be typed as root at the nodes' own consoles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pve_runbook.plan.model import Command, Plan
+
+HEADER = """\
+# By hand: {cluster} -> standalone nodes, without the tool
+
+For when the machine that runs pve-runbook is lost. Type the blocks in their
+order, as root, at the console of the node that each one names. What is done
+already does no harm when it is typed again, but for two things: a backup has to
+stay the one from before the first change; and a window is left out on a node
+where `pvecm status` says that corosync.conf does not exist.
+A block that fails: stop there, and look at it. No guest is stopped or started.
+
+The nodes leave in this order: {order}.
+Everything of this work lies in {folder} on each node: its backup, this card.
+"""
+WINDOW_DONE = "The last word has to be `done`; else read {log} there, and stop."
+ALONE = "until pvecm status | grep -Eq '^Nodes: +1$'; do sleep 1; done"
+QUORATE = "until pvecm status | grep -Eq '^Quorate: +Yes$'; do sleep 1; done"
+END_OF_TEXT = "END-OF-TEXT"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines for the shells of ``nodes``, one node after the other; ``title`` says what holds after them."""
+
+    title: str
+    nodes: tuple[str, ...]
+    lines: tuple[str, ...]
+    note: str = ""
+
+
+def by_hand_md(plan: Plan, folder: str, titles: Mapping[str, str], left_out: Iterable[str], last: Sequence[str]) -> str:
+    """The card, for the commands of ``plan``.
+
+    ``folder``: the work's own on each node. ``titles``: stage → what holds after it. ``left_out``: stages that only the
+    tool needs. ``last``: lines for every node in the end.
+    """
+    order = [c.node for c in plan.commands if c.name == "window"]
+    parts = [HEADER.format(cluster=plan.cluster, order=", ".join(order) or "none has to", folder=folder)]
+    names = tuple(n.name for n in plan.nodes)
+    blocks = [*blocks_of(plan, titles, left_out), Block("Nothing of this work is left.", names, tuple(last))]
+    for number, block in enumerate(blocks, 1):
+        lines = "\n".join(block.lines)
+        note = f"\n{block.note}\n" if block.note else ""
+        parts.append(f"## {number}. {', '.join(block.nodes)}\n\n{block.title}\n\n```sh\n{lines}\n```\n{note}")
+    return "\n".join(parts)
+
+
+def blocks_of(plan: Plan, titles: Mapping[str, str], left_out: Iterable[str]) -> list[Block]:
+    """The blocks in their order; one for several nodes where their lines are the same."""
+    away = set(left_out)
+    found: list[Block] = []
+    for stage in dict.fromkeys(c.stage for c in plan.commands):
+        if stage in away:
+            continue
+        mine = [c for c in plan.commands if c.stage == stage]
+        # The script of the window is put on all nodes first: it lies there, and does nothing.
+        for part in ([c for c in mine if c.stdin_sha256], [c for c in mine if not c.stdin_sha256]):
+            found += _grouped(titles[stage], part, plan.texts)
+    return found
+
+
+def _grouped(title: str, commands: Sequence[Command], texts: Mapping[str, str]) -> Iterator[Block]:
+    by_node: dict[str, list[Command]] = {}
+    for command in commands:
+        by_node.setdefault(command.node, []).append(command)
+    same: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for node, mine in by_node.items():
+        lines = tuple(line for c in mine for line in _typed(c, texts))
+        note = next((WINDOW_DONE.format(log=_window_files(c) + ".log") for c in mine if c.name == "window"), "")
+        same.setdefault((lines, note), []).append(node)
+    for (lines, note), nodes in same.items():
+        yield Block(title, tuple(nodes), lines, note)
+
+
+def _typed(command: Command, texts: Mapping[str, str]) -> Iterator[str]:
+    if command.stdin_sha256 is not None:
+        yield f"cat <<'{END_OF_TEXT}' | {command.line}"
+        yield from texts[command.stdin_sha256].rstrip("\n").split("\n")
+        yield END_OF_TEXT
+        return
+    if command.name == "expected-1":
+        yield ALONE
+    yield command.line
+    if command.name == "expected-1":
+        yield QUORATE
+    if command.name == "window":
+        status = f"{_window_files(command)}.status"
+        yield f"until [ -e {status} ]; do sleep 1; done; cat {status}"
+
+
+def _window_files(command: Command) -> str:
+    """What the window calls its own files, without their ending: beside its script, named by its unit."""
+    attempt = next(a.partition("--unit=pve-runbook-")[2] for a in command.argv if a.startswith("--unit="))
+    return f"{command.argv[-1].rpartition('/')[0]}/{attempt}"

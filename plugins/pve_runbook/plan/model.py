@@ -1,0 +1,167 @@
+"""What a plan holds, its hash, and in what two plans differ."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA = 1
+SHORT = 12
+"""Letters of a plan's hash: enough for no two plans of one operator to share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command that will be sent to ``node`` (its name in --hosts) by the fixture ``stage`` of ``phase``.
+
+    Values that only the run has stand in ``argv`` as names in capitals. ``stdin_sha256``: of what the command reads,
+    with the same names in it; None when it reads nothing.
+    """
+
+    phase: int
+    stage: str
+    node: str
+    name: str
+    argv: tuple[str, ...]
+    why: str
+    undo: str
+    stdin_sha256: str | None
+
+    @property
+    def line(self) -> str:
+        """The command as a shell takes it."""
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which machine a name in --hosts leads to. A node that was booted since is another one: what it runs is new."""
+
+    name: str
+    hostname: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the operator will be asked before ``stage`` (for windows: of ``node``), and the word to be typed."""
+
+    phase: int
+    stage: str
+    node: str | None
+    word: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idleness:
+    """Why ``stage`` has nothing to do on ``node``."""
+
+    phase: int
+    stage: str
+    node: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The commands still to be sent, in their order: stage by stage, within a stage node by node."""
+
+    cluster: str
+    nodes: tuple[Identity, ...]
+    members: tuple[str, ...]
+    authority: str | None
+    code: Mapping[str, str]
+    """Source file → SHA-256, of the package and of runbook/."""
+    commands: tuple[Command, ...]
+    idle: tuple[Idleness, ...] = ()
+    questions: tuple[Question, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """What cannot be known before the run, in words."""
+    texts: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """SHA-256 → what a command reads; not written down with the plan."""
+
+    @property
+    def hash(self) -> str:
+        """Short SHA-256 of the commands, the nodes' identities and the code; of nothing that is only said."""
+        names = [asdict(n) for n in self.nodes]
+        parts = [self.cluster, names, self.members, self.authority, dict(sorted(self.code.items())), self._sent]
+        text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:SHORT]
+
+    @property
+    def _sent(self) -> list[tuple[object, ...]]:
+        return [(c.stage, c.node, c.argv, c.stdin_sha256) for c in self.commands]
+
+    def without(self, done: Iterable[tuple[str, str]]) -> tuple[Command, ...]:
+        """The commands that are left once the (stage, node) pairs in ``done`` are."""
+        gone = set(done)
+        return tuple(c for c in self.commands if (c.stage, c.node) not in gone)
+
+    def for_json(self) -> dict[str, Any]:
+        """Everything, as plan.json has it."""
+        held = {name: value for name, value in asdict(self).items() if name != "texts"}
+        return {"schema": SCHEMA, "hash": self.hash, **held}
+
+
+def from_json(data: Mapping[str, Any]) -> Plan:
+    """A plan that :meth:`Plan.for_json` gave. Raises ValueError for anything else."""
+    try:
+        plan = Plan(
+            cluster=data["cluster"],
+            nodes=tuple(Identity(**n) for n in data["nodes"]),
+            members=tuple(data["members"]),
+            authority=data["authority"],
+            code=dict(data["code"]),
+            commands=tuple(Command(**{**c, "argv": tuple(c["argv"])}) for c in data["commands"]),
+            idle=tuple(Idleness(**i) for i in data["idle"]),
+            questions=tuple(Question(**q) for q in data["questions"]),
+            unknown=tuple(data["unknown"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a plan: {error}") from None
+    if data.get("schema") != SCHEMA or data.get("hash") != plan.hash:
+        raise ValueError("not a plan: its hash is not that of what it holds")
+    return plan
+
+
+def differences(approved: Plan, now: Plan) -> list[str]:
+    """In what ``now`` differs from ``approved``, a line each: nodes, authority, code, commands; [] when in nothing."""
+    found = []
+    if approved.cluster != now.cluster:
+        found.append(f"cluster: {approved.cluster} -> {now.cluster}")
+    before, after = ([f"{n.name} is {n.hostname}, boot {n.boot_id}" for n in p.nodes] for p in (approved, now))
+    found += [f"node: {line}" for line in _diff(before, after)]
+    found += [f"member: {line}" for line in _diff(approved.members, now.members)]
+    if approved.authority != now.authority:
+        found.append(f"authority: {approved.authority} -> {now.authority}")
+    for path in sorted(approved.code.keys() | now.code.keys()):
+        if approved.code.get(path) != now.code.get(path):
+            how = "is new" if path not in approved.code else "is gone" if path not in now.code else "was changed"
+            found.append(f"code: {path} {how}")
+    return found + changed_commands(approved.commands, now.commands)
+
+
+def changed_commands(approved: Sequence[Command], now: Sequence[Command]) -> list[str]:
+    """What was taken from (-) the approved commands and what was put (+) among them, in their order."""
+    return _diff(*([_in_words(c) for c in commands] for commands in (approved, now)))
+
+
+def _in_words(command: Command) -> str:
+    reads = f" < {command.stdin_sha256[:SHORT]}" if command.stdin_sha256 is not None else ""
+    return f"phase {command.phase} {command.node}: {command.line}{reads}"
+
+
+def _diff(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    return [line for line in difflib.ndiff(before, after) if line[:2] in ("- ", "+ ")]
+
+
+def is_part_of(some: Sequence[Command], whole: Sequence[Command]) -> bool:
+    """Whether ``some`` are among ``whole``, in the same order: what is left of a run that was cut short."""
+    rest = iter([_in_words(c) for c in whole])
+    return all(_in_words(c) in rest for c in some)

@@ -1,0 +1,128 @@
+"""The plan in words: what plan.md holds and the terminal shows."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pve_runbook.plan.model import Command, Plan, Question
+
+WIDTH = 80
+NOT_EVALUATED = "not evaluated"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A step of the runbook that judges, and how it ended for the plan."""
+
+    title: str
+    outcome: str = NOT_EVALUATED
+
+
+@dataclass(frozen=True, slots=True)
+class StageText:
+    """A stage's place among the gates: those since the stage before it, and the one that judges its effect."""
+
+    name: str
+    phase: int
+    before: Sequence[Gate]
+    after: Gate
+
+
+def plan_md(plan: Plan, stages: Sequence[StageText], phases: Mapping[int, str], made: str, hindered: str) -> str:
+    """The whole plan as Markdown.
+
+    ``phases``: number → title. ``made``: when, and by which command line. ``hindered``: the first gate that does not
+    hold now, in words, or "".
+    """
+    return "\n".join(_lines(plan, stages, phases, made, hindered)) + "\n"
+
+
+def _lines(
+    plan: Plan, stages: Sequence[StageText], phases: Mapping[int, str], made: str, hindered: str
+) -> Iterator[str]:
+    yield f"# PLAN {plan.hash}: {plan.cluster}"
+    yield ""
+    yield from _wrapped(f"Nothing was changed. {made}")
+    yield ""
+    yield from _item(f"nodes: {', '.join(_identity(n.name, n.hostname) for n in plan.nodes)}")
+    yield from _item(f"authority: {plan.authority}; it is given quorum first and leaves last")
+    yield from _item(f"commands: {len(plan.commands)}")
+    if hindered:
+        yield from _item(f"as the nodes are now, the run stops before its first command: {hindered}")
+    shown = 0
+    for number, title in phases.items():
+        mine = [s for s in stages if s.phase == number]
+        if not mine:
+            continue
+        yield ""
+        yield f"## Phase {number}: {title}"
+        for stage in mine:
+            commands = [c for c in plan.commands if c.stage == stage.name]
+            idle = [i for i in plan.idle if i.stage == stage.name]
+            if commands or idle:
+                asked = [q for q in plan.questions if q.stage == stage.name]
+                yield from _stage(stage, commands, asked)
+                for why in dict.fromkeys(i.why for i in idle):
+                    names = ", ".join(i.node for i in idle if i.why == why)
+                    yield from _item(f"{names}: nothing to do: {why}")
+                shown += len(commands)
+    assert shown == len(plan.commands), "every command stands in a phase"
+    yield ""
+    yield "## What cannot be known yet"
+    yield ""
+    for text in plan.unknown:
+        yield from _item(text)
+
+
+def _identity(name: str, hostname: str) -> str:
+    return name if name == hostname else f"{name} ({hostname})"
+
+
+def _stage(stage: StageText, commands: Sequence[Command], asked: Sequence[Question]) -> Iterator[str]:
+    yield ""
+    yield from _wrapped(f"### {stage.after.title}")
+    yield ""
+    for gate in stage.before:
+        yield from _item(f"gate before: {gate.title} ({gate.outcome})")
+    for question in asked:
+        if question.node is None:
+            yield from _question(question)
+    groups: dict[tuple[str, str | None], list[Command]] = {}
+    for command in commands:
+        # What is asked per node is done node by node.
+        groups.setdefault((command.line, command.node if any(q.node for q in asked) else None), []).append(command)
+    told: set[str] = set()
+    for same in groups.values():
+        first = same[0]
+        for question in asked:
+            if question.node == first.node and first.node not in told:
+                yield from _question(question)
+        told.add(first.node)
+        yield from _item(f"{', '.join(c.node for c in same)}: `{first.line}`", keep=first.line)
+        yield from _wrapped(f"why: {first.why}", "  ")
+        yield from _wrapped(f"undo: {first.undo}", "  ")
+    yield from _item(f"gate after: {stage.after.title} ({stage.after.outcome})")
+
+
+def _question(question: Question) -> Iterator[str]:
+    yield from _item(f"asked: type `{question.word}` in full")
+    for line in question.text.strip().splitlines():
+        yield from _wrapped(line, "  > ")
+
+
+def _item(text: str, keep: str = "") -> Iterator[str]:
+    """A point of a list; ``keep`` is a command in it that stays on one line, to be copied."""
+    if keep:
+        head = text[: -len(keep) - 2].rstrip()
+        yield f"- {head}"
+        yield f"  `{keep}`"
+        return
+    lines = textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False) or [""]
+    yield from (("- " if i == 0 else "  ") + line for i, line in enumerate(lines))
+
+
+def _wrapped(text: str, head: str = "") -> Iterator[str]:
+    for line in textwrap.wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False):
+        yield head + line

@@ -1,0 +1,43 @@
+"""--plan: read, judge what reading can judge, and name what a run would send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pve_runbook.facts.output import ParseError
+from pve_runbook.plugin import planning, plans
+from pve_runbook.plugin.run import Run
+from pve_runbook.work.errors import NotAllowed
+from pve_runbook.work.readings import UnknownFact
+
+LATER = "judged by the run, once its first command was sent"
+MAY_NOT_ASK = "not evaluated by a plan, which only reads: {why}"
+
+
+@contextmanager
+def judging(run: Run | None) -> Iterator[None]:
+    """While one part of a step runs: in a plan, a step behind the first question, or one that would send more than
+    probes, is skipped."""
+    if run is None or not run.options.plan:
+        yield
+        return
+    if run.plan_ended:
+        pytest.skip(LATER)
+    try:
+        yield
+    except NotAllowed as error:
+        pytest.skip(MAY_NOT_ASK.format(why=str(error).partition("\n")[0]))
+
+
+def make(run: Run) -> None:
+    """Make the plan at the end of a session, and write it down; why there is none is where the run stopped."""
+    try:
+        plan = planning.plan_ahead(run)
+        run.plan_text = plans.write(run, plan)
+        run.approved = plan
+    except (UnknownFact, ParseError, OSError) as error:
+        run.stopped_at = str(error)
+        run.note("plan", f"no plan could be made: {error}")
