@@ -10,11 +10,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 pytest_plugins = ["pytester"]
 
 
+LONG = ("sweep", "syslab")
+"""Markers of tests that take minutes: they run only when ``-m`` names them."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sweeps take minutes: only with ``-m sweep``."""
-    if "sweep" in config.option.markexpr:
-        return
-    sweeps = [item for item in items if item.get_closest_marker("sweep") is not None]
-    if sweeps:
-        config.hook.pytest_deselected(items=sweeps)
-        items[:] = [item for item in items if item not in set(sweeps)]
+    """Sweeps and the system lab take minutes: only with ``-m sweep`` or ``-m syslab``."""
+    unwanted = [marker for marker in LONG if marker not in config.option.markexpr]
+    left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]

@@ -1,0 +1,84 @@
+"""python -m pve_runbook.syslab: start, reset and end a system lab."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pve_runbook.syslab.cluster import DIRECTORY, MOST_NODES, SystemLab, alone
+from pve_runbook.syslab.errors import SystemLabError
+from pve_runbook.syslab.root import CACHE, MIRROR, ensure
+from pve_runbook.syslab.scenarios import SCENARIOS
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pve_runbook.syslab",
+        description="Nodes with real OpenSSH, systemd, corosync and QEMU in containers on this machine; needs root.",
+    )
+    parser.add_argument("--dir", type=Path, default=DIRECTORY, help=f"where the lab lives (default {DIRECTORY})")
+    commands = parser.add_subparsers(dest="command", required=True)
+    states = ", ".join(SCENARIOS)
+    up = commands.add_parser("up", help="make a lab and print how to reach it")
+    up.add_argument("--nodes", type=int, default=3, help=f"how many nodes, 1 to {MOST_NODES} (default 3)")
+    reset = commands.add_parser("reset", help="put all nodes into a starting state again")
+    root = commands.add_parser("root", help="make the Debian root that all labs share, if it is not there yet")
+    for command in (up, reset):
+        command.add_argument("--scenario", default="broken", choices=SCENARIOS, metavar="NAME", help=f"one of {states}")
+    for command in (up, root):
+        command.add_argument("--cache", type=Path, default=CACHE, help=f"where the root is kept (default {CACHE})")
+        command.add_argument("--mirror", default=MIRROR, help=f"where Debian comes from (default {MIRROR})")
+    run = commands.add_parser("run", help="run a command on a node, past SSH")
+    run.add_argument("node")
+    run.add_argument("argv", nargs=argparse.REMAINDER)
+    commands.add_parser("down", help="end the lab; the root is kept")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; 0, 1 when the lab cannot do that, 2 for a mistake in the arguments."""
+    parser = _arguments()
+    given = parser.parse_args(argv)
+    try:
+        if given.command == "run":
+            return _run(SystemLab(given.dir), given.node, given.argv)
+        if given.command == "root":
+            print(ensure(given.cache, given.mirror))
+            return 0
+        if given.command == "up" and not 1 <= given.nodes <= MOST_NODES:
+            parser.error(f"--nodes must be 1 to {MOST_NODES}, not {given.nodes}")
+        with alone(given.dir):
+            if given.command == "down":
+                SystemLab(given.dir).down()
+                return 0
+            if given.command == "up":
+                lab = SystemLab.up(given.nodes, given.dir, given.cache, given.mirror)
+            else:
+                lab = SystemLab(given.dir)
+                lab.reset()
+            SCENARIOS[given.scenario].shape(lab)
+    except SystemLabError as error:
+        print(f"pve_runbook.syslab: {error}", file=sys.stderr)
+        return 1
+    first = next(iter(lab.containers))
+    print(
+        f"The system lab is up: {len(lab.nodes)} nodes, {given.scenario}.\n\n"
+        f"  pytest checks/ {lab.options}\n  pytest runbook/ {lab.options}\n"
+        f"  ssh -F {lab.ssh_config} {first} pvecm status\n\n"
+        "python -m pve_runbook.syslab down   ends it."
+    )
+    return 0
+
+
+def _run(lab: SystemLab, node: str, argv: list[str]) -> int:
+    if node not in lab.containers:
+        raise SystemLabError(f"there is no node {node!r}; there are: {', '.join(lab.containers)}")
+    done = lab.containers[node].run(*argv)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The lab as a whole: up, reset, down; found again by its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pve_runbook.syslab import content, network, standins
+from pve_runbook.syslab.container import Container, hierarchies, remove_groups
+from pve_runbook.syslab.content import Keys
+from pve_runbook.syslab.errors import SystemLabError, on_path, until
+from pve_runbook.syslab.inventory import Node
+from pve_runbook.syslab.root import CACHE, MIRROR, ensure
+
+DIRECTORY = Path(os.environ.get("PVE_RUNBOOK_SYSLAB_DIR", "/var/lib/pve-runbook-syslab"))
+TOOLS = ("debootstrap", "systemd-nspawn", "nft", "ip", "nsenter", "ssh-keygen", "mount")
+MOST_NODES = 9
+READY = 180
+"""Seconds until the cluster must be whole and all guests run."""
+_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+_ENOUGH_INSTANCES = 2048
+"""Each systemd takes dozens of the 128 that are the default for all of root's."""
+
+
+def missing() -> str | None:
+    """Why this machine cannot have a system lab; None if it can."""
+    if os.geteuid() != 0:
+        return "a system lab needs root"
+    absent = on_path(TOOLS)
+    if absent:
+        return f"a system lab needs {', '.join(absent)} (Debian: debootstrap systemd-container nftables iproute2)"
+    if not Path("/dev/fuse").exists():
+        return "a system lab needs /dev/fuse"
+    try:
+        hierarchies()
+    except SystemLabError as error:
+        return str(error)
+    return None
+
+
+class SystemLab:
+    """A lab in a folder."""
+
+    def __init__(self, directory: Path = DIRECTORY) -> None:
+        self.directory = directory
+        self._file = directory / "lab.json"
+        if not self._file.exists():
+            raise SystemLabError(f"no system lab is up in {directory}; python -m pve_runbook.syslab up")
+        self._known = json.loads(self._file.read_text())
+        self.nodes = [Node(number) for number in range(1, self._known["nodes"] + 1)]
+        lower = [directory / "standins", Path(self._known["root"])]
+        self.containers = {n.name: Container(n, directory / "nodes" / n.name, lower) for n in self.nodes}
+        self.keys = Keys(directory / "ssh")
+
+    # -- life ---------------------------------------------------------------------------------
+
+    @classmethod
+    def up(cls, nodes: int = 3, directory: Path = DIRECTORY, cache: Path = CACHE, mirror: str = MIRROR) -> SystemLab:
+        """Make the lab: a quorate cluster with all its guests. Raises SystemLabError."""
+        why_not = missing()
+        if why_not is not None:
+            raise SystemLabError(why_not)
+        if (directory / "lab.json").exists():
+            raise SystemLabError(f"a system lab is up in {directory} already; python -m pve_runbook.syslab down")
+        root = ensure(cache, mirror)
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        (directory / "lab.json").write_text(json.dumps({"nodes": nodes, "root": str(root)}))
+        lab = cls(directory)
+        try:
+            lab._make()
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    def _make(self) -> None:
+        if int(_INSTANCES.read_text()) < _ENOUGH_INSTANCES:
+            _INSTANCES.write_text(str(_ENOUGH_INSTANCES))
+        standins.write(self.directory / "standins")
+        self.keys.make(self.nodes)
+        self.ssh_config.write_text(
+            "".join(
+                f"Host {node.name}\n  HostName {node.address}\n  User root\n  IdentityFile {self.keys.private}\n"
+                f"  IdentitiesOnly yes\n  UserKnownHostsFile {self.keys.known_hosts}\n  HostKeyAlias {node.name}\n\n"
+                for node in self.nodes
+            )
+        )
+        network.lay(list(self.containers.values()))
+        self._fresh()
+
+    def reset(self) -> None:
+        """The cluster that `up` made, again: quorate, all guests run."""
+        self._stop()
+        network.whole()
+        self._fresh()
+
+    def _fresh(self) -> None:
+        database = self.directory / "config.db"
+        database.unlink(missing_ok=True)
+        content.template(database, self.nodes, self.keys.public)
+        authkey = os.urandom(256)
+        for container in self.containers.values():
+            container.clear()
+            network.link(container, up=True)
+            content.write(container.upper, container.node, self.nodes, self.keys, database.read_bytes(), authkey)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Container.boot, self.containers.values()))
+        self.wait_quorate()
+
+    def _stop(self) -> None:
+        self.end_flapping()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Container.power_off, self.containers.values()))
+        for container in self.containers.values():
+            container.unmount()
+
+    def down(self) -> None:
+        """End it; nothing is left but the cached root."""
+        self._stop()
+        network.take_away(list(self.containers.values()))
+        remove_groups()
+        shutil.rmtree(self.directory)
+
+    # -- what to type -------------------------------------------------------------------------
+
+    @property
+    def ssh_config(self) -> Path:
+        """For ssh -F and --ssh-config."""
+        return self.directory / "ssh_config"
+
+    @property
+    def options(self) -> str:
+        """The options for pytest."""
+        return f"--hosts={','.join(self.containers)} --ssh-config={self.ssh_config}"
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    def each(self) -> Iterator[Container]:
+        """All nodes, in order."""
+        yield from self.containers.values()
+
+    def every(self, holds: Callable[[Container], bool], seconds: float, what: str) -> None:
+        """Wait until that holds on every node; raises SystemLabError with the name of one where it does not."""
+        for container in self.each():
+            until(functools.partial(holds, container), seconds, f"{container.node.name}: {what}")
+
+    def wait_quorate(self) -> None:
+        """Until every node has quorum and its guests were started."""
+        self.every(lambda c: pve_mode(c) == "755", READY, "it gets no quorum")
+        self.every(_started, READY, "its guests do not start")
+
+    def wait_read_only(self) -> None:
+        """Until every node has noticed that it has no quorum."""
+        self.every(lambda c: pve_mode(c) == "555", READY, "it keeps its quorum")
+
+    # -- flapping -----------------------------------------------------------------------------
+
+    @property
+    def flapper(self) -> Path:
+        """Holds the pid of the process that makes the link come and go."""
+        return self.directory / "flapper.pid"
+
+    def end_flapping(self) -> None:
+        """Whoever makes the link come and go is ended."""
+        if self.flapper.exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(self.flapper.read_text()), signal.SIGTERM)
+            self.flapper.unlink()
+
+
+def pve_mode(container: Container) -> str:
+    """The mode of /etc/pve/local: 755, 555, or empty without /etc/pve."""
+    return container.says("stat", "-c", "%a", "/etc/pve/local").strip()
+
+
+def _started(container: Container) -> bool:
+    states = container.says("systemctl", "is-active", "pve-guests", "pvescheduler")
+    return states.split() == ["active", "active"]
+
+
+@contextlib.contextmanager
+def alone(directory: Path = DIRECTORY) -> Iterator[None]:
+    """One command at a time changes the lab."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SystemLabError(f"another command works on the system lab in {directory}") from error
+        yield

@@ -1,0 +1,90 @@
+"""pvecm, qm, pct, pvesm, pvesh, ha-manager, pveversion: thin commands over /etc/pve and corosync's own tools.
+
+Texts and exit statuses recorded on PVE 8.3.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pve_runbook.lab.model import corosync_conf
+from pve_runbook.lab.model.version import PVE8
+from pve_runbook.lab.texts import NO_CLUSTER, REFUSED, cluster_information
+from pve_runbook.syslab.node import api, guests, storage
+from pve_runbook.syslab.node.process import Refused, ask_pmxcfs
+from pve_runbook.syslab.node.words import Said
+
+UPDATECERTS = 30
+"""Seconds that `pvecm updatecerts` waits for quorum (recorded: pveproxy's start without quorum)."""
+
+
+def _pvecm(argv: Sequence[str]) -> Said:
+    verb = argv[0] if argv else "help"
+    if verb == "updatecerts":
+        return _updatecerts()
+    ask_pmxcfs()
+    conf = Path("/etc/pve/corosync.conf")
+    if verb not in ("status", "nodes", "expected"):
+        return Said("", f"ERROR: unknown command 'pvecm {verb}'\n", 255)
+    if not conf.is_file():
+        return Said("", NO_CLUSTER, 2)
+    options = {"status": ["-siH"], "nodes": ["-l"], "expected": ["-e", *argv[1:2]]}[verb]
+    if verb == "status":
+        sys.stdout.write(cluster_information(corosync_conf.parse(conf.read_text())))
+        sys.stdout.flush()
+    os.execvp("corosync-quorumtool", ["corosync-quorumtool", *options])
+
+
+def _updatecerts() -> Said:
+    deadline = time.monotonic() + UPDATECERTS
+    while time.monotonic() < deadline:
+        try:
+            if guests.quorate():
+                return Said()
+        except OSError:
+            pass
+        time.sleep(0.5)
+    return Said("", "got timeout when trying to ensure cluster certificates and base file hierarchy is set up\n", 255)
+
+
+def _ha_manager(argv: Sequence[str]) -> Said:
+    pmxcfs = ask_pmxcfs()
+    if argv[:1] == ["config"]:
+        return Said()
+    if argv[:1] != ["status"]:
+        return Said("", f"ERROR: unknown command 'ha-manager {' '.join(argv)}'\n", 255)
+    return Said("quorum OK\n" if pmxcfs["quorate"] else f"quorum No quorum on node '{pmxcfs['name']}'!\n")
+
+
+def _pveversion(argv: Sequence[str]) -> Said:
+    return Said(f"pve-manager/{PVE8.manager}/{PVE8.repoid} (running kernel: {os.uname().release})\n")
+
+
+TOOLS: dict[str, Callable[[Sequence[str]], Said]] = {
+    "pvecm": _pvecm,
+    "qm": lambda argv: guests.tool("qemu", argv),
+    "pct": lambda argv: guests.tool("lxc", argv),
+    "pvesm": storage.pvesm,
+    "pvesh": api.pvesh,
+    "ha-manager": _ha_manager,
+    "pveversion": _pveversion,
+}
+
+
+def main() -> int:
+    """The first argument is the tool's name."""
+    try:
+        said = TOOLS[sys.argv[1]](sys.argv[2:])
+    except Refused:
+        said = Said("", REFUSED, 111)
+    sys.stdout.write(said.stdout)
+    sys.stderr.write(said.stderr)
+    return said.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The layer over the Debian root that makes a Proxmox node of it, the same for all nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pve_runbook.syslab import units
+
+_HALT = b"\xfa\xf4\xeb\xfd"
+"""cli; hlt; jmp to hlt."""
+_ROM = 64 * 1024
+_RESET_VECTOR = _ROM - 16
+
+
+def _script(module: str, *arguments: str) -> str:
+    words = " ".join(("/usr/bin/python3", "-B", "-m", f"pve_runbook.syslab.node.{module}", *arguments))
+    return f'#!/bin/sh\nPYTHONPATH={units.LIBRARY} exec {words} "$@"\n'
+
+
+def _executable(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+def write(layer: Path) -> None:
+    """Write the layer into an empty folder."""
+    programs, system = layer / "usr/bin", layer / "etc/systemd/system"
+    wants = system / "multi-user.target.wants"
+    for folder in (
+        *(programs, wants, system / "corosync.service.d", layer / "usr/share/pve-syslab"),
+        layer / units.LIBRARY[1:] / "pve_runbook",
+        *(layer / f"var/lib/vz/{name}" for name in ("images", "private", "dump", "template/iso")),
+        *(layer / name for name in ("etc/pve", "var/lib/pve-cluster", "var/lib/pve-manager", "var/log/pve/tasks")),
+        *(layer / name for name in ("etc/network/interfaces.d", "etc/cron.d")),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in units.TOOLS:
+        _executable(programs / name, _script("tools", name))
+    for name in ("pmxcfs", "pvestatd"):
+        _executable(programs / name, _script(name))
+    _executable(programs / "pveproxy", _script("web"))
+    for service in units.SERVICES:
+        unit = system / f"{service.name}.service"
+        unit.write_text(service.text)
+        if service.idle:
+            (programs / service.name).symlink_to("sleep")
+        if service.install:
+            (wants / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
+    (system / "corosync.service.d/proxmox.conf").write_text(units.COROSYNC_DROP_IN)
+    for name in units.MASKED:
+        (system / name).symlink_to("/dev/null")
+    (system / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
+    rom = bytearray(b"\xf4" * _ROM)
+    rom[_RESET_VECTOR : _RESET_VECTOR + len(_HALT)] = _HALT
+    (layer / "usr/share/pve-syslab/halt.rom").write_bytes(rom)

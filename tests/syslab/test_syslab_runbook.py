@@ -1,0 +1,32 @@
+"""The unchanged runbook against real services; the guests are looked at from this machine, not through a probe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.syslab
+
+
+def standalone(container: Any) -> bool:
+    """Whether the node is what it should be in the end, by its own files and processes."""
+    mode = container.says("stat", "-c", "%a", "/etc/pve/local").strip()
+    conf = container.run("test", "-e", "/etc/pve/corosync.conf").returncode
+    corosync = container.run("pgrep", "-x", "corosync").returncode
+    kept = container.says("ls", "-A", "/etc/corosync").split()
+    return (mode, conf, corosync, kept) == ("755", 1, 1, ["uidgid.d"])
+
+
+def ends_standalone(stage: Any, *more: str) -> None:
+    """One run ends with 0, every node is standalone, every guest is the same process."""
+    status, said = stage.run("runbook/", "--approve=all", *more)
+    assert status == 0, said[-4000:]
+    assert stage.guests() == stage.before
+    assert [c.node.name for c in stage.lab.each() if not standalone(c)] == []
+
+
+def test_broken(stage: Any) -> None:
+    """Every node alone, without quorum."""
+    stage.set("broken")
+    ends_standalone(stage)
