@@ -110,6 +110,10 @@ class LabControl:
         """What is true on every node now."""
         return {name: _node(name, data) for name, data in self._ask("state").items()}
 
+    def fingerprint(self) -> dict[str, dict[str, str]]:
+        """Every file, unit, process, mount and volume of every node, as text by name."""
+        return {str(node): dict(found) for node, found in self._ask("fingerprint").items()}
+
     def now(self) -> float:
         """Model seconds since the lab's start."""
         return float(self._ask("now"))

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from pve_runbook.lab.faults import Fault
+from pve_runbook.lab.fingerprint import fingerprint
 from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.node import Node
@@ -66,6 +67,10 @@ def node_state(node: Node) -> Json:
 
 def _state(lab: Lab, _request: Json) -> Json:
     return {name: node_state(node) for name, node in lab.cluster.nodes.items()}
+
+
+def _fingerprint(lab: Lab, _request: Json) -> Json:
+    return {name: fingerprint(node) for name, node in lab.cluster.nodes.items()}
 
 
 def _now(lab: Lab, _request: Json) -> float:
@@ -146,6 +151,7 @@ def _stop(lab: Lab, _request: Json) -> None:
 
 VERBS: dict[str, Callable[[Lab, Json], Any]] = {
     "state": _state,
+    "fingerprint": _fingerprint,
     "now": _now,
     "log": _log,
     "unsimulated": _unsimulated,
