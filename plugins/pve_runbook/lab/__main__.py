@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from pve_runbook.facts.portrait import load
 from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.server import LabServer
 
@@ -26,6 +29,7 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--nodes", type=int, default=3, help=f"how many nodes, 1 to {MOST_NODES} (default 3)")
     parser.add_argument("--scenario", default="broken", metavar="NAME|list", help="the starting state (default broken)")
+    parser.add_argument("--facts", type=Path, metavar="FILE", help="be the twin of the cluster whose facts FILE holds")
     parser.add_argument(
         "--dir",
         type=Path,
@@ -47,6 +51,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"there is no scenario {given.scenario!r}; there are: {', '.join(SCENARIOS)}")
     if not 1 <= given.nodes <= MOST_NODES:
         parser.error(f"--nodes must be 1 to {MOST_NODES}, not {given.nodes}")
+    portrait = None
+    if given.facts is not None:
+        try:
+            portrait = load(given.facts.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            parser.error(f"--facts={given.facts}: {error}")
     if given.dir is not None and given.dir.exists() and any(given.dir.iterdir()):
         parser.error(f"{given.dir} is not empty: name a directory that is new or empty")
     if given.dir is not None and len(str(given.dir.absolute() / "control")) > LONGEST_SOCKET:
@@ -55,7 +65,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o700)
-        asyncio.run(_serve(given.nodes, given.scenario, directory, until_eof=given.until_eof))
+        lab = functools.partial(LabServer, given.nodes, given.scenario, directory, portrait)
+        what = f"scenario {given.scenario}" if portrait is None else f"the twin of {given.facts}"
+        asyncio.run(_serve(lab, what, directory, until_eof=given.until_eof))
     except KeyboardInterrupt:
         pass
     finally:
@@ -64,8 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-async def _serve(nodes: int, scenario: str, directory: Path, *, until_eof: bool) -> None:
-    lab = LabServer(nodes, scenario, directory)
+async def _serve(start: Callable[[], LabServer], what: str, directory: Path, *, until_eof: bool) -> None:
+    lab = start()
     await lab.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,7 +95,7 @@ async def _serve(nodes: int, scenario: str, directory: Path, *, until_eof: bool)
     else:
         options = f"--hosts={','.join(hosts)} --ssh-config={lab.ssh_config}"
         print(
-            f"The lab is up: {len(hosts)} nodes, scenario {scenario}. In another terminal:\n\n"
+            f"The lab is up: {len(hosts)} nodes, {what}. In another terminal:\n\n"
             f"  pytest checks/ {options}\n  pytest runbook/ {options}\n"
             f"  ssh -F {lab.ssh_config} {hosts[0]} pvecm status\n\n"
             f"Logs of the nodes: {directory}/nodes/*.jsonl\nCtrl-C ends it.",

@@ -34,6 +34,27 @@ def _secret(name: str) -> str:
     return f"LAB-SECRET-{name}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
 
 
+def keys_and_certificates(names: list[str], public_key: str) -> dict[str, str]:
+    """The files of /etc/pve that no probe reads, or may read; `public_key` is the one that may log in."""
+    files = {
+        "authkey.pub": "-----BEGIN PUBLIC KEY-----\nlab\n-----END PUBLIC KEY-----\n",
+        "pve-root-ca.pem": "-----BEGIN CERTIFICATE-----\nlab ca\n-----END CERTIFICATE-----\n",
+        "pve-www.key": f"-----BEGIN PRIVATE KEY-----\n{_secret('www')}\n-----END PRIVATE KEY-----\n",
+        "priv/authkey.key": f"-----BEGIN RSA PRIVATE KEY-----\n{_secret('ticket')}\n-----END RSA PRIVATE KEY-----\n",
+        "priv/pve-root-ca.key": f"-----BEGIN PRIVATE KEY-----\n{_secret('ca')}\n-----END PRIVATE KEY-----\n",
+        "priv/shadow.cfg": f"admin:$5${_secret('shadow')}:\n",
+        "priv/token.cfg": f"root@pam!ci {_secret('token')}\n",
+        "priv/authorized_keys": public_key + "\n",
+        "priv/known_hosts": "",
+    }
+    for name in names:
+        files[f"nodes/{name}/pve-ssl.pem"] = f"-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n"
+        files[f"nodes/{name}/pve-ssl.key"] = (
+            f"-----BEGIN PRIVATE KEY-----\n{_secret(name)}\n-----END PRIVATE KEY-----\n"
+        )
+    return files
+
+
 def _configuration(
     cluster: Cluster, inventory: Inventory, wiring: Wiring, public_key: str, created: int
 ) -> dict[str, bytes]:
@@ -46,15 +67,7 @@ def _configuration(
         "datacenter.cfg": "keyboard: en-us\nmigration: secure,network=10.55.0.0/24\n",
         "user.cfg": "user:root@pam:1:0:::root@lab.local:::\ntoken:root@pam!ci:0:0::\nacl:1:/:root@pam!ci:PVEAuditor:\n",
         "replication.cfg": "local: 102-0\n\ttarget pve2\n\tschedule */15\n\n" if len(nodes) > 1 else "",
-        "authkey.pub": "-----BEGIN PUBLIC KEY-----\nlab\n-----END PUBLIC KEY-----\n",
-        "pve-root-ca.pem": "-----BEGIN CERTIFICATE-----\nlab ca\n-----END CERTIFICATE-----\n",
-        "pve-www.key": f"-----BEGIN PRIVATE KEY-----\n{_secret('www')}\n-----END PRIVATE KEY-----\n",
-        "priv/authkey.key": f"-----BEGIN RSA PRIVATE KEY-----\n{_secret('ticket')}\n-----END RSA PRIVATE KEY-----\n",
-        "priv/pve-root-ca.key": f"-----BEGIN PRIVATE KEY-----\n{_secret('ca')}\n-----END PRIVATE KEY-----\n",
-        "priv/shadow.cfg": f"admin:$5${_secret('shadow')}:\n",
-        "priv/token.cfg": f"root@pam!ci {_secret('token')}\n",
-        "priv/authorized_keys": public_key + "\n",
-        "priv/known_hosts": "",
+        **keys_and_certificates(list(cluster.nodes), public_key),
         "firewall/cluster.fw": "[OPTIONS]\n\nenable: 0\n",
     }
     if cluster.version.scheduler:
@@ -65,12 +78,6 @@ def _configuration(
         + ("" if cluster.version.scheduler else "0 2 * * *           root vzdump --all 1 --storage nas --quiet 1\n")
     )
     for number, node in enumerate(nodes):
-        files[f"nodes/{node.name}/pve-ssl.pem"] = (
-            f"-----BEGIN CERTIFICATE-----\n{node.name}\n-----END CERTIFICATE-----\n"
-        )
-        files[f"nodes/{node.name}/pve-ssl.key"] = (
-            f"-----BEGIN PRIVATE KEY-----\n{_secret(node.name)}\n-----END PRIVATE KEY-----\n"
-        )
         files[f"nodes/{node.name}/lrm_status"] = json.dumps(
             {
                 "mode": "active",
@@ -86,7 +93,8 @@ def _configuration(
     return {path: text.encode() for path, text in files.items()}
 
 
-def _database(file: Path, files: dict[str, bytes], names: list[str], mtime: int) -> None:
+def make_database(file: Path, files: dict[str, bytes], names: list[str], mtime: int) -> None:
+    """A config.db with these files of /etc/pve and the directories that pmxcfs makes."""
     database = Database(file)
     database.open()
     directories = [
@@ -105,6 +113,9 @@ def _database(file: Path, files: dict[str, bytes], names: list[str], mtime: int)
             f"nodes/{name}",
             *(f"nodes/{name}/{d}" for d in ("lxc", "qemu-server", "openvz", "priv")),
         ]
+    for path in files:
+        parents = [p for p in Path(path).parents if p != Path()]
+        directories += [str(p) for p in reversed(parents) if str(p) not in directories]
     for number, directory in enumerate(directories):
         database.mkdir(directory, writer=0, mtime=mtime + number)
     for number, (path, data) in enumerate(files.items()):
@@ -112,7 +123,8 @@ def _database(file: Path, files: dict[str, bytes], names: list[str], mtime: int)
     database.close()
 
 
-def _system_files(node: Node, cluster: Cluster, wiring: Wiring, login_key: str) -> None:
+def system_files(node: Node, login_key: str) -> None:
+    """What stands on every node's disk, however it is wired."""
     files = node.files
     for directory in (
         "/dev",
@@ -139,23 +151,22 @@ def _system_files(node: Node, cluster: Cluster, wiring: Wiring, login_key: str) 
     ):
         files.make_directories(directory)
     files.put("/etc/hostname", f"{node.name}\n")
-    files.put("/etc/hosts", wiring.hosts(node))
     files.put("/etc/nsswitch.conf", "passwd:         files systemd\nhosts:          files dns\n")
     files.put("/etc/resolv.conf", "search lab.local\nnameserver 10.55.0.1\n")
-    release = f"{cluster.version.debian} ({cluster.version.codename})"
+    version = node.version
+    release = f"{version.debian} ({version.codename})"
     files.put(
         "/etc/os-release",
         f'PRETTY_NAME="Debian GNU/Linux {release}"\nNAME="Debian GNU/Linux"\n'
-        f'VERSION_ID="{cluster.version.debian}"\nVERSION="{release}"\n'
-        f'VERSION_CODENAME={cluster.version.codename}\nID=debian\nHOME_URL="https://www.debian.org/"\n'
+        f'VERSION_ID="{version.debian}"\nVERSION="{release}"\n'
+        f'VERSION_CODENAME={version.codename}\nID=debian\nHOME_URL="https://www.debian.org/"\n'
         'SUPPORT_URL="https://www.debian.org/support"\nBUG_REPORT_URL="https://bugs.debian.org/"\n',
     )
-    files.put("/etc/network/interfaces", wiring.interfaces(node))
     files.put_link("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
     files.put("/root/.ssh/id_rsa.pub", f"ssh-rsa {login_key.split()[1][:20]} root@{node.name}\n")
     files.put("/etc/corosync/authkey", AUTHKEY, 0o400)
     files.put("/etc/cron.d/zfsutils-linux", "PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")
-    if not cluster.version.scheduler:
+    if not version.scheduler:
         files.put_link("/etc/pve/vzdump.cron", "/etc/cron.d/vzdump")
     files.put("/run/qemu-server/host-hw-capabilities.json", '{"amd-sev":{"cbitpos":0}}\n')
 
@@ -197,9 +208,11 @@ def build(
         wiring.wire(node, index)
     files = _configuration(cluster, inventory, wiring, public_key, created)
     template = directory / "config.db"
-    _database(template, files, list(cluster.nodes), int(epoch) - 3600)
+    make_database(template, files, list(cluster.nodes), int(epoch) - 3600)
     for node in cluster.nodes.values():
-        _system_files(node, cluster, wiring, public_key)
+        system_files(node, public_key)
+        node.files.put("/etc/hosts", wiring.hosts(node))
+        node.files.put("/etc/network/interfaces", wiring.interfaces(node))
         _mounts(node)
         shutil.copyfile(template, node.files.database_directory / "config.db")
         node.files.put("/etc/corosync/corosync.conf", files["corosync.conf"])

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import asyncssh
 
+from pve_runbook.facts.portrait import Portrait
 from pve_runbook.lab.build import build
 from pve_runbook.lab.machine import Machine, Site
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.errors import Hung
 from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.shell import Channel, Killed
+from pve_runbook.lab.twin import build_twin
 from pve_runbook.lab.verbs import VERBS, Json
 
 MOST_CHANNELS = 256
@@ -81,9 +83,10 @@ class _NodeServer(asyncssh.SSHServer):
 class LabServer:
     """All nodes of one lab, their servers and their control socket."""
 
-    def __init__(self, number: int, scenario: str, directory: Path) -> None:
+    def __init__(self, number: int, scenario: str, directory: Path, portrait: Portrait | None = None) -> None:
         self.directory = directory
         self.scenario = scenario
+        self._portrait = portrait
         self._number = number
         self._epoch = time.time()
         self._builds = 0
@@ -116,11 +119,13 @@ class LabServer:
         return self.site.machines
 
     def _build(self) -> Cluster:
-        scenario = SCENARIOS[self.scenario]
         public = self._client_key.export_public_key("openssh").decode().strip()
         self._builds += 1
         place = self.directory / "models" / str(self._builds)
         place.mkdir(parents=True)
+        if self._portrait is not None:
+            return build_twin(self._portrait, place, public)
+        scenario = SCENARIOS[self.scenario]
         cluster = build(self._number, place, self._epoch, public, scenario.version, scenario.inventory, scenario.wiring)
         scenario.shape(cluster)
         return cluster
@@ -241,7 +246,12 @@ class LabServer:
             self._loop.call_soon_threadsafe(connection.abort)
 
     def reset(self, scenario: str | None) -> None:
-        """Put all nodes into a starting state again: same ports and keys, new model, empty logs, no faults."""
+        """Put all nodes into a starting state again: same ports and keys, new model, empty logs, no faults.
+
+        A twin has only the one state that it was built from.
+        """
+        if scenario is not None and self._portrait is not None:
+            raise ValueError("a twin has no scenarios")
         if scenario is not None and scenario not in SCENARIOS:
             raise ValueError(f"there is no scenario {scenario!r}")
         self.scenario = scenario or self.scenario

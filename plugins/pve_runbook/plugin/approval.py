@@ -58,7 +58,9 @@ def approve(run: Run, phase: int, word: str, text: str) -> None:
     if plan is not None and run.approved is None:
         plans.write(run, plan)
     ask = _Question(run, phase, word, text, plan)
-    if phase in run.options.approve:
+    if run.options.rehearse:
+        ask.record("approved", "rehearsal")
+    elif phase in run.options.approve:
         _by_option(ask, changed)
     else:
         _at_the_terminal(ask, changed)

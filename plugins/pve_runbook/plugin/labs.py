@@ -6,9 +6,14 @@ import json
 import select
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
+
+from pve_runbook.facts.portrait import Portrait, dump
+from pve_runbook.lab.control import LabControl
 
 START_SECONDS = 20
 NOT_INSTALLED = "the lab is not installed; type `pip install 'pytest-pve-runbook[lab]'`"
@@ -23,6 +28,13 @@ class LabProcess:
 
     process: subprocess.Popen[str]
     ssh_config: str
+    control: str = ""
+    facts: Path | None = None
+    """The file that a twin was built from, where it is ours."""
+
+    def model_seconds(self) -> float:
+        """How long it has been up by its nodes' clocks."""
+        return LabControl(self.control).now()
 
     def stop(self) -> None:
         """End it; it lives as long as its standard input is open."""
@@ -34,12 +46,31 @@ class LabProcess:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        if self.facts is not None:
+            self.facts.unlink(missing_ok=True)
 
 
 def start(scenario: str, nodes: int) -> LabProcess:
-    """Start a lab and wait until it answers. Raises UsageError."""
+    """Start a lab in a starting state and wait until it answers. Raises UsageError."""
+    why = f"unknown scenario {scenario!r}? `--lab-scenario=list` prints them"
+    return _start(["--scenario", scenario, "--nodes", str(nodes)], why)
+
+
+def start_from(facts: Path) -> LabProcess:
+    """Start the twin of the cluster whose facts are in the file. Raises UsageError."""
+    return _start(["--facts", str(facts)], f"{facts} holds a state that the lab cannot take")
+
+
+def start_twin(portrait: Portrait) -> LabProcess:
+    """Start the twin of a cluster. Raises UsageError."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="pve-runbook-", delete=False) as file:
+        file.write(dump(portrait))
+    return replace(start_from(Path(file.name)), facts=Path(file.name))
+
+
+def _start(arguments: list[str], silent: str) -> LabProcess:
     process = subprocess.Popen(
-        [*_COMMAND, "--scenario", scenario, "--nodes", str(nodes), "--until-eof"],
+        [*_COMMAND, *arguments, "--until-eof"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -50,11 +81,11 @@ def start(scenario: str, nodes: int) -> LabProcess:
     line = process.stdout.readline() if ready else ""
     lab = LabProcess(process, "")
     try:
-        return LabProcess(process, json.loads(line)["ssh_config"])
+        said = json.loads(line)
+        return LabProcess(process, said["ssh_config"], said["control"])
     except (ValueError, KeyError):
         lab.stop()
-        why = f"unknown scenario {scenario!r}? `--lab-scenario=list` prints them" if not line else line.strip()
-        raise pytest.UsageError(NOT_STARTED.format(why=why)) from None
+        raise pytest.UsageError(NOT_STARTED.format(why=line.strip() or silent)) from None
 
 
 def scenario_list() -> str:

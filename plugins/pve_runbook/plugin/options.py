@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal
 
 import pytest
 
+from pve_runbook.facts.portrait import load
 from pve_runbook.wire.targets import Target, TargetError, parse_hosts
 
 Mode = Literal["runbook", "checks"]
@@ -57,6 +59,11 @@ CHECKS_ALONE = "{option} is for checks/ only"
 RUNBOOK_ALONE = "{option} is for runbook/ only"
 LAB_ALONE = "--hosts=lab stands alone: the lab names its own nodes"
 LAB_OPTION = "{option} is for --hosts=lab only"
+REHEARSE_ALONE = "--rehearse lives the runbook through on a twin: it stands in front of runbook/ only"
+REHEARSE_WITHOUT = "--rehearse begins at the beginning, on a twin: leave out {option}"
+SAVE_WHERE = "--save-facts goes with checks/, or with runbook/ --rehearse: a run that changes nodes saves none"
+SAVE_PATH = "--save-facts={path}: {why}; name a new file in a folder that is there"
+LAB_FACTS = "--lab-facts={path}: {why}"
 RECORDS = "--records={path}: cannot be written ({why}); no run without a record"
 
 
@@ -137,6 +144,19 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="the lab's starting state (default: broken; `list` prints them)",
     )
+    group.addoption(
+        "--rehearse",
+        action="store_true",
+        help="read the nodes, with probes only, build their twin in the lab, and run the whole runbook there",
+    )
+    group.addoption(
+        "--save-facts",
+        metavar="FILE",
+        help="keep what the probes say of the nodes, without secrets: with checks/, or with --rehearse",
+    )
+    group.addoption(
+        "--lab-facts", metavar="FILE", help="with --hosts=lab: the twin of the cluster that FILE was saved from"
+    )
     group.addoption("--lab-nodes", metavar="N", type=int, help="how many nodes the lab has (default: 3)")
     parser.addini("pve_timeout_scale", "multiplies every time bound on a node; for tests of hung nodes", default="1")
 
@@ -149,6 +169,9 @@ class RunOptions:
     targets: tuple[Target, ...]
     lab: bool
     lab_scenario: str
+    lab_facts: Path | None
+    rehearse: bool
+    save_facts: Path | None
     approve: frozenset[int]
     approved_plan: str | None
     """The hash of the plan that --approve is bound to."""
@@ -176,8 +199,8 @@ class RunOptions:
 
     @property
     def kind(self) -> str:
-        """What the record is of: runbook, checks or plan."""
-        return "plan" if self.plan else self.mode
+        """What the record is of: runbook, checks, plan or rehearsal."""
+        return "plan" if self.plan else "rehearsal" if self.rehearse else self.mode
 
 
 def mode_of(config: pytest.Config) -> Mode | None:
@@ -219,6 +242,9 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         targets=targets,
         lab=lab,
         lab_scenario=option.lab_scenario or "broken",
+        lab_facts=config.invocation_params.dir / option.lab_facts if option.lab_facts is not None else None,
+        rehearse=_rehearse(option, mode),
+        save_facts=_save_facts(config, mode),
         approve=_approve(option.approve),
         approved_plan=_approved_plan(option.approve, option.rollback),
         plan=_plan(option, mode),
@@ -276,17 +302,60 @@ def _targets(config: pytest.Config) -> tuple[bool, tuple[Target, ...]]:
     if "lab" in spec.split(","):
         if spec != "lab":
             raise pytest.UsageError(LAB_ALONE)
+        if option.lab_facts is not None:
+            return True, parse_hosts(_names_in_facts(config))
         count = 3 if option.lab_nodes is None else option.lab_nodes
         if not 1 <= count <= 32:
             raise pytest.UsageError(BAD_LAB_NODES.format(value=count))
         return True, parse_hosts([f"pve{i}" for i in range(1, count + 1)])
-    for name, given in (("--lab-scenario", option.lab_scenario), ("--lab-nodes", option.lab_nodes)):
+    for name, given in (
+        ("--lab-scenario", option.lab_scenario),
+        ("--lab-nodes", option.lab_nodes),
+        ("--lab-facts", option.lab_facts),
+    ):
         if given is not None:
             raise pytest.UsageError(LAB_OPTION.format(option=name))
     try:
         return False, parse_hosts(spec)
     except TargetError as error:
         raise pytest.UsageError(f"--hosts={spec}: {error}") from None
+
+
+def _names_in_facts(config: pytest.Config) -> list[str]:
+    option = config.option
+    for name, given in (("--lab-scenario", option.lab_scenario), ("--lab-nodes", option.lab_nodes)):
+        if given is not None:
+            raise pytest.UsageError(LAB_FACTS.format(path=option.lab_facts, why=f"leave out {name}"))
+    try:
+        portrait = load((config.invocation_params.dir / option.lab_facts).read_text(encoding="utf-8"))
+        return [n.hostname for n in portrait.nodes]
+    except OSError as error:
+        raise pytest.UsageError(LAB_FACTS.format(path=option.lab_facts, why=error.strerror)) from None
+    except ValueError as error:
+        raise pytest.UsageError(LAB_FACTS.format(path=option.lab_facts, why=error)) from None
+
+
+def _rehearse(option: argparse.Namespace, mode: Mode) -> bool:
+    if option.rehearse and mode != "runbook":
+        raise pytest.UsageError(REHEARSE_ALONE)
+    for name in ("rollback", "break_lock", "plan"):
+        if option.rehearse and getattr(option, name):
+            raise pytest.UsageError(REHEARSE_WITHOUT.format(option=f"--{name.replace('_', '-')}"))
+    return bool(option.rehearse)
+
+
+def _save_facts(config: pytest.Config, mode: Mode) -> Path | None:
+    given = config.option.save_facts
+    if given is None:
+        return None
+    if mode != "checks" and not config.option.rehearse:
+        raise pytest.UsageError(SAVE_WHERE)
+    path: Path = config.invocation_params.dir / given
+    if path.exists():
+        raise pytest.UsageError(SAVE_PATH.format(path=given, why="it is there already"))
+    if not os.access(path.parent, os.W_OK):
+        raise pytest.UsageError(SAVE_PATH.format(path=given, why="its folder is not there, or cannot be written"))
+    return path
 
 
 def _authority(value: str | None, targets: tuple[Target, ...]) -> tuple[str | None, int | None]:

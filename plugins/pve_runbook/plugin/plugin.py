@@ -18,11 +18,11 @@ import pytest
 import testinfra.backend
 from pytest_html.basereport import BaseReport
 
-from pve_runbook.plugin import labs, order, outside, plan_mode, steps, terminal
+from pve_runbook.plugin import labs, order, outside, plan_mode, rehearsal, steps, terminal
 from pve_runbook.plugin.approval import ask_at_terminal
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_options
-from pve_runbook.plugin.run import RUN, Run
+from pve_runbook.plugin.run import RUN, UNREACHED, Run
 from pve_runbook.plugin.verdict import Verdict, judge_run
 from pve_runbook.record.html_hooks import STYLE, ChangeRecord
 from pve_runbook.record.words import page_title
@@ -177,7 +177,11 @@ def _open(config: pytest.Config, run: Run) -> None:
     option = config.option
     ssh_config = option.ssh_config
     if run.options.lab:
-        lab = labs.start(run.options.lab_scenario, len(run.options.targets))
+        lab = (
+            labs.start(run.options.lab_scenario, len(run.options.targets))
+            if run.options.lab_facts is None
+            else labs.start_from(run.options.lab_facts)
+        )
         config.add_cleanup(lab.stop)
         ssh_config = lab.ssh_config
     connect = ConnectOptions(
@@ -188,13 +192,30 @@ def _open(config: pytest.Config, run: Run) -> None:
         sudo=bool(option.sudo),
     )
     config.add_cleanup(run.close)
+    if run.options.rehearse:
+        run.rehearsal = rehearsal.rehearse(run.options, connect, run.id, UNREACHED)
+        config.add_cleanup(run.rehearsal.lab.stop)
+        run.options = rehearsal.on_the_twin(run.options, run.rehearsal)
+        connect = ConnectOptions(ssh_config=run.rehearsal.lab.ssh_config)
     run.open(connect)
+    if run.rehearsal is not None:
+        _begin_rehearsal(run, run.rehearsal)
+    elif run.options.save_facts is not None:
+        rehearsal.save(rehearsal.take(run.cluster), run.options.save_facts)
     PveBackend.door = _Door(run.cluster)
     config.add_cleanup(_close_door)
     notice = os.dup(1)
     config.add_cleanup(lambda: os.close(notice))
     run.cluster.brakes.say = lambda text: os.write(notice, f"\n{text}\n".encode())
     config.add_cleanup(run.cluster.brakes.install())
+
+
+def _begin_rehearsal(run: Run, twin: rehearsal.Rehearsal) -> None:
+    assert run.folder is not None
+    twin.keep(run.folder)
+    twin.compare(run.cluster)
+    for text in twin.limits:
+        run.note("twin", text)
 
 
 def _close_door() -> None:
@@ -315,7 +336,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     session.exitstatus = verdict.exit_status
     if run.folder is not None:
         run.journal.step = None
-        if verdict.exit_status and run.changed_something and not run.options.plan:
+        if verdict.exit_status and run.changed_something and run.options.kind == "runbook":
             frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
             run.leave(THAWED if run.thawed else frozen)
         run.journal.write(

@@ -19,6 +19,7 @@ from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.provenance import code_revision, program, tool_version
+from pve_runbook.plugin.rehearsal import Rehearsal
 from pve_runbook.plugin.rollback import Rollback, not_ours
 from pve_runbook.plugin.unfinished import Unfinished, operator, whose
 from pve_runbook.record.model import Record, build
@@ -90,6 +91,8 @@ class Run:
         self.unfinished: Unfinished | None = None
         """The run that this one takes up, or rolls back."""
         self.rollback = Rollback(options.rollback) if options.rollback is not None else None
+        self.rehearsal: Rehearsal | None = None
+        """The twin that this run is made on, in place of the nodes."""
         self.held = ""
         """Why these nodes are not free, in words."""
         self.member_names: tuple[str, ...] = ()
@@ -266,6 +269,8 @@ class Run:
         name = f"{self.started:%Y-%m-%dT%H%M%SZ}-{safe}"
         if self.options.ticket:
             name += f"-{self.options.ticket}"
+        if self.rehearsal is not None:
+            name += "-rehearsal"
         folder = self.options.records / name
         try:
             folder.mkdir(mode=0o700)
@@ -280,13 +285,10 @@ class Run:
             self._cluster.close()
         self.journal.close()
 
-    def command_line(self) -> str:
-        """What to type to run this again."""
-        return shlex.join([program(), *(str(a) for a in self.config.invocation_params.args)])
-
-    def without_plan(self) -> str:
-        """What to type to execute what was planned."""
-        return shlex.join([program(), *(str(a) for a in self.config.invocation_params.args if a != "--plan")])
+    def command_line(self, *, without: tuple[str, ...] = ()) -> str:
+        """What to type to run this again, without the options that begin like these."""
+        kept = [str(a) for a in self.config.invocation_params.args if not str(a).startswith(without or "\0")]
+        return shlex.join([program(), *kept])
 
     def checks_line(self) -> str:
         """What to type to verify these nodes."""

@@ -29,6 +29,13 @@ COLOURS = {
     "not evaluated": "yellow",
 }
 
+TITLES = {
+    "runbook": "change record",
+    "checks": "verification",
+    "plan": "plan",
+    "rehearsal": "REHEARSAL: nothing was changed on your nodes",
+}
+
 
 def header(run: Run) -> str:
     """One line under pytest's own header."""
@@ -36,6 +43,8 @@ def header(run: Run) -> str:
     what = "executes the runbook on" if run.options.kind == "runbook" else "reads, and never changes,"
     if run.rollback is not None:
         what = f"rolls back what {run.options.rollback} says was done to"
+    if run.options.rehearse:
+        what = "reads, and never changes, then rehearses the runbook on a twin of"
     return f"pve-runbook: {what} {names}"
 
 
@@ -132,7 +141,7 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
     reporter.ensure_newline()
     if run.plan_text:
         reporter.write_line(run.plan_text)
-    reporter.write_sep("=", {"runbook": "change record", "checks": "verification", "plan": "plan"}[run.options.kind])
+    reporter.write_sep("=", TITLES[run.options.kind])
     for line in _wrapped("verdict   ", verdict.sentence):
         reporter.write_line(line, bold=True, **{colour: True})
     counts = ", ".join(f"{n} {name}" for name, n in run.counts.items())
@@ -142,6 +151,9 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
     if run.options.mode == "checks":
         lines.append(("sent      ", str(run.record().sent)))
     lines += [("left      ", left) for left in run.left]
+    if run.rehearsal is not None:
+        lines += [("rehearsed ", text) for text in run.rehearsal.told(run.journal.events)]
+        lines += [("not known ", text) for text in run.rehearsal.limits]
     lines.append(("next      ", verdict.next))
     for label, text in lines:
         for line in _wrapped(label, text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pve_runbook.plugin.run import Run
 from pve_runbook.record.markup import count
@@ -31,6 +31,14 @@ class Verdict:
 
 def judge_run(run: Run, pytest_status: int) -> Verdict:
     """Map what happened to the exit status that was promised: 0 only when all of it ran and passed."""
+    found = _judge(run, pytest_status)
+    if run.rehearsal is None:
+        return found
+    following = run.command_line(without=("--rehearse", "--save-facts")) if not found.exit_status else found.next
+    return replace(found, sentence=f"Rehearsed on a twin: {found.sentence}", next=following)
+
+
+def _judge(run: Run, pytest_status: int) -> Verdict:
     again = run.command_line()
     if pytest_status in (_NOTHING_COLLECTED, USAGE):
         return Verdict(USAGE, "Nothing was run.", again)
@@ -73,7 +81,9 @@ def _judge_plan(run: Run) -> Verdict:
     if run.counts["unknown"] or not run.plan_ended:
         return Verdict(INCOMPLETE, f"Something is unknown; {stops}", run.command_line())
     sentence = f"Plan {run.approved.hash}: {count(len(run.approved.commands), 'command')}; nothing was changed."
-    return Verdict(PASSED, sentence, f"{run.without_plan()}, or with --approve=all@{run.approved.hash}")
+    return Verdict(
+        PASSED, sentence, f"{run.command_line(without=('--plan',))}, or with --approve=all@{run.approved.hash}"
+    )
 
 
 def _judge_checks(run: Run) -> Verdict:

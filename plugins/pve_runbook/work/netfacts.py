@@ -24,6 +24,11 @@ _TAGGED = re.compile(r"(?m)^net\d+:\s*(?P<value>.*)$")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+def is_guest_port(name: str) -> bool:
+    """Whether PVE made the device for a guest: a port as above, or the bridge of its firewall (fwbrVMIDiN)."""
+    return _GUEST_PORT.fullmatch(name.replace("fwbr", "fwln", 1)) is not None
+
+
 def ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """An address, to be compared whatever way it was written."""
     return ipaddress.ip_address(text)

@@ -132,9 +132,12 @@ def zfs(call: Call) -> Result:
 def zpool(call: Call) -> Result:
     """zpool list -H -o name,health."""
     given, _ = options(call.argv, "o")
-    values = {"name": "tank", "health": "ONLINE", "readonly": "off", "size": "896G"}
     columns = (given.get("o") or "name,size,health").split(",")
-    return Result("\t".join(values.get(c, "-") for c in columns) + "\n", seconds=0.03)
+    text = ""
+    for name, health in call.node.storages.pools.items():
+        values = {"name": name, "health": health, "readonly": "off", "size": "896G"}
+        text += "\t".join(values.get(c, "-") for c in columns) + "\n"
+    return Result(text, seconds=0.03)
 
 
 def mount(call: Call) -> Result:

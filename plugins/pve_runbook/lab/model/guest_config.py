@@ -39,7 +39,8 @@ class GuestConfig:
     @property
     def memory(self) -> int:
         """Memory in MiB."""
-        return int(self.values.get("memory", "512"))
+        amount = re.match(r"(?:current=)?(\d+)", self.values.get("memory", ""))
+        return int(amount[1]) if amount is not None else 512
 
     @property
     def volumes(self) -> list[str]:

@@ -62,6 +62,8 @@ class Storages:
         self.inactive: set[str] = set()
         self.logical_volumes: list[str] = []
         self.datasets: list[str] = []
+        self.pools = {"tank": "ONLINE"}
+        """ZFS pool → health."""
         self.mounts: list[Mount] = []
 
     def all(self) -> list[Storage]:

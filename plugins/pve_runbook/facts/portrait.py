@@ -1,0 +1,226 @@
+"""What the probes said of a cluster at one moment, as a file: enough to build its twin, and nothing secret.
+
+The file is JSON: ``{"format": "pve-runbook facts", "version": 1, ...}`` and then the fields of :class:`Portrait`, as
+the dataclasses below name them; a field that has its default is left out. None stands for unknown, and ``unknown`` of
+the node says why.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pve_runbook.facts.plain import NotPlain, from_plain, to_plain
+
+FORMAT = "pve-runbook facts"
+VERSION = 1
+
+
+class NoPortrait(ValueError):
+    """The text is not a file of facts that this version reads; one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """One systemd unit. ``file_state`` as ``systemctl is-enabled`` says it, ``job`` is the state of its queued job."""
+
+    active: str
+    sub: str
+    file_state: str
+    result: str = "success"
+    exec_status: int = 0
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Votes as the node's corosync counts them; ``members`` are nodeids, ``device`` a QDevice's votes here."""
+
+    expected: int
+    quorum: int
+    members: tuple[int, ...]
+    device: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """config.db: its newest version, that one's time (Unix seconds) and writer, and its files. ``files`` is path →
+    number of the variant in :attr:`Portrait.files`."""
+
+    version: int
+    mtime: int
+    writer: int
+    files: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pmxcfs:
+    """``commands``: every pmxcfs that lives, as command lines. ``listed``: the members that it has exchanged its state
+    with since its start, None where it never reached corosync."""
+
+    commands: tuple[str, ...]
+    mounts: int
+    answers: Literal["yes", "hangs", "stale", "unmounted"]
+    listed: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestProcess:
+    """A guest that runs; ``incoming``: it waits for a migration to this node."""
+
+    vmid: int
+    kind: Literal["qemu", "lxc"]
+    incoming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MountState:
+    """One file system; ``free`` in KiB, None where it was not asked."""
+
+    fstype: str
+    writable: bool
+    free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A network device that is no guest's; ``addresses`` with their prefix, e.g. 10.0.0.1/24."""
+
+    name: str
+    mtu: int
+    up: bool
+    kind: str = ""
+    master: str = ""
+    link: str = ""
+    vlan: int = 0
+    errors: int = 0
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRoute:
+    """A default route, of the kernel or of a file."""
+
+    gateway: str
+    device: str
+    metric: int | None = None
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """``filters`` as iptables-save words them, without comments; ``others`` counts the routes behind a gateway that are
+    no default route."""
+
+    cards: tuple[Card, ...]
+    routes: tuple[DefaultRoute, ...]
+    in_files: tuple[DefaultRoute, ...] = ()
+    nsswitch: tuple[str, ...] = ("files", "dns")
+    filters: tuple[str, ...] = ()
+    others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBy:
+    """The lock of a run on the node."""
+
+    run: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodePortrait:
+    """One node. ``name`` as it was given in --hosts, ``clock`` in seconds that it is ahead of the slowest,
+    ``authkey`` a word: the same for the same key. ``bound``: link → the address that corosync listens on.
+    ``storages``: path of a storage of files → names below images/ and private/; ``inactive``: storages that are mounted
+    nowhere though they should be. ``flaps``: seconds that quorum held and was gone, as corosync's log of the last
+    minutes tells."""
+
+    name: str
+    hostname: str
+    version: str
+    clock: int
+    names: dict[str, tuple[str, ...]]
+    units: dict[str, UnitState]
+    pmxcfs: Pmxcfs
+    database: Database | None
+    membership: Membership | None = None
+    own_units: tuple[str, ...] = ()
+    corosync_runs: bool = False
+    bound: dict[int, str] = field(default_factory=dict)
+    corosync_conf: str | None = None
+    corosync_files: tuple[str, ...] | None = None
+    ring_files: tuple[str, ...] | None = None
+    authkey: str = ""
+    database_files: tuple[str, ...] = ()
+    second_keys: int = 0
+    watchdog: bool = False
+    cron: tuple[str, ...] = ()
+    tasks: tuple[tuple[str, str], ...] = ()
+    guests: tuple[GuestProcess, ...] = ()
+    standing: dict[int, str] = field(default_factory=dict)
+    logical_volumes: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    pools: dict[str, str] = field(default_factory=dict)
+    storages: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mounts: dict[str, MountState] = field(default_factory=dict)
+    inactive: tuple[str, ...] = ()
+    wiring: Wiring | None = None
+    flaps: tuple[float, float] | None = None
+    held: HeldBy | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Probe → what kind of silence stood in place of its fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A cluster. ``taken`` in Unix seconds; ``files``: path below /etc/pve → the variants of its text that the nodes'
+    databases have, without what may be secret; ``left_out``: the paths of which something was left out."""
+
+    taken: float
+    nodes: tuple[NodePortrait, ...]
+    files: dict[str, tuple[str, ...]]
+    left_out: tuple[str, ...] = ()
+    tool: str = ""
+
+    def text_of(self, node: NodePortrait, path: str) -> str | None:
+        """A file of the node's database; None if it has none of that path."""
+        if node.database is None or path not in node.database.files:
+            return None
+        return self.files[path][node.database.files[path]]
+
+
+def dump(portrait: Portrait) -> str:
+    """The file's text."""
+    plain = to_plain(portrait)
+    assert isinstance(plain, dict)
+    return json.dumps({"format": FORMAT, "version": VERSION, **plain}, indent=1, sort_keys=True) + "\n"
+
+
+def load(text: str) -> Portrait:
+    """Read a file's text. Raises NoPortrait."""
+    try:
+        plain = json.loads(text)
+    except ValueError as error:
+        raise NoPortrait(f"this is no JSON: {error}") from None
+    if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
+        raise NoPortrait("this is no file of --save-facts")
+    if (version := plain.pop("version", None)) != VERSION:
+        raise NoPortrait(f"its format has version {version!r}; this tool reads {VERSION}")
+    try:
+        portrait = from_plain(Portrait, plain)
+    except NotPlain as error:
+        raise NoPortrait(str(error)) from None
+    _check(portrait)
+    return portrait
+
+
+def _check(portrait: Portrait) -> None:
+    names = [n.hostname for n in portrait.nodes]
+    if not names or len(set(names)) < len(names):
+        raise NoPortrait("it names no node, or one of them twice")
+    for node in portrait.nodes:
+        for path, variant in (node.database.files if node.database is not None else {}).items():
+            if variant >= len(portrait.files.get(path, ())) or variant < 0:
+                raise NoPortrait(f"{node.hostname}: its database has a variant of {path} that is not there")

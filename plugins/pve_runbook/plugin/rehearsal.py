@@ -1,0 +1,119 @@
+"""--rehearse and --save-facts: what the nodes are is read, with probes alone, and kept or lived through by a twin."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from pve_runbook.facts.limits import differences, limits
+from pve_runbook.facts.portrait import Portrait, dump
+from pve_runbook.plugin import labs
+from pve_runbook.plugin.options import RunOptions
+from pve_runbook.plugin.provenance import tool_version
+from pve_runbook.wire.connection import ConnectOptions
+from pve_runbook.wire.journal import Event, Journal
+from pve_runbook.wire.targets import Target
+from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.portray import portray
+from pve_runbook.work.probe import CHECKED
+
+NOT_WRITTEN = "--save-facts={path}: cannot be written ({why})"
+
+
+@dataclass
+class Rehearsal:
+    """The twin that stands in for the nodes of --hosts. ``journal`` is what those were asked."""
+
+    names: tuple[str, ...]
+    portrait: Portrait
+    journal: Journal
+    lab: labs.LabProcess
+    began: float = field(default_factory=time.monotonic)
+    set_up: float = 0.0
+    """Seconds by the twin's clock that went by before its run."""
+    limits: list[str] = field(default_factory=list)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The twin's nodes under the names of the real ones."""
+        return tuple(Target(n.name, None, None, n.hostname) for n in self.portrait.nodes)
+
+    def compare(self, cluster: Cluster) -> None:
+        """Read the twin as the nodes were read, and list what it is not, and what it cannot know."""
+        built = take(cluster)
+        self.limits = [f"not as read: {text}" for text in differences(self.portrait, built)] + limits(self.portrait)
+
+    def keep(self, folder: Path) -> None:
+        """Put what the nodes were asked, and the facts, beside the record."""
+        self.journal.attach(folder / "nodes.jsonl")
+        self.journal.close()
+        save(self.portrait, folder / "facts.json")
+
+    def told(self, events: list[Event]) -> list[str]:
+        """What was done to the twin, and how long it took."""
+        sent = Counter(str(e["node"]) for e in events if e["kind"] == "action-intent")
+        each = ", ".join(f"{count} to {node}" for node, count in sorted(sent.items()))
+        here = time.monotonic() - self.began
+        there = (self.lab.model_seconds() - self.set_up) / 60
+        return [
+            f"{sum(sent.values())} commands that change something were sent to the twin"
+            f"{': ' if each else ''}{each}; to {', '.join(self.names)} none",
+            f"it took {here:.0f} s here; by the twin's clock {there:.0f} min, without the time you take to answer",
+        ]
+
+
+def read_nodes(options: RunOptions, connect: ConnectOptions, run: str, unreached: str) -> tuple[Portrait, Journal]:
+    """What the nodes of --hosts are: nothing is sent to them but probes. Raises UsageError."""
+    journal = Journal()
+    cluster = Cluster(
+        options.targets,
+        connect,
+        journal,
+        read_only=True,
+        attempt=run,
+        timeout_scale=options.timeout_scale,
+        since=options.since,
+    )
+    try:
+        failed = cluster.open()
+        if failed:
+            lines = "\n".join(f"  {error}" for error in failed.values())
+            raise pytest.UsageError(unreached.format(lines=lines))
+        return take(cluster), journal
+    finally:
+        cluster.close()
+
+
+def rehearse(options: RunOptions, connect: ConnectOptions, run: str, unreached: str) -> Rehearsal:
+    """Read the nodes, and start their twin. Raises UsageError."""
+    portrait, journal = read_nodes(options, connect, run, unreached)
+    if options.save_facts is not None:
+        save(portrait, options.save_facts)
+    lab = labs.start_twin(portrait)
+    return Rehearsal(tuple(t.name for t in options.targets), portrait, journal, lab, set_up=lab.model_seconds())
+
+
+def on_the_twin(options: RunOptions, rehearsal: Rehearsal) -> RunOptions:
+    """The same command line, for the twin."""
+    return replace(options, targets=rehearsal.targets)
+
+
+def take(cluster: Cluster) -> Portrait:
+    """The portrait of nodes that are connected."""
+    cluster.read(*CHECKED)
+    return portray([n.facts for n in cluster.nodes], tool_version())
+
+
+def save(portrait: Portrait, path: Path) -> None:
+    """Write a file of facts, for its owner alone. Raises UsageError."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(file, "w", encoding="utf-8") as text:
+            text.write(dump(portrait))
+    except OSError as error:
+        raise pytest.UsageError(NOT_WRITTEN.format(path=path, why=error.strerror)) from None

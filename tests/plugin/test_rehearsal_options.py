@@ -1,0 +1,37 @@
+"""--rehearse, --save-facts and --lab-facts where they make no sense: one clear line, and nothing is touched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+HOSTS = "--hosts=pve1,pve2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("checks/", HOSTS, "--rehearse"), "--rehearse lives the runbook through on a twin"),
+        (("runbook/", HOSTS, "--rehearse", "--rollback=x"), "leave out --rollback"),
+        (("runbook/", HOSTS, "--rehearse", "--break-lock=x"), "leave out --break-lock"),
+        (("runbook/", HOSTS, "--rehearse", "--plan"), "leave out --plan"),
+        (("runbook/", HOSTS, "--save-facts=x"), "--save-facts goes with checks/, or with runbook/ --rehearse"),
+        (("checks/", HOSTS, "--save-facts=there"), "--save-facts=there: it is there already"),
+        (("checks/", HOSTS, "--save-facts=no/x"), "--save-facts=no/x: its folder is not there"),
+        (("checks/", HOSTS, "--lab-facts=x"), "--lab-facts is for --hosts=lab only"),
+        (("checks/", "--hosts=lab", "--lab-facts=no"), "--lab-facts=no: No such file or directory"),
+        (("checks/", "--hosts=lab", "--lab-facts=there"), "--lab-facts=there: this is no JSON"),
+        (("checks/", "--hosts=lab", "--lab-facts=old"), "--lab-facts=old: its format has version 0"),
+        (("checks/", "--hosts=lab", "--lab-facts=old", "--lab-nodes=3"), "--lab-facts=old: leave out --lab-nodes"),
+        (("checks/", "--hosts=lab", "--lab-facts=old", "--lab-scenario=broken"), "leave out --lab-scenario"),
+    ],
+)
+def test_is_refused(project: pytest.Pytester, arguments: tuple[str, ...], words: str) -> None:
+    (project.path / "there").write_text("something\n")
+    (project.path / "old").write_text(json.dumps({"format": "pve-runbook facts", "version": 0}))
+    result = project.runpytest(*arguments)
+    text = "\n".join(result.errlines + result.outlines)
+    assert result.ret == 4
+    assert words in text and "Traceback" not in text
+    assert (project.path / "there").read_text() == "something\n"

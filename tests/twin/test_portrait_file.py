@@ -1,0 +1,63 @@
+"""The file of --save-facts: what is not one is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pve_runbook.facts.portrait import FORMAT, VERSION, NoPortrait, dump, load
+
+NODE = {
+    "name": "pve1",
+    "hostname": "pve1",
+    "version": "8.3.0",
+    "clock": 0,
+    "names": {},
+    "units": {},
+    "pmxcfs": {"commands": [], "mounts": 0, "answers": "unmounted"},
+    "database": None,
+}
+WHOLE = {"format": FORMAT, "version": VERSION, "taken": 1.5, "files": {}, "nodes": [NODE]}
+
+
+def test_a_small_one_is_read() -> None:
+    assert load(json.dumps(WHOLE)).nodes[0].pmxcfs.answers == "unmounted"
+    assert load(dump(load(json.dumps(WHOLE)))) == load(json.dumps(WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": "x"}, "this is no file of --save-facts"),
+        ({"version": 2}, "its format has version 2; this tool reads 1"),
+        ({"nodes": []}, "it names no node, or one of them twice"),
+        ({"nodes": [NODE, NODE]}, "it names no node, or one of them twice"),
+        ({"nodes": [{**NODE, "clock": "0"}]}, "the file.nodes[0].clock: '0' does not belong there"),
+        ({"nodes": [{**NODE, "clock": True}]}, "the file.nodes[0].clock: 'True' does not belong there"),
+        ({"nodes": [{**NODE, "colour": 1}]}, "the file.nodes[0]: nothing is known of 'colour'"),
+        ({"nodes": [{k: v for k, v in NODE.items() if k != "units"}]}, "the file.nodes[0]: 'units' is missing"),
+        ({"nodes": [{**NODE, "pmxcfs": {**NODE["pmxcfs"], "answers": "no"}}]}, "'no' does not belong there"),  # type: ignore[dict-item]
+        ({"nodes": [{**NODE, "standing": {"x": "paused"}}]}, "the file.nodes[0].standing: 'x' is no number"),
+        (
+            {"nodes": [{**NODE, "database": {"version": 1, "mtime": 1, "writer": 1, "files": {"a.cfg": 0}}}]},
+            "pve1: its database has a variant of a.cfg that is not there",
+        ),
+    ],
+)
+def test_what_is_none_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(NoPortrait) as refused:
+        load(json.dumps({**WHOLE, **change}))
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"x"', "null"])
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(NoPortrait):
+        load(text)
+
+
+def test_every_field_survives(make: Callable[..., Any]) -> None:
+    portrait = make("storage-readonly", 2).portrait()
+    assert load(dump(portrait)) == portrait

@@ -1,0 +1,84 @@
+"""A twin, read with the same probes, is what it was built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pve_runbook.facts.limits import ALWAYS, differences, limits
+from pve_runbook.lab.scenarios import SCENARIOS
+
+FEW = ("diverged", "config-older-names")
+"""Databases that are not the same, and four different memberships; the others run with the sweeps."""
+AGAIN = ".flaps"
+"""What a link did of late is what the twin does next; its journal does not tell it yet."""
+
+
+@pytest.mark.parametrize("scenario", [s if s in FEW else pytest.param(s, marks=pytest.mark.sweep) for s in SCENARIOS])
+def test_a_twin_is_what_was_read(make: Callable[..., Any], scenario: str) -> None:
+    portrait = make(scenario).portrait()
+    found = differences(portrait, make(portrait).portrait())
+    assert [text for text in found if AGAIN not in text] == []
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_clusters_of_other_sizes(make: Callable[..., Any], number: int) -> None:
+    portrait = make("broken", number).portrait()
+    assert differences(portrait, make(portrait).portrait()) == []
+
+
+def test_what_a_twin_is_not_is_found(make: Callable[..., Any]) -> None:
+    portrait = make("quorate", 2).portrait()
+    [one, two] = portrait.nodes
+    other = replace(portrait, nodes=(one, replace(two, watchdog=True, datasets=("tank",))))
+    assert differences(portrait, other) == [
+        f"nodes[pve2].datasets: {str(list(two.datasets))[:60]}, in the twin ['tank']",
+        "nodes[pve2].watchdog: nothing, in the twin True",
+    ]
+
+
+def test_a_member_that_nobody_read_stands_in_without_power(make: Callable[..., Any]) -> None:
+    whole = make("broken").portrait()
+    portrait = replace(whole, nodes=whole.nodes[:2])
+    found = make(portrait).cluster
+    assert {name: node.powered for name, node in found.nodes.items()} == {"pve1": True, "pve2": True, "pve3": False}
+    assert "pve3: nothing but what the others see of it: it was not read" in limits(portrait)
+
+
+def test_a_member_that_was_not_read_and_is_seen_has_its_vote(make: Callable[..., Any]) -> None:
+    whole = make("quorate").portrait()
+    twin = make(replace(whole, nodes=whole.nodes[:2]))
+    assert twin.cluster.nodes["pve3"].powered
+    assert twin.cluster.nodes["pve1"].corosync.members == (1, 2, 3)
+    assert twin.cluster.nodes["pve1"].pmxcfs.quorate
+
+
+def test_what_was_not_answered_is_told(make: Callable[..., Any]) -> None:
+    lines = limits(make("hung-pve").portrait())
+    [silent] = [line for line in lines if line.startswith("pve2:") and "pve_mode" in line]
+    assert "pvecm" in silent and "members" in silent
+    assert "pve2: whom its corosync sees: taken is what the others say of it" in lines
+    assert lines[-len(ALWAYS) :] == list(ALWAYS)
+    assert not [line for line in lines if line.startswith("pve1:")]
+
+
+def test_what_has_no_model_is_told(make: Callable[..., Any]) -> None:
+    portrait = make("quorate", 2).portrait()
+    [one, two] = portrait.nodes
+    assert one.wiring is not None
+    card = replace(one.wiring.cards[0], kind="bond", addresses=("10.1.0.1/24", "10.2.0.1/24"))
+    files = {**portrait.files, "storage.cfg": (portrait.files["storage.cfg"][0] + "\niscsi: san\n\tportal 10.0.0.9\n",)}
+    one = replace(one, version="8.4.1", wiring=replace(one.wiring, cards=(card,), others=2), inactive=("nas",))
+    lines = limits(replace(portrait, nodes=(one, two), files=files))
+    for text in (
+        "pve1: Proxmox VE 8.4.1; the twin acts like 8.3.0",
+        f"pve1: {card.name} (bond): taken for a plain card",
+        f"pve1: {card.name}: its first address of IPv4 alone (10.1.0.1/24, 10.2.0.1/24)",
+        "pve1: 2 routes behind gateways that are no default route",
+        "pve2: storage san (iscsi): no listing shows its volumes",
+        "pve1: storage nas is mounted nowhere: it is taken for inactive",
+    ):
+        assert text in lines

@@ -1,0 +1,88 @@
+"""Reading a lab without its SSH servers as a run reads nodes: the same questions, the same parsers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pve_runbook.facts.output import Output, ParseError, TimedOut
+from pve_runbook.facts.portrait import Portrait, dump, load
+from pve_runbook.lab.build import build
+from pve_runbook.lab.machine import Machine, Site
+from pve_runbook.lab.model.cluster import Cluster
+from pve_runbook.lab.scenarios import SCENARIOS
+from pve_runbook.lab.shell import Channel
+from pve_runbook.lab.twin import build_twin
+from pve_runbook.wire.batch import FrameReader, batch_command
+from pve_runbook.work.followup import Question, first_round, follow_up
+from pve_runbook.work.nodefacts import NodeFacts
+from pve_runbook.work.portray import portray
+from pve_runbook.work.probe import CHECKED
+from pve_runbook.work.readings import Missing
+
+EPOCH = 1795415359.0
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
+TIMED_OUT = (124, 137)
+
+
+class Read:
+    """A cluster of the lab in this process, and its facts."""
+
+    def __init__(self, cluster: Cluster, directory: Path) -> None:
+        self.cluster = cluster
+        self.site = Site(directory / "unsimulated.log")
+        (directory / "logs").mkdir()
+        for name, node in cluster.nodes.items():
+            Machine(node, directory / "logs" / f"{name}.jsonl", self.site)
+
+    def facts(self, name: str) -> NodeFacts:
+        """Everything that a portrait is made of, of one node."""
+        found = NodeFacts(name, {}, asked=self.cluster.clock.wall)
+        self._ask(found, first_round(CHECKED, 86_400))
+        for _ in range(2):
+            self._ask(found, follow_up(found, CHECKED))
+        return found
+
+    def _ask(self, facts: NodeFacts, questions: list[Question[Any]]) -> None:
+        if not questions:
+            return
+        command = batch_command([(f"p{i}", q.timeout, q.argv) for i, q in enumerate(questions)])
+        channel = Channel(self.site.machines[facts.node], lambda done: done(b""))
+        stdout, _, _ = channel.execute(command)
+        answers = dict(FrameReader([f"p{i}" for i in range(len(questions))]).feed(stdout.encode()))
+        for number, question in enumerate(questions):
+            answer: Output = answers[f"p{number}"]
+            try:
+                facts.readings[question.key] = question.parse(answer)
+            except ParseError as error:
+                kind = TimedOut if answer.exit_status in TIMED_OUT else type(error)
+                facts.readings[question.key] = Missing(str(error), kind)
+
+    def portrait(self) -> Portrait:
+        """The portrait of the nodes that have power, as it comes out of its file."""
+        alive = [name for name, node in self.cluster.nodes.items() if node.powered]
+        found = portray([self.facts(name) for name in alive], "test")
+        assert load(dump(found)) == found
+        return found
+
+    def close(self) -> None:
+        """End everything."""
+        for machine in self.site.machines.values():
+            machine.close()
+        for node in self.cluster.nodes.values():
+            node.pmxcfs.database.close()
+
+
+def original(scenario: str, directory: Path, number: int = 3) -> Read:
+    """A starting state of the lab."""
+    directory.mkdir(parents=True)
+    shaped = SCENARIOS[scenario]
+    cluster = build(number, directory, EPOCH, KEY, shaped.version, shaped.inventory, shaped.wiring)
+    shaped.shape(cluster)
+    return Read(cluster, directory)
+
+
+def twin(portrait: Portrait, directory: Path) -> Read:
+    """The twin of a portrait."""
+    directory.mkdir(parents=True)
+    return Read(build_twin(portrait, directory, KEY), directory)
