@@ -50,7 +50,9 @@ def _planted(text: str) -> dict[str, str]:
                 },
             }
         ),
-        "nodes/pve1/lrm_status": json.dumps({"mode": "active", "timestamp": 1, "results": {SECRET: 1}, "why": SECRET}),
+        "nodes/pve1/lrm_status": json.dumps(
+            {"mode": "active", "state": "active", "timestamp": 1, "results": {SECRET: 1}, "why": SECRET}
+        ),
         "nodes/pve1/config": f"acme: account={SECRET}\n",
         "firewall/cluster.fw": f"[RULES]\nIN ACCEPT # {SECRET}\n",
         "sdn/zones.cfg": f"vxlan: x\n\tpeers {SECRET}\n",

@@ -12,15 +12,15 @@ from pve_runbook.lab.scenarios import SCENARIOS
 
 FEW = ("diverged", "config-older-names")
 """Databases that are not the same, and four different memberships; the others run with the sweeps."""
-AGAIN = ".flaps"
-"""What a link did of late is what the twin does next; its journal does not tell it yet."""
+WAITED = "hung-pve"
+"""Reading it takes minutes, by which everything is longer ago."""
 
 
 @pytest.mark.parametrize("scenario", [s if s in FEW else pytest.param(s, marks=pytest.mark.sweep) for s in SCENARIOS])
 def test_a_twin_is_what_was_read(make: Callable[..., Any], scenario: str) -> None:
     portrait = make(scenario).portrait()
     found = differences(portrait, make(portrait).portrait())
-    assert [text for text in found if AGAIN not in text] == []
+    assert [text for text in found if scenario != WAITED or ".ago" not in text] == []
 
 
 @pytest.mark.sweep
@@ -59,7 +59,7 @@ def test_a_member_that_was_not_read_and_is_seen_has_its_vote(make: Callable[...,
 def test_what_was_not_answered_is_told(make: Callable[..., Any]) -> None:
     lines = limits(make("hung-pve").portrait())
     [silent] = [line for line in lines if line.startswith("pve2:") and "pve_mode" in line]
-    assert "pvecm" in silent and "members" in silent
+    assert "pvecm" in silent and "members" in silent and silent.endswith("no answer in time")
     assert "pve2: whom its corosync sees: taken is what the others say of it" in lines
     assert lines[-len(ALWAYS) :] == list(ALWAYS)
     assert not [line for line in lines if line.startswith("pve1:")]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
+from statistics import median
 
 from pve_runbook.facts.corosync_conf import parse_corosync_conf_text
+from pve_runbook.facts.corosync_log import Kind
 from pve_runbook.facts.output import ParseError
 from pve_runbook.facts.plain import to_plain
-from pve_runbook.facts.portrait import NodePortrait, Portrait
+from pve_runbook.facts.portrait import NodePortrait, Past, Portrait
 
 MODELLED = {"7": "7.0-11", "8": "8.3.0", "9": "9.1.6"}
 """Major version → the release whose behaviour the lab has."""
@@ -19,6 +22,11 @@ ALWAYS = (
     "what happens while the run lasts: links, power, other hands; commands take the time they took on recorded nodes",
 )
 """Never asked, of no node."""
+RECENT = 300.0
+"""Seconds back in which a link that comes and goes has done so."""
+FLAPS = 2
+"""How often at least it held, and was gone."""
+_TURNS = (Kind.QUORUM_LOST, Kind.QUORUM_GAINED)
 _STORAGE = re.compile(r"(?m)^(?P<type>[a-z]+): (?P<id>\S+)$")
 _ASIDE = ("taken", "left_out", "tool")
 
@@ -64,8 +72,8 @@ def _of_cluster(portrait: Portrait, node: NodePortrait) -> Iterator[str]:
         yield "whether its cluster link would carry: its corosync does not run"
     if node.watchdog and members is not None and len(members.members) < members.quorum:
         yield "when its watchdog bites: the time is counted from the start of the twin"
-    if node.flaps is not None:
-        yield f"when its link comes and goes: it holds {node.flaps[0]:g} s and is down {node.flaps[1]:g} s, as of late"
+    if (rhythm := flaps(node.past)) is not None:
+        yield f"when its link comes and goes: it holds {rhythm[0]:.0f} s and is down {rhythm[1]:.0f} s, as of late"
     if node.own_units:
         yield f"what goes on in {', '.join(node.own_units)}, and when it ends"
     if node.tasks:
@@ -108,6 +116,16 @@ def _not_read(portrait: Portrait) -> dict[str, str]:
     return found
 
 
+def flaps(past: Past | None) -> tuple[float, float] | None:
+    """Seconds that quorum held and was gone, where it came and went again and again until now; else None."""
+    turns = [m for m in past.moments if m.kind in _TURNS and m.ago < RECENT] if past is not None else []
+    held: list[float] = []
+    gone: list[float] = []
+    for earlier, later in pairwise(turns):
+        (held if earlier.kind is Kind.QUORUM_GAINED else gone).append(earlier.ago - later.ago)
+    return (median(held), median(gone)) if len(held) >= FLAPS and len(gone) >= FLAPS else None
+
+
 def differences(wanted: Portrait, built: Portrait) -> list[str]:
     """Where a twin, read with the same probes, is not what it was built from: one line each."""
     return list(_differ(to_plain(wanted), to_plain(built), ""))
@@ -121,10 +139,21 @@ def _differ(one: object, other: object, where: str) -> Iterator[str]:
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for number, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _differ(a, b, f"{where}[{_name(a, number)}]")
-    elif where.endswith(".clock") and isinstance(one, int) and isinstance(other, int) and abs(one - other) <= 1:
-        return  # the way there and back
+    elif _is_soon(where, one, other):
+        return
     elif one != other:
         yield f"{where}: {_short(one)}, in the twin {_short(other)}"
+
+
+def _is_soon(where: str, one: object, other: object) -> bool:
+    """Whether two moments are apart by no more than the time it takes to ask."""
+    bound = {"clock": 1, "ago": 60}.get(where.rpartition(".")[2])
+    return (
+        bound is not None
+        and isinstance(one, int | float)
+        and isinstance(other, int | float)
+        and (abs(one - other) <= bound)
+    )
 
 
 def _name(item: object, number: int) -> object:

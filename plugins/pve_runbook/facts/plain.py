@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ def to_plain(value: object) -> object:
             if content != default:
                 found[field.name] = to_plain(content)
         return found
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, Mapping):
         return {str(key): to_plain(content) for key, content in value.items()}
     if isinstance(value, tuple | list):
@@ -32,7 +35,7 @@ def to_plain(value: object) -> object:
 
 
 def from_plain(wanted: type[T], value: object, where: str = "") -> T:
-    """``value`` as ``wanted``: a dataclass of str, int, float, bool, None, Literal, tuples, dicts and dataclasses.
+    """``value`` as ``wanted``: a dataclass of plain values, Literal, Enum, tuples, dicts and dataclasses.
 
     Raises NotPlain for a missing or unknown field and for any other type.
     """
@@ -47,7 +50,10 @@ def _read(wanted: Any, value: object, where: str) -> object:
         if value is None and type(None) in arguments:
             return None
         return _read(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is Literal:
+    if isinstance(wanted, type) and issubclass(wanted, Enum):
+        if value in [member.value for member in wanted]:
+            return wanted(value)
+    elif origin is Literal:
         if value in arguments:
             return value
     elif origin is tuple and isinstance(value, list):

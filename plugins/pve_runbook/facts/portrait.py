@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pve_runbook.facts.corosync_log import Kind
 from pve_runbook.facts.plain import NotPlain, from_plain, to_plain
 
 FORMAT = "pve-runbook facts"
@@ -122,6 +123,30 @@ class Wiring:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of corosync's log: how many seconds ``ago``, and what :class:`~pve_runbook.facts.corosync_log.Event`
+    says of it."""
+
+    ago: float
+    kind: Kind
+    hosts: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+    link: int = 0
+    milliseconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """corosync's log of the last ``seconds``, the oldest first; ``whole`` is False where older moments were left out,
+    ``reaches`` where the journal is no older than that."""
+
+    seconds: int
+    moments: tuple[Moment, ...]
+    whole: bool = True
+    reaches: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class HeldBy:
     """The lock of a run on the node."""
 
@@ -134,8 +159,8 @@ class NodePortrait:
     """One node. ``name`` as it was given in --hosts, ``clock`` in seconds that it is ahead of the slowest,
     ``authkey`` a word: the same for the same key. ``bound``: link → the address that corosync listens on.
     ``storages``: path of a storage of files → names below images/ and private/; ``inactive``: storages that are mounted
-    nowhere though they should be. ``flaps``: seconds that quorum held and was gone, as corosync's log of the last
-    minutes tells."""
+    nowhere though they should be. ``latency``: microseconds there and back on the cluster's links; ``dead_links``: the
+    links that carry to no peer though corosync runs."""
 
     name: str
     hostname: str
@@ -167,7 +192,9 @@ class NodePortrait:
     mounts: dict[str, MountState] = field(default_factory=dict)
     inactive: tuple[str, ...] = ()
     wiring: Wiring | None = None
-    flaps: tuple[float, float] | None = None
+    past: Past | None = None
+    latency: int | None = None
+    dead_links: tuple[int, ...] = ()
     held: HeldBy | None = None
     unknown: dict[str, str] = field(default_factory=dict)
     """Probe → what kind of silence stood in place of its fact."""

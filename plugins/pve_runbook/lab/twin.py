@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pve_runbook.facts.portrait import Membership, NodePortrait, Portrait, UnitState
-from pve_runbook.lab import twin_node
+from pve_runbook.lab import twin_node, twin_past
 from pve_runbook.lab.build import SERVICES_AGE, keys_and_certificates, make_database, system_files
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.corosync import AUTHKEY, CONFIG
 from pve_runbook.lab.model.corosync_conf import CorosyncConf, parse
+from pve_runbook.lab.model.links import PORT
 from pve_runbook.lab.model.node import Node
 from pve_runbook.lab.model.units import Unit, proxmox_units
 from pve_runbook.lab.model.version import PVE7, PVE8, PVE9, Version
@@ -65,6 +66,7 @@ def build_twin(portrait: Portrait, directory: Path, public_key: str) -> Cluster:
     for body in bodies:
         _conceive(body, portrait, names, public_key)
     cluster.network.partition(_pairs(bodies))
+    cluster.network.latency = max((n.latency for n in portrait.nodes if n.latency), default=cluster.network.latency)
     alive = [b for b in bodies if b.seen]
     for body in alive:
         _start_pmxcfs(body)
@@ -82,7 +84,9 @@ def build_twin(portrait: Portrait, directory: Path, public_key: str) -> Cluster:
     for body in alive:
         _as_it_is_now(body, public_key)
     for body in bodies:
-        if not body.seen:
+        if body.seen:
+            twin_past.remember(body.node, body.known)
+        else:
             body.node.powered = False
     twin_node.flapping(cluster, [b.known for b in alive])
     return cluster
@@ -141,6 +145,9 @@ def _conceive(body: _Body, portrait: Portrait, names: list[str], public_key: str
         own = parse(body.conf_text).member(node.name)
         rings = [node.resolve(a) or a for a in own.rings.values()] if own is not None else []
         node.rings = rings or [node.address]
+        dead = min(known.dead_links, default=None)
+        if dead is not None and own is not None and set(known.dead_links) < own.rings.keys():
+            node.drops = (PORT + dead, PORT + dead)
 
 
 def _newest(portrait: Portrait) -> NodePortrait | None:

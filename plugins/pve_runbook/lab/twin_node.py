@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from pve_runbook.facts.limits import flaps
 from pve_runbook.facts.portrait import NodePortrait, Wiring
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.guest_config import GuestConfig
@@ -177,7 +178,7 @@ def high_availability(node: Node, known: NodePortrait) -> None:
 
 def flapping(cluster: Cluster, nodes: list[NodePortrait]) -> None:
     """Let the cluster's link come and go as it did of late, beginning with what it does now."""
-    spans = [n.flaps for n in nodes if n.flaps is not None]
+    spans = [s for n in nodes if (s := flaps(n.past)) is not None]
     if not spans:
         return
     held, gone = (sorted(s[i] for s in spans)[len(spans) // 2] for i in (0, 1))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from statistics import median
 
-from pve_runbook.facts.corosync_log import CorosyncLog, Kind
+from pve_runbook.facts.corosync_log import CorosyncLog
 from pve_runbook.facts.output import NotConnected, TimedOut
 from pve_runbook.facts.portrait import (
     Card,
@@ -16,8 +14,10 @@ from pve_runbook.facts.portrait import (
     GuestProcess,
     HeldBy,
     Membership,
+    Moment,
     MountState,
     NodePortrait,
+    Past,
     Pmxcfs,
     Portrait,
     UnitState,
@@ -38,10 +38,8 @@ _IMAGE = re.compile(r"[\w.+-]+(?:/[\w.+-]+)?")
 _RULE_WORD = re.compile(r"[A-Za-z0-9_.:,/+!*-]+")
 FIRST_PORT = 5405
 """Of corosync's link 0; link N has the N-th after it (corosync.conf(5), mcastport)."""
-RECENT = 300.0
-"""Seconds before the reading in which a link that comes and goes has done so."""
-FLAPS = 3
-"""How often at least."""
+MOST_MOMENTS = 2000
+"""How much of corosync's log is kept: about a day of a link that flaps every 38 s (recorded)."""
 
 
 def portray(everyone: Sequence[NodeFacts], tool: str) -> Portrait:
@@ -134,7 +132,9 @@ class _Painter:
             mounts=self._mounts(),
             inactive=self._inactive(),
             wiring=known(self._wiring),
-            flaps=known(self._flaps),
+            past=known(self._past),
+            latency=known(self._latency),
+            dead_links=known(self._dead_links) or (),
             held=None if lock is None else HeldBy(lock.run, re.sub(r"[^0-9TZ:.+-]", "", lock.since)),
             unknown=self._unknown(),
         )
@@ -285,18 +285,29 @@ class _Painter:
                 if all(_RULE_WORD.fullmatch(word) for word in words):
                     yield " ".join(("-A", rule.chain, *words))
 
-    def _flaps(self) -> tuple[float, float] | None:
-        """Seconds that quorum held and was gone, when it came and went again and again until now."""
-        prefix = f"{families.COROSYNC_LOG.name}:"
-        log = next(v for k, v in self.facts.readings.items() if k.startswith(prefix))
-        events = log.events if isinstance(log, CorosyncLog) else ()
+    def _past(self) -> Past | None:
+        """The log as it was asked for, with the newest moments."""
+        readings = self.facts.readings
         now = self.facts.get(probes.HISTORY_CLOCK)
-        turns = [e for e in events if e.kind in (Kind.QUORUM_LOST, Kind.QUORUM_GAINED) and now - e.time < RECENT]
-        held: list[float] = []
-        gone: list[float] = []
-        for earlier, later in pairwise(turns):
-            spans = held if earlier.kind is Kind.QUORUM_GAINED else gone
-            spans.append(later.time - earlier.time)
-        if len(held) < FLAPS - 1 or len(gone) < FLAPS - 1:
+        prefix, before = f"{families.COROSYNC_LOG.name}:", f"{families.LINE_BEFORE.name}:"
+        seconds, log = next((k.removeprefix(prefix), v) for k, v in readings.items() if k.startswith(prefix))
+        if not isinstance(log, CorosyncLog):
             return None
-        return round(median(held), 1), round(median(gone), 1)
+        kept = log.events[-MOST_MOMENTS:]
+        return Past(
+            int(seconds),
+            tuple(Moment(round(now - e.time, 2), e.kind, e.hosts, e.left, e.link, e.milliseconds) for e in kept),
+            log.whole and len(kept) == len(log.events),
+            isinstance(readings.get(f"{before}{seconds}"), float),
+        )
+
+    def _dead_links(self) -> tuple[int, ...]:
+        counters = self.facts.get(probes.COUNTERS)
+        own = next((m.nodeid for m in self.facts.quorum.members if m.local), 0) if self.facts.quorum is not None else 0
+        links = [x for x in counters.links if x.nodeid != own] if counters is not None else []
+        alive = {x.link for x in links if x.connected}
+        return tuple(sorted({x.link for x in links} - alive))
+
+    def _latency(self) -> int | None:
+        counters = self.facts.get(probes.COUNTERS)
+        return max((x.latency_ave for x in counters.links), default=None) if counters is not None else None
