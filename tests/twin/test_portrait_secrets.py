@@ -46,7 +46,7 @@ def _planted(text: str) -> dict[str, str]:
                 "node_status": {"pve1": "online", "pve2": f"<{SECRET}>"},
                 "service_status": {
                     "vm:101": {"node": "pve1", "state": "started", "uid": SECRET},
-                    f"@{SECRET}": {"node": "x"},
+                    f"@{SECRET}": {"node": "x", "state": "started"},
                 },
             }
         ),

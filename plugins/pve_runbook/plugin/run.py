@@ -286,8 +286,16 @@ class Run:
         self.journal.close()
 
     def command_line(self, *, without: tuple[str, ...] = ()) -> str:
-        """What to type to run this again, without the options that begin like these."""
-        kept = [str(a) for a in self.config.invocation_params.args if not str(a).startswith(without or "\0")]
+        """What to type to run this again, without these options (``--option=``: one with a value)."""
+        kept: list[str] = []
+        arguments = [str(a) for a in self.config.invocation_params.args]
+        for before, argument in zip(["", *arguments], arguments, strict=False):
+            if (
+                f"{before}=" not in without
+                and argument not in without
+                and f"{argument.partition('=')[0]}=" not in without
+            ):
+                kept.append(argument)
         return shlex.join([program(), *kept])
 
     def checks_line(self) -> str:

@@ -34,7 +34,7 @@ def judge_run(run: Run, pytest_status: int) -> Verdict:
     found = _judge(run, pytest_status)
     if run.rehearsal is None:
         return found
-    following = run.command_line(without=("--rehearse", "--save-facts")) if not found.exit_status else found.next
+    following = run.command_line(without=("--rehearse", "--save-facts=")) if not found.exit_status else found.next
     return replace(found, sentence=f"Rehearsed on a twin: {found.sentence}", next=following)
 
 
