@@ -21,6 +21,7 @@ from pytest_html.basereport import BaseReport
 from pve_runbook.plugin import labs, order, outside, plan_mode, rehearsal, steps, terminal
 from pve_runbook.plugin.approval import ask_at_terminal
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
+from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_options
 from pve_runbook.plugin.run import RUN, UNREACHED, Run
 from pve_runbook.plugin.verdict import Verdict, judge_run
@@ -83,6 +84,7 @@ def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
     run = Run(config, options)
     config.stash[RUN] = run
     config.stash[HTML] = folder / "report.html"
+    run.verbosity = terminal.take_over(config)
     option = config.option
     option.htmlpath = str(config.stash[HTML])
     option.self_contained_html = True
@@ -93,13 +95,15 @@ def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
     config.pluginmanager.register(ChangeRecord(run.record, lambda: run.journal.head, title), "pve_change_record")
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say at once what this run may do."""
+@pytest.hookimpl(wrapper=True)
+def pytest_report_header(config: pytest.Config) -> Generator[None, list[object], list[object]]:
+    """Say at once what this run may do, in place of pytest's paths and plugins; they come back with -v."""
     run = config.stash.get(RUN, None)
+    lines = yield
     if run is None:
-        return []
-    terminal.take_over(config)
-    return [terminal.header(run)]
+        return lines
+    terminal.hide_file_names(config)
+    return [*(lines if run.verbosity or config.option.collectonly else ()), *terminal.header(run)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -204,9 +208,13 @@ def _open(config: pytest.Config, run: Run) -> None:
         rehearsal.save(rehearsal.take(run.cluster), run.options.save_facts)
     PveBackend.door = _Door(run.cluster)
     config.add_cleanup(_close_door)
-    notice = os.dup(1)
-    config.add_cleanup(lambda: os.close(notice))
-    run.cluster.brakes.say = lambda text: os.write(notice, f"\n{text}\n".encode())
+    screen = os.dup(1)
+    config.add_cleanup(lambda: os.close(screen))
+    run.live = Live(screen, run.cluster.waits, run.verbosity)
+    run.journal.tell = run.live.hear
+    run.live.start()
+    config.add_cleanup(run.live.stop)
+    run.cluster.brakes.say = lambda text: os.write(screen, f"\n{text}\n".encode())
     config.add_cleanup(run.cluster.brakes.install())
 
 

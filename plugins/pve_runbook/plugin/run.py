@@ -17,6 +17,7 @@ import pytest
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import questions
+from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.provenance import code_revision, program, tool_version
 from pve_runbook.plugin.rehearsal import Rehearsal
@@ -121,6 +122,12 @@ class Run:
         """What is still frozen, or left for the operator."""
         self.shown_module: str | None = None
         self.blocked_shown = False
+        self.phase_is_open = False
+        """Whether the terminal owes the last line of a phase."""
+        self.verbosity = 0
+        """1: the commands are shown as they run; 2: their output too."""
+        self.live: Live | None = None
+        """What the operator sees while a step goes on."""
         self._cluster: Cluster | None = None
 
     def leave(self, text: str, node: str | None = None) -> None:

@@ -59,16 +59,24 @@ class Step:
     @property
     def deviation(self) -> str:
         """What the module's docstring says of where its commands differ from the article, and why; or ""."""
+        return " ".join(self._module_doc.partition("Not as in the article: ")[2].partition("\n\n")[0].split())
+
+    @property
+    def purpose(self) -> str:
+        """Why the phase exists: the first sentence after ``Why:`` in its module's docstring; or ""."""
+        why = self._module_doc.partition("\nWhy: ")[2].partition("\n\n")[0]
+        sentence, stop, _ = " ".join(why.partition("Not as in the article: ")[0].split()).partition(". ")
+        return sentence[:1].upper() + sentence[1:] + stop.strip()
+
+    @property
+    def _module_doc(self) -> str:
         module = self.item.getparent(pytest.Module)
-        doc = inspect.getdoc(module.obj) if module is not None else None
-        return " ".join((doc or "").partition("Not as in the article: ")[2].partition("\n\n")[0].split())
+        return (inspect.getdoc(module.obj) if module is not None else None) or ""
 
     @property
     def phase_title(self) -> str:
         """The first line of the module's docstring, without its ``Phase N:``."""
-        module = self.item.getparent(pytest.Module)
-        doc = inspect.getdoc(module.obj) if module is not None else None
-        first = (doc or self.item.path.stem).partition("\n")[0].strip().rstrip(".")
+        first = (self._module_doc or self.item.path.stem).partition("\n")[0].strip().rstrip(".")
         head, colon, rest = first.partition(": ")
         return rest if colon and head.startswith("Phase") else first
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,6 +49,8 @@ class Journal:
         self._head = FIRST
         self._early: list[bytes] = []
         self.events: list[Event] = []
+        self.tell: Callable[[Event], object] = lambda event: None
+        """Told of every event after it was written, from the thread that wrote it."""
         self.step: str | None = None
         """The step that is running; every event is filed under it."""
 
@@ -78,8 +81,8 @@ class Journal:
     def write(self, kind: str, *, sync: bool = False, **fields: object) -> int:
         """Append one event and return its number (from 1). ``sync`` returns only when it is on the disk."""
         with self._lock:
-            self._number += 1
-            event: Event = {"n": self._number, "t": utc_now(), "kind": kind, "step": self.step, **fields}
+            self._number = number = self._number + 1
+            event: Event = {"n": number, "t": utc_now(), "kind": kind, "step": self.step, **fields}
             line = json.dumps({**event, "prev": self._head}, ensure_ascii=False, separators=(",", ":"))
             data = line.encode("utf-8", "surrogateescape") + b"\n"
             self._head = hashlib.sha256(data).hexdigest()
@@ -90,7 +93,8 @@ class Journal:
                 if sync:
                     os.fdatasync(self._fd) if hasattr(os, "fdatasync") else os.fsync(self._fd)
             self.events.append(event)
-            return self._number
+        self.tell(event)
+        return number
 
     def close(self) -> None:
         """Sync and close the file; the journal takes no more events."""

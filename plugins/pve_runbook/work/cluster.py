@@ -18,6 +18,7 @@ from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.registered import is_passive
+from pve_runbook.work.waits import Waits
 from pve_runbook.work.watch import Glimpse
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Cluster:
         self.attempt = attempt
         self.work = attempt
         self.brakes = Brakes()
+        self.waits = Waits()
         self._executor = ThreadPoolExecutor(max_workers=max(4, len(targets)), thread_name_prefix="node")
         self.nodes = [Node(self, t, Connection(t, options)) for t in targets]
         self._side_by_side = threading.local()
@@ -114,10 +116,11 @@ class Cluster:
 
         Raises UnknownFact when the bound is over.
         """
-        waited = 0
-        while not holds(node.facts):
-            if waited >= seconds:
-                raise UnknownFact(node.name, what, f"did not come about within {seconds} s")
-            node.poll(1)
-            self.forget()
-            waited += 1
+        with self.waits.on(node.name, what, seconds):
+            waited = 0
+            while not holds(node.facts):
+                if waited >= seconds:
+                    raise UnknownFact(node.name, what, f"did not come about within {seconds} s")
+                node.poll(1)
+                self.forget()
+                waited += 1

@@ -30,6 +30,7 @@ from pve_runbook.work.followup import Question, first_round, follow_up, of_famil
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group, Probe, ProbeFamily
 from pve_runbook.work.readings import Missing, UnknownFact
+from pve_runbook.work.waits import Waits
 from pve_runbook.work.watch import Glimpse
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Surroundings(Protocol):
     attempt: str
     """Names this process's part in it."""
     brakes: Brakes
+    waits: Waits
     connect: ConnectOptions
 
     @property
@@ -202,12 +204,15 @@ class Node:
         )
         started = time.monotonic()
         answers: dict[str, Output | NoAnswer]
+        bound = max(q.timeout for q in questions) * self._run.timeout_scale
+        what = f"an answer to {questions[0].key}" if len(questions) == 1 else f"answers to {len(questions)} probes"
         try:
-            answers = run_batch(
-                self.connection,
-                [(i, q.timeout, q.argv) for i, q in ids.items()],
-                timeout_scale=self._run.timeout_scale,
-            )
+            with self._run.waits.on(self.name, what, bound):
+                answers = run_batch(
+                    self.connection,
+                    [(i, q.timeout, q.argv) for i, q in ids.items()],
+                    timeout_scale=self._run.timeout_scale,
+                )
         except Refused as error:
             journal.write("refused", node=self.name, batch=batch, why=str(error))
             raise NotAllowed(REFUSED.format(node=self.name, why=error)) from None
@@ -276,9 +281,10 @@ class Node:
     def _send(self, action: Action, name: str, stdin: bytes | None) -> Output:
         """Raises WireError, ParseError (the outcome is unknown), NotStarted."""
         seconds = action.timeout * self._run.timeout_scale
-        if action.detached:
-            return run_detached(self.connection, name, self._run.work, action.argv, seconds=seconds)
-        result = execute(self.connection, ENVIRONMENT + shlex.join(action.argv), timeout=seconds, stdin=stdin)
+        with self._run.waits.on(self.name, f"the end of {action.name}", seconds):
+            if action.detached:
+                return run_detached(self.connection, name, self._run.work, action.argv, seconds=seconds)
+            result = execute(self.connection, ENVIRONMENT + shlex.join(action.argv), timeout=seconds, stdin=stdin)
         if result.exit_status is None:
             raise ParseError("it was ended by a signal")
         out, err = (s.decode("utf-8", "replace") for s in (result.stdout, result.stderr))
@@ -311,11 +317,9 @@ class Node:
 
         Raises ConnectionLost, CommandTimeout, and UnknownFact when it cannot be read.
         """
-        result = execute(
-            self.connection,
-            ENVIRONMENT + shlex.join(("base64", "-w0", path)),
-            timeout=timeout * self._run.timeout_scale,
-        )
+        seconds = timeout * self._run.timeout_scale
+        with self._run.waits.on(self.name, f"the copy of {path.rpartition('/')[2]}", seconds):
+            result = execute(self.connection, ENVIRONMENT + shlex.join(("base64", "-w0", path)), timeout=seconds)
         if result.exit_status != 0:
             raise UnknownFact(self.name, f"base64 {path}", result.stderr.decode("utf-8", "replace").strip())
         return base64.b64decode(result.stdout, validate=True)

@@ -68,7 +68,8 @@ def _run_it(cluster: Cluster, node: Node, name: Script, run: Action, watch: Call
     with cluster.brakes.held():
         node.act(run)
         files_of_it = f"{BACKUP_ROOT}/{cluster.work}/{name}-{cluster.attempt}"
-        status = _wait(node, files_of_it, watch)
+        with cluster.waits.on(node.name, _LASTS[name], BOUND):
+            status = _wait(node, files_of_it, watch)
         log = node.ask_about(families.WINDOW_LOG, files_of_it)
         cluster.forget()
     if status.ending == "done":
@@ -78,6 +79,10 @@ def _run_it(cluster: Cluster, node: Node, name: Script, run: Action, watch: Call
     raise WindowFailed(f"{node.name}: {meaning[status.ending].format(why=status.why, node=node.name)}\n{last}")
 
 
+_LASTS: dict[Script, str] = {
+    "window": "its window to end: /etc/pve is not mounted meanwhile",
+    "restore": "its old database to be put back: /etc/pve is not mounted meanwhile",
+}
 _MEANING = {
     "rolled-back": "the window failed at '{why}' and put the node back: it is the cluster member it was.\n"
     "Its guests were not touched. Mend what the lines below say, then run the same command line again.",

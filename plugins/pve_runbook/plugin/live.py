@@ -1,0 +1,194 @@
+"""What the operator sees while a step goes on: what is waited for, and with -v the commands as they run.
+
+During a step pytest's capture owns file descriptor 1, so everything here goes to a duplicate of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from pve_runbook.plugin.layout import WIDTH, wrapped
+from pve_runbook.work.waits import Wait, Waits
+
+Event = Mapping[str, object]
+
+WORTH_A_LINE = 2.0
+"""Seconds from which on a wait is shown on a terminal."""
+
+EVERY_ON_PAPER = 30.0
+"""Seconds between two such lines where there is no terminal to draw over."""
+
+SHOWN_LINES = 40
+"""Lines of one output that -vv shows; all of it is in the journal."""
+
+_ERASE = "\r\x1b[K"
+
+
+class Live:
+    """One line that comes and goes on a terminal, and whole lines that stay. Thread-safe."""
+
+    def __init__(self, fd: int, waits: Waits, verbosity: int = 0) -> None:
+        """``fd``: where to write. ``verbosity``: 1 shows commands, 2 their output too."""
+        self._fd = fd
+        self._waits = waits
+        waits.ended = self.clear
+        self._verbosity = verbosity
+        self._is_terminal = os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
+        self._lock = threading.RLock()
+        self._drawn = False
+        self._said: dict[Wait, float] = {}
+        self._asked: dict[object, dict[object, Sequence[str]]] = {}
+        """Batch number → probe → argv, of the batches under way."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="live", daemon=True)
+
+    def start(self) -> None:
+        """Begin to show what is waited for."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it; the line that comes and goes is gone."""
+        self._stop.set()
+        self._thread.join()
+        self.clear()
+
+    def say(self, text: str) -> None:
+        """Write whole lines."""
+        with self._lock:
+            self._erase()
+            self._write(text + "\n")
+
+    def clear(self) -> None:
+        """Take the line away, so that others can write."""
+        with self._lock:
+            self._erase()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While others write: the line is gone, and does not come back meanwhile."""
+        with self._lock:
+            self._erase()
+            yield
+
+    def _tick(self) -> None:
+        while not self._stop.wait(1.0):
+            self.draw(time.monotonic())
+
+    def draw(self, now: float) -> None:
+        """Show what is waited for at ``now`` (of time.monotonic())."""
+        with self._lock:
+            waits = [wait for wait in self._waits.now if wait.elapsed(now) >= WORTH_A_LINE]
+            if self._is_terminal:
+                self._erase()
+                if waits:
+                    self._write(in_words(waits, now))
+                    self._drawn = True
+                return
+        self._said = {wait: at for wait, at in self._said.items() if wait in waits}
+        due = [wait for wait in waits if now - self._said.get(wait, wait.since) >= EVERY_ON_PAPER]
+        for wait in due:
+            self._said[wait] = now
+            self.say(in_words([wait], now))
+
+    # --- the commands as they run
+
+    def hear(self, event: Event) -> None:
+        """Show one event of the journal: with -v what is sent, with -vv what is answered, too."""
+        if not self._verbosity:
+            return
+        match event["kind"]:
+            case "action-intent":
+                self._sent("$", event, shlex.join(_texts(event["argv"])))
+            case "testinfra":
+                self._sent("$", event, str(event["command"]))
+                self._answered(event)
+            case "action":
+                self._answered(event)
+            case "batch":
+                self._batch(event)
+            case "probe" if self._verbosity > 1:
+                self._probe(event)
+
+    def _batch(self, event: Event) -> None:
+        probes = event["probes"]
+        assert isinstance(probes, list)
+        if self._verbosity > 1:
+            self._asked[event["n"]] = {probe["id"]: probe["argv"] for probe in probes}
+            return
+        names = ", ".join(str(probe["id"]) for probe in probes)
+        head = f"  ?        {event['node']:<8} "
+        asks = f"{len(probes)} probes: {names}" if len(probes) > 1 else names
+        self.say(_short(head + asks))
+
+    def _probe(self, event: Event) -> None:
+        argv = self._asked.get(event["batch"], {}).get(event["id"], ())
+        self._sent("?", event, shlex.join(_texts(argv)))
+        if "same_as" in event:
+            self._said_by(event, [f"as before, line {event['same_as']} of the journal"])
+        elif event.get("error"):
+            self._said_by(event, [str(event["error"])])
+        else:
+            self._answered(event)
+
+    def _sent(self, mark: str, event: Event, command: str) -> None:
+        self.say("\n".join(wrapped(f"  {mark:<8} {event['node']:<8} ", command)))
+
+    def _answered(self, event: Event) -> None:
+        status = event.get("exit_status")
+        failed = status != 0 and event["kind"] != "probe"
+        if self._verbosity < 2 and not failed:
+            return
+        lines = [line for stream in ("stdout", "stderr") for line in str(event.get(stream) or "").splitlines()]
+        shown = lines[:SHOWN_LINES]
+        if len(lines) > SHOWN_LINES:
+            shown.append(f"… {len(lines) - SHOWN_LINES} more lines in the journal, line {event['n']}")
+        if status != 0:
+            shown.append(f"exit status {status}" if status is not None else "no exit status")
+        self._said_by(event, shown)
+
+    def _said_by(self, event: Event, lines: Sequence[str]) -> None:
+        """Show what a node said, cut to the terminal's width: the whole is in the journal."""
+        if lines:
+            head = f"{'':11}{event['node']:<8} | "
+            self.say("\n".join(_short(head + _visible(line)) for line in lines))
+
+    # --- the terminal
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._write(_ERASE)
+            self._drawn = False
+
+    def _write(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        with contextlib.suppress(OSError):  # a terminal that is gone must not end a run
+            while data:
+                data = data[os.write(self._fd, data) :]
+
+
+def in_words(waits: Sequence[Wait], now: float) -> str:
+    """Return ``  ..       pve1     waits for its window to end, 12 s of 180 s``, in one line of a terminal."""
+    first = waits[0]
+    others = f", and {len(waits) - 1} more" if len(waits) > 1 else ""
+    time_told = f", {first.elapsed(now):.0f} s of {first.bound:.0f} s{others}"
+    head = f"  ..       {first.node:<8} waits for {first.what}"
+    room = WIDTH - 1 - len(time_told)
+    return (head if len(head) <= room else head[: room - 1] + "…") + time_told
+
+
+def _short(line: str) -> str:
+    return line if len(line) < WIDTH else line[: WIDTH - 2] + "…"
+
+
+def _visible(line: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list | tuple) else []

@@ -1,0 +1,124 @@
+"""A whole run on a terminal of 80 columns and 24 lines, by a real pseudo-terminal and a terminal's own rules."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+SNAPSHOT = Path(__file__).with_name("terminal-80x24.txt")
+COLUMNS, LINES = 80, 24
+GUESTS = re.compile(r"guests (\d+)/\1 same pid · nodes 3/3 same boot · configs (\d+)/\2 same · volumes (\d+)/\3")
+
+
+@pytest.fixture
+def records() -> Iterator[Path]:
+    """A folder with a short name: a path is never broken, and the record's has to fit."""
+    with tempfile.TemporaryDirectory(prefix="r") as folder:
+        yield Path(folder)
+
+
+def whole_run(lab: Any, records: Path, *arguments: str) -> tuple[int, list[str], str]:
+    """Run the runbook; (exit status, every line that stood on the screen in the end, what was sent to it)."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "runbook/", *lab.options, f"--records={records}", *arguments],
+        cwd=PROJECT,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+    )
+    os.close(terminal)
+    screen = pyte.HistoryScreen(COLUMNS, LINES, history=100_000, ratio=1.0)
+    stream = pyte.ByteStream(screen)
+    sent = b""
+    with os.fdopen(controller, "rb", buffering=0) as shown:
+        while True:
+            try:
+                data = shown.read(65536)
+            except OSError:
+                break
+            if not data:
+                break
+            stream.feed(data)
+            sent += data
+    above = ["".join(line[column].data for column in range(COLUMNS)) for line in screen.history.top]
+    return process.wait(120), [line.rstrip() for line in (*above, *screen.display)], sent.decode()
+
+
+def test_a_whole_run_reads_on_eighty_columns_without_colour(start_lab: Callable[..., Any], records: Path) -> None:
+    status, lines, sent = whole_run(start_lab(), records, "--approve=all", "-p", "no:cacheprovider")
+    text = "\n".join(lines)
+    assert status == 0, text
+
+    # Nothing is broken by the terminal itself, nothing is coloured, nothing that came and went is left.
+    plain = re.sub(r"\x1b\[K", "", sent)
+    assert "\x1b" not in plain
+    assert [line for part in plain.split("\n") for line in part.split("\r") if len(line) > COLUMNS] == []
+    assert "\n  ..  " not in text
+
+    # Each phase: what, why, and how the guests are, first and last.
+    phases = re.split(r"\n\nPHASE (\d)  ", text)[1:]
+    assert phases[::2] == [str(number) for number in range(8)]
+    for number, phase in zip(phases[::2], phases[1::2], strict=True):
+        banner, _, rest = phase.partition("\n  ok ")
+        first = banner.splitlines()[-1]
+        assert (
+            first.startswith("guests, nodes, configs, volumes: not compared yet")
+            if number == "0"
+            else GUESTS.match(first)
+        )
+        assert "         Without quorum /etc/pve is read-only and no guest" in banner or number != "2"
+        last = rest.partition("\n==")[0].rstrip().splitlines()[-1]
+        assert GUESTS.fullmatch(last), last
+
+    # The end: verdict, guests, what is left, what to type next, the journal's head and the record's path.
+    end = text.partition("= change record =")[2].splitlines()
+    labels = [line.split()[0] for line in end if line[:1].isalpha()]
+    assert [label for i, label in enumerate(labels) if label not in labels[:i]] == [
+        "verdict",
+        "steps",
+        "guests",
+        "left",
+        "next",
+        "journal",
+        "record",
+    ]
+    record = next(line for line in end if line.startswith("record    "))
+    assert Path(record.split()[1]).is_file()
+
+
+def without_what_changes(line: str) -> str:
+    """A line of a run without its times, ids and paths."""
+    line = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN-ID", line)
+    line = re.sub(r"\S*/\d{4}-\d\d-\d\dT\d{6}Z-labcluster", "RECORD", line)
+    line = re.sub(r"--(ssh-config|records)=\S+", r"--\1=PATH", line)
+    line = re.sub(r"head [0-9a-f]{16}", "head HEAD", line)
+    return "= … passed in … s =" if re.fullmatch(r"=+ .* in [\d.]+s =+", line) else line
+
+
+@pytest.mark.sweep
+def test_a_whole_run_looks_as_it_did(start_lab: Callable[..., Any], records: Path) -> None:
+    """The snapshot is written anew with PVE_RUNBOOK_SNAPSHOT=write, and read in the diff."""
+    _, lines, _ = whole_run(start_lab(), records, "--approve=all", "-p", "no:cacheprovider", "--canary=off")
+    from_ours = next(number for number, line in enumerate(lines) if line.startswith("collected "))
+    seen = "\n".join(map(without_what_changes, lines[from_ours:])).rstrip() + "\n"
+    if os.environ.get("PVE_RUNBOOK_SNAPSHOT") == "write":
+        SNAPSHOT.write_text(seen, encoding="utf-8")
+    assert seen == SNAPSHOT.read_text(encoding="utf-8")

@@ -1,0 +1,160 @@
+"""What the operator sees while a step goes on: one line that comes and goes, and with -v the commands."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pyte
+import pytest
+from pve_runbook.plugin import live
+from pve_runbook.plugin.live import Live, in_words
+from pve_runbook.wire.journal import Journal
+from pve_runbook.work.waits import Wait, Waits
+
+COLUMNS = 80
+
+
+class Terminal:
+    """A pseudo-terminal of 80 by 24, and what stands on its screen."""
+
+    def __init__(self) -> None:
+        self.controller, self.fd = pty.openpty()
+        self.screen = pyte.Screen(COLUMNS, 24)
+        self._stream = pyte.ByteStream(self.screen)
+
+    def lines(self) -> list[str]:
+        """The lines that are not empty, after all that was written."""
+        while select.select([self.controller], [], [], 0)[0]:
+            self._stream.feed(os.read(self.controller, 65536))
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def close(self) -> None:
+        os.close(self.controller)
+        os.close(self.fd)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    monkeypatch.setenv("TERM", "xterm")
+    opened = Terminal()
+    yield opened
+    opened.close()
+
+
+def test_a_long_wait_is_one_line_that_is_drawn_over_and_goes(terminal: Terminal) -> None:
+    waits = Waits()
+    shown = Live(terminal.fd, waits)
+    with waits.on("pve2", "its window to end", 180):
+        now = time.monotonic()
+        shown.draw(now + 1)
+        assert terminal.lines() == []
+        shown.draw(now + 3)
+        assert terminal.lines() == ["  ..       pve2     waits for its window to end, 3 s of 180 s"]
+        shown.draw(now + 12)
+        assert terminal.lines() == ["  ..       pve2     waits for its window to end, 12 s of 180 s"]
+        shown.say("  ok       pve1     said meanwhile")
+        shown.draw(now + 13)
+        assert terminal.lines()[0] == "  ok       pve1     said meanwhile"
+    assert terminal.lines() == ["  ok       pve1     said meanwhile"]
+
+
+def test_the_line_is_drawn_by_itself_while_a_node_is_waited_for(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "WORTH_A_LINE", 0.0)
+    waits = Waits()
+    shown = Live(terminal.fd, waits)
+    shown.start()
+    with waits.on("pve1", "the end of stop-lrm", 120):
+        assert select.select([terminal.controller], [], [], 60)[0]
+        assert "pve1     waits for the end of stop-lrm" in terminal.lines()[0]
+    shown.stop()
+    assert terminal.lines() == []
+
+
+def test_without_a_terminal_a_line_comes_every_half_minute_and_stays() -> None:
+    reader, writer = os.pipe()
+    waits = Waits()
+    shown = Live(writer, waits)
+    with waits.on("pve2", "its window to end", 180):
+        now = time.monotonic()
+        for second in range(0, 70, 5):
+            shown.draw(now + second + 0.2)
+    os.close(writer)
+    said = os.read(reader, 65536).decode().splitlines()
+    os.close(reader)
+    assert said == [f"  ..       pve2     waits for its window to end, {n} s of 180 s" for n in (30, 60)]
+
+
+def test_the_outermost_wait_of_the_longest_waiting_node_is_told() -> None:
+    waits = Waits()
+    with (
+        waits.on("pve1", "corosync to stop", 30),
+        waits.on("pve1", "answers to 36 probes", 20),
+        waits.on("pve2", "x", 5),
+    ):
+        assert [(w.node, w.what) for w in waits.now] == [("pve1", "corosync to stop"), ("pve2", "x")]
+        assert in_words(waits.now, waits.now[0].since + 7).endswith(
+            "waits for corosync to stop, 7 s of 30 s, and 1 more"
+        )
+    assert waits.now == ()
+
+
+def test_a_line_never_breaks() -> None:
+    assert len(in_words([Wait("a-node-with-a-long-name", "w" * 200, 0.0, 180.0)], 179.0)) < COLUMNS
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    Live(writer, Waits()).say("nobody reads this")
+    os.close(writer)
+
+
+EVENTS: list[dict[str, Any]] = [
+    {"kind": "batch", "node": "pve1", "probes": [{"id": "uid", "argv": ["id", "-u"]}, {"id": "x", "argv": ["y"]}]},
+    {"kind": "probe", "node": "pve1", "batch": 1, "id": "uid", "exit_status": 0, "stdout": "0\n", "stderr": ""},
+    {"kind": "probe", "node": "pve1", "batch": 1, "id": "x", "error": "no answer within 5 s"},
+    {"kind": "action-intent", "node": "pve2", "argv": ["systemctl", "stop", "a b"]},
+    {"kind": "action", "node": "pve2", "exit_status": 1, "stdout": "", "stderr": "no \x1b[31munit\n"},
+    {"kind": "action", "node": "pve2", "exit_status": 0, "stdout": "done\n" * 50, "stderr": ""},
+]
+
+
+def heard(terminal: Terminal, verbosity: int) -> list[str]:
+    journal = Journal()
+    journal.tell = Live(terminal.fd, Waits(), verbosity).hear
+    for event in EVENTS:
+        journal.write(**event)
+    return terminal.lines()
+
+
+def test_quiet_by_default(terminal: Terminal) -> None:
+    assert heard(terminal, 0) == []
+
+
+def test_v_shows_what_is_sent_and_what_failed(terminal: Terminal) -> None:
+    assert heard(terminal, 1) == [
+        "  ?        pve1     2 probes: uid, x",
+        "  $        pve2     systemctl stop 'a b'",
+        "           pve2     | no \\x1b[31munit",
+        "           pve2     | exit status 1",
+    ]
+
+
+def test_vv_shows_what_is_answered_too(terminal: Terminal) -> None:
+    terminal.screen.resize(80, COLUMNS)
+    lines = heard(terminal, 2)
+    assert lines[:4] == [
+        "  ?        pve1     id -u",
+        "           pve1     | 0",
+        "  ?        pve1     y",
+        "           pve1     | no answer within 5 s",
+    ]
+    assert lines.count("           pve2     | done") == live.SHOWN_LINES
+    assert lines[-1] == "           pve2     | … 10 more lines in the journal, line 6"
