@@ -36,6 +36,9 @@ def test_the_whole_runbook_runs_on_the_twin_and_the_nodes_are_only_asked(
     assert told and not [text for text in told if text.startswith("not as read")]
     for words in ("REHEARSAL", "were sent to the twin", "to pve1, pve2, pve3 none", "by the twin's clock", told[-1]):
         assert words in ran.text
+    page = (ran.record / "report.html").read_text()
+    assert "REHEARSAL" in page and "What the twin could not know" in page and "were sent to the twin" in page
+    assert run(f"--verify-record={ran.record}").status == 0
     assert "next pytest runbook/ --hosts=pve1,pve2,pve3" in ran.text.replace(" -m pytest", " pytest")
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pve_runbook.facts import portrait
 from pve_runbook.facts.portrait import FORMAT, VERSION, NoPortrait, dump, load
 
 NODE = {
@@ -59,5 +62,13 @@ def test_other_text_is_refused(text: str) -> None:
 
 
 def test_every_field_survives(make: Callable[..., Any]) -> None:
-    portrait = make("storage-readonly", 2).portrait()
-    assert load(dump(portrait)) == portrait
+    found = make("storage-readonly", 2).portrait()
+    assert load(dump(found)) == found
+
+
+def test_every_field_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "facts.md").read_text()
+    kinds = [kind for kind in vars(portrait).values() if is_dataclass(kind) and kind.__module__ == portrait.__name__]
+    assert len(kinds) > 10
+    missing = [f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text]
+    assert missing == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.shell import Channel
 from pve_runbook.lab.twin import build_twin
 from pve_runbook.wire.batch import FrameReader, batch_command
+from pve_runbook.work.diagnosis import Verdict, diagnose
 from pve_runbook.work.followup import Question, first_round, follow_up
+from pve_runbook.work.histories import history_of
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.portray import portray
 from pve_runbook.work.probe import CHECKED
-from pve_runbook.work.readings import Missing
+from pve_runbook.work.readings import Missing, known_or_why
+from pve_runbook.work.stability import History, judge
 
 EPOCH = 1795415359.0
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
+WINDOW = 86_400
 TIMED_OUT = (124, 137)
 
 
@@ -38,7 +43,7 @@ class Read:
     def facts(self, name: str) -> NodeFacts:
         """Everything that a portrait is made of, of one node."""
         found = NodeFacts(name, {}, asked=self.cluster.clock.wall)
-        self._ask(found, first_round(CHECKED, 86_400))
+        self._ask(found, first_round(CHECKED, WINDOW))
         for _ in range(2):
             self._ask(found, follow_up(found, CHECKED))
         return found
@@ -64,6 +69,15 @@ class Read:
         found = portray([self.facts(name) for name in alive], "test")
         assert load(dump(found)) == found
         return found
+
+    def verdict(self) -> Verdict:
+        """What is to be done about the cluster."""
+        everyone = [self.facts(name) for name, node in self.cluster.nodes.items() if node.powered]
+        pasts = {f.node: known_or_why(partial(history_of, f, WINDOW)) for f in everyone}
+        stalls = [s for p in pasts.values() if isinstance(p, History) for s in p.stalls]
+        return diagnose(
+            everyone, {n: judge(p, stalls) if isinstance(p, History) else p for n, p in pasts.items()}
+        ).verdict
 
     def close(self) -> None:
         """End everything."""

@@ -347,6 +347,10 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         if verdict.exit_status and run.changed_something and run.options.kind == "runbook":
             frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
             run.leave(THAWED if run.thawed else frozen)
+        if run.rehearsal is not None:
+            run.rehearsal.end(run.journal.events)
+            for text in run.rehearsal.account:
+                run.note("rehearsed", text)
         run.journal.write(
             "end",
             sync=True,

@@ -37,6 +37,8 @@ class Rehearsal:
     set_up: float = 0.0
     """Seconds by the twin's clock that went by before its run."""
     limits: list[str] = field(default_factory=list)
+    account: list[str] = field(default_factory=list)
+    """What was done to the twin, and how long it took."""
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -54,13 +56,13 @@ class Rehearsal:
         self.journal.close()
         save(self.portrait, folder / "facts.json")
 
-    def told(self, events: list[Event]) -> list[str]:
-        """What was done to the twin, and how long it took."""
+    def end(self, events: list[Event]) -> None:
+        """Take stock."""
         sent = Counter(str(e["node"]) for e in events if e["kind"] == "action-intent")
         each = ", ".join(f"{count} to {node}" for node, count in sorted(sent.items()))
         here = time.monotonic() - self.began
         there = (self.lab.model_seconds() - self.set_up) / 60
-        return [
+        self.account = [
             f"{sum(sent.values())} commands that change something were sent to the twin"
             f"{': ' if each else ''}{each}; to {', '.join(self.names)} none",
             f"it took {here:.0f} s here; by the twin's clock {there:.0f} min, without the time you take to answer",

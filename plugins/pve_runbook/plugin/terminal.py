@@ -200,7 +200,7 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
         lines.append(("sent      ", str(run.record().sent)))
     lines += [("left      ", left) for left in run.left]
     if run.rehearsal is not None:
-        lines += [("rehearsed ", text) for text in run.rehearsal.told(run.journal.events)]
+        lines += [("rehearsed ", text) for text in run.rehearsal.account]
         lines += [("not known ", text) for text in run.rehearsal.limits]
     lines.append(("next      ", verdict.next))
     for label, text in lines:

@@ -40,6 +40,8 @@ def summary_html(record: Record, journal_head: str = "") -> str:
         _notes(record, "verdict", "Why this verdict"),
         _stopped(record),
         _notes(record, "left", "What is left for you"),
+        _notes(record, "rehearsed", "What was rehearsed"),
+        _notes(record, "twin", "What the twin could not know"),
         _section("What was done, by whom, on which nodes", _facts(record, journal_head)),
         _timeline(record),
         _section("Phases and nodes", phase_grid(record)),
