@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import getpass
+import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +22,14 @@ PROJECT = Path(__file__).parents[2]
 PROMPT = "anything else to stop:"
 
 
-def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str]) -> tuple[int, str]:
-    """Run the runbook in a pseudo-terminal and type ``answers``, one at each question; (exit status, screen)."""
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+
+
+def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str | bytes], *options: str) -> tuple[int, str]:
+    """Run the runbook in a pseudo-terminal and type ``answers``, one at each question; (exit status, screen).
+
+    Text is typed with a return after it, bytes as they are.
+    """
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [
@@ -27,6 +38,7 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str]) -> tuple[int, st
             "pytest",
             "runbook/",
             *lab.options,
+            *options,
             f"--records={tmp_path}/records",
             "-p",
             "no:cacheprovider",
@@ -36,9 +48,10 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str]) -> tuple[int, st
         stdout=terminal,
         stderr=terminal,
         start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
     )
     os.close(terminal)
-    screen, waiting = "", list(answers)
+    screen, waiting = "", [a.encode() + b"\n" if isinstance(a, str) else a for a in answers]
     with os.fdopen(controller, "rb+", buffering=0) as keyboard:
         while True:
             try:
@@ -50,26 +63,67 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str]) -> tuple[int, st
             asked = screen.count(PROMPT)
             screen += data.decode(errors="replace")
             if screen.count(PROMPT) > asked and waiting:
-                keyboard.write(waiting.pop(0).encode() + b"\n")
+                keyboard.write(waiting.pop(0))
     return process.wait(120), " ".join(screen.split())
+
+
+def approvals(tmp_path: Path) -> list[dict[str, Any]]:
+    """The approvals in the newest journal."""
+    newest = max((tmp_path / "records").glob("*/journal.jsonl"))
+    events = [json.loads(line) for line in newest.read_text().splitlines()]
+    return [e for e in events if e["kind"] == "approval"]
 
 
 def test_names_typed_in_full_take_the_run_to_its_end(start_lab: Callable[..., Any], tmp_path: Path) -> None:
     lab = start_lab()
     answers = ["labcluster", "labcluster", "pve1", "pve3", "pve2", "labcluster"]
-    status, screen = at_a_terminal(lab, tmp_path, answers)
+    status, screen = at_a_terminal(lab, tmp_path, [*answers])
     assert status == 0, screen
     assert screen.count(PROMPT) == 6
     assert all(n.standalone for n in lab.control.state().values())
+    told = re.findall(r"Plan ([0-9a-f]{12}): (\d+) commands are left to be sent", screen)
+    given = approvals(tmp_path)
+    assert [h for h, _ in told] == [a["plan"] for a in given], "every approval names the plan that was shown"
+    left = [int(n) for _, n in told]
+    assert left == sorted(left, reverse=True) and len(set(left)) == 6
+    assert "has CHANGED" not in screen
+    assert [(a["subject"], a["answer"], a["how"]) for a in given] == [(a, "approved", "typed") for a in answers]
+    assert all(a["by"] == getpass.getuser() and a["at"] for a in given)
 
 
-@pytest.mark.parametrize("answer", ["", "no", "yes", "pve1", "LABCLUSTER"])
-def test_anything_else_is_no(start_lab: Callable[..., Any], tmp_path: Path, answer: str) -> None:
-    lab = start_lab()
-    status, screen = at_a_terminal(lab, tmp_path, [answer])
-    assert status == 1, screen
-    assert f"typed {answer!r} where 'labcluster' was asked for" in screen
+@pytest.mark.parametrize("some", [["", "no", CTRL_D, CTRL_C], ["yes", "pve1", "LABCLUSTER"]])
+def test_anything_else_is_no(start_lab: Callable[..., Any], tmp_path: Path, some: list[str | bytes]) -> None:
+    """It is a failed step in the record, not a crash; Ctrl-C interrupts the run, and is recorded as a no too."""
+    lab = start_lab(nodes=2)
+    for number, answer in enumerate(some):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        status, screen = at_a_terminal(lab, folder, [answer])
+        typed = "" if answer == CTRL_D else answer
+        assert status == (2 if answer == CTRL_C else 1), screen
+        [given] = approvals(folder)
+        how = "interrupted" if answer == CTRL_C else "typed"
+        assert (given["answer"], given["how"], given["by"]) == ("refused", how, getpass.getuser())
+        if answer != CTRL_C:
+            assert f"typed {typed!r} where 'labcluster' was asked for" in screen
+        assert "Traceback" not in screen
     assert lab.mutating() == []
+
+
+def test_a_change_since_the_last_approval_is_shown_and_asked_again(
+    start_lab: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Somebody stops corosync on a peer after the freeze: the next question names the command that is not needed."""
+    lab = start_lab(nodes=2)
+    last = ("systemctl", "disable", "pve-ha-crm.service")
+    for node in lab.hosts:
+        command = "systemctl stop corosync"
+        lab.control.fault("run", when="after", argv=last, node=node, command=command)
+    status, screen = at_a_terminal(lab, tmp_path, ["labcluster", "no"])
+    assert status == 1
+    assert "SINCE THE LAST APPROVAL what is to be sent has CHANGED" in screen
+    assert "- phase 2" in screen and "systemctl stop corosync.service" in screen
+    assert [a["answer"] for a in approvals(tmp_path)] == ["approved", "refused"]
 
 
 @pytest.fixture

@@ -135,7 +135,10 @@ def differences(approved: Plan, now: Plan) -> list[str]:
     found = []
     if approved.cluster != now.cluster:
         found.append(f"cluster: {approved.cluster} -> {now.cluster}")
-    before, after = ([f"{n.name} is {n.hostname}, boot {n.boot_id}" for n in p.nodes] for p in (approved, now))
+    order = [n.name for n in approved.nodes]
+    if order != [n.name for n in now.nodes]:
+        found.append(f"nodes: {', '.join(order)} -> {', '.join(n.name for n in now.nodes)}")
+    before, after = (sorted(f"{n.name} is {n.hostname}, boot {n.boot_id}" for n in p.nodes) for p in (approved, now))
     found += [f"node: {line}" for line in _diff(before, after)]
     found += [f"member: {line}" for line in _diff(approved.members, now.members)]
     if approved.authority != now.authority:
@@ -144,10 +147,18 @@ def differences(approved: Plan, now: Plan) -> list[str]:
         if approved.code.get(path) != now.code.get(path):
             how = "is new" if path not in approved.code else "is gone" if path not in now.code else "was changed"
             found.append(f"code: {path} {how}")
-    return found + changed_commands(approved.commands, now.commands)
+    if order == [n.name for n in now.nodes]:
+        return found + _changed(approved.commands, now.commands)
+    # Named in another order: what is sent to each node tells more than where it stands among the others'.
+    names = dict.fromkeys((*order, *(n.name for n in now.nodes)))
+    return found + [line for name in names for line in _changed(*(_of(p.commands, name) for p in (approved, now)))]
 
 
-def changed_commands(approved: Sequence[Command], now: Sequence[Command]) -> list[str]:
+def _of(commands: Sequence[Command], node: str) -> list[Command]:
+    return [c for c in commands if c.node == node]
+
+
+def _changed(approved: Sequence[Command], now: Sequence[Command]) -> list[str]:
     """What was taken from (-) the approved commands and what was put (+) among them, in their order."""
     return _diff(*([_in_words(c) for c in commands] for commands in (approved, now)))
 
@@ -158,7 +169,8 @@ def _in_words(command: Command) -> str:
 
 
 def _diff(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    return [line for line in difflib.ndiff(before, after) if line[:2] in ("- ", "+ ")]
+    lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+    return [f"{line[0]} {line[1:]}" for line in lines if line[0] in "+-"]
 
 
 def is_part_of(some: Sequence[Command], whole: Sequence[Command]) -> bool:

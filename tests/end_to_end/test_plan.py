@@ -1,0 +1,135 @@
+"""--plan names what a run sends, in its order; an approval holds for the plan it names and for no other."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pve_runbook.lab.scenarios import SCENARIOS
+
+PROJECT = Path(__file__).parents[2]
+PLACEHOLDER = re.compile(r"\b(RUN|ATTEMPT|LOCK|VMID|TAG)\b")
+TAKEN = ("half-dismantled",)
+"""Starting states that the default suite tries; all of them are tried with the sweeps."""
+ACCEPT = "--accept=shared-storage,ceph,locks"
+
+
+def planned(ran: Any) -> dict[str, Any]:
+    """plan.json of a record."""
+    found: dict[str, Any] = json.loads((ran.record / "plan.json").read_text())
+    return found
+
+
+def sent(ran: Any) -> list[tuple[str, str, list[str]]]:
+    """(node, action, argv) of every command in the journal that changes a node, in its order."""
+    return [(e["node"], e["action"], e["argv"]) for e in ran.journal() if e["kind"] == "action-intent"]
+
+
+def named(plan: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """(node, action, argv) of every command of a plan."""
+    return [(c["node"], c["name"], c["argv"]) for c in plan["commands"]]
+
+
+def fits(one: tuple[str, str, list[str]], other: tuple[str, str, list[str]]) -> bool:
+    """Whether a command that was sent is the one that was planned, its placeholders filled."""
+    pattern = PLACEHOLDER.sub(r"[^/ ]+", re.escape(" ".join(other[2])))
+    if other[1] == "take-lock":
+        pattern = pattern.replace("[^/ ]+", r"\S+")
+    return one[:2] == other[:2] and re.fullmatch(pattern, " ".join(one[2])) is not None
+
+
+def does_not_fit(plan: dict[str, Any], ran: Any, *, whole: bool) -> list[str]:
+    """Where what was sent leaves the plan: on each node, between the nodes that leave, between the stages."""
+    found = []
+    was, should = sent(ran), named(plan)
+    nodes = [n["name"] for n in plan["nodes"]]
+    orders: list[tuple[str, Callable[[tuple[str, str, list[str]]], bool]]] = [
+        (f"on {n}", lambda c, n=n: c[0] == n) for n in nodes
+    ]
+    orders.append(("among the windows", lambda c: c[1] in ("put-window-script", "window")))
+    for where, holds in orders:
+        one, other = [c for c in was if holds(c)], [c for c in should if holds(c)]
+        if whole and len(one) != len(other):
+            found.append(f"{where}: {len(one)} were sent, {len(other)} planned")
+        if len(one) > len(other):
+            found.append(f"{where}: not planned: {one[len(other) :]}")
+        found += [f"{where}: sent {a}, planned {b}" for a, b in zip(one, other, strict=False) if not fits(a, b)][:1]
+    places = {name: i for i, name in enumerate(dict.fromkeys(c["stage"] for c in plan["commands"]))}
+    stages: dict[str, list[int]] = {n: [places[c["stage"]] for c in plan["commands"] if c["node"] == n] for n in nodes}
+    last = 0
+    for node, action, _ in was:
+        place = stages[node].pop(0) if stages[node] else last
+        if place < last:
+            found.append(f"{action} on {node} was sent after a later stage had begun")
+        last = max(last, place)
+    return found
+
+
+@pytest.mark.parametrize("scenario", [s if s in TAKEN else pytest.param(s, marks=pytest.mark.sweep) for s in SCENARIOS])
+def test_a_run_sends_what_its_plan_names(start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str) -> None:
+    """All of it, in its order, where the run ends; the first part of it where a gate stops the run."""
+    lab = start_lab(scenario)
+    plan_run = run("runbook/", *lab.options, ACCEPT, "--plan")
+    assert lab.mutating() == [] and sent(plan_run) == []
+    if plan_run.record is None or not (plan_run.record / "plan.json").exists():
+        ran = run("runbook/", *lab.options, ACCEPT, "--approve=all")
+        assert ran.status != 0 and lab.mutating() == [], "without a plan no run goes on"
+        return
+    plan = planned(plan_run)
+    bound = f"--approve=all@{plan['hash']}" if plan_run.status == 0 else "--approve=all"
+    ran = run("runbook/", *lab.options, ACCEPT, bound)
+    assert does_not_fit(plan, ran, whole=ran.status == 0) == []
+    if plan_run.status == 1:
+        assert ran.status == 1 and lab.mutating() == [], "a gate that failed for the plan stops the run"
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """The project with its package, to be changed."""
+    for name in ("runbook", "checks", "plugins"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(PROJECT / name, folder / name)
+    return folder
+
+
+def refused(lab: Any, ran: Any, *words: str) -> None:
+    """The run stopped at the freeze, said ``words``, and changed nothing."""
+    assert ran.status == 1, ran.text
+    [(title, message)] = ran.failed()
+    assert title == "The operator approves the freeze, and has the consoles at hand."
+    for word in words:
+        assert word in message, message
+    [answer] = [e for e in ran.journal() if e["kind"] == "approval"]
+    assert answer["answer"] == "refused" and answer["how"].startswith("--approve=...@")
+    assert lab.mutating() == []
+
+
+def test_an_approval_holds_for_its_own_plan_only(
+    start_lab: Callable[..., Any], run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A swapped node, a changed byte of an action: refused before the first change, with the difference."""
+    lab = start_lab(nodes=2)
+    plan = planned(run("runbook/", *lab.options, "--plan"))
+    bound = f"--approve=all@{plan['hash']}"
+    swapped = [f"--hosts={','.join(reversed(lab.hosts))}", lab.options[1]]
+    ran = run("runbook/", *swapped, bound)
+    refused(lab, ran, "nodes: pve1, pve2 -> pve2, pve1")
+    other = copy_of_the_project(tmp_path / "other")
+    actions = other / "plugins/pve_runbook/work/actions.py"
+    actions.write_text(
+        actions.read_text().replace('"mask", "--runtime", "pvescheduler', '"mask", "--Runtime", "pvescheduler')
+    )
+    monkeypatch.setenv("PYTHONPATH", str(other / "plugins"))
+    ran = run("runbook/", *lab.options, bound, project=other)
+    refused(
+        lab,
+        ran,
+        "code: pve_runbook/work/actions.py was changed",
+        "- phase 0 pve1: systemctl mask --runtime pvescheduler.service",
+        "+ phase 0 pve1: systemctl mask --Runtime pvescheduler.service",
+    )
