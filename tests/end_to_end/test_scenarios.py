@@ -12,12 +12,11 @@ PLANNED = ("plan.md", "plan.json", "by-hand.md")
 
 ENDS_STANDALONE = [
     "broken",
-    "quorate",
     "half-dismantled",
     "startall-waiting",
     *(
         pytest.param(s, marks=pytest.mark.sweep)
-        for s in ("flapping", "heals-mid-run", "standalone", "ha-quorate", "pve7", "pve9")
+        for s in ("quorate", "flapping", "heals-mid-run", "standalone", "ha-quorate", "pve7", "pve9")
     ),
 ]
 

@@ -7,7 +7,6 @@ Proxmox's sources.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -27,6 +26,7 @@ from pve_runbook.facts import (
     quorum,
     storage,
     tasks,
+    told,
     units,
     web,
 )
@@ -35,8 +35,6 @@ from pve_runbook.facts.output import Output
 from pve_runbook.work.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
 T = TypeVar("T")
-
-_SECRET_LINE = re.compile(r"(?m)^(\s*(?:password|keyring|secret\S*|token\S*)[ \t=:]+).*$")
 
 INTERFACES_FILES = ("/etc/network/interfaces", "/etc/network/interfaces.d")
 
@@ -76,11 +74,6 @@ def _probe(
     return probe
 
 
-def _without_secrets(output: Output) -> str:
-    """The text with the values of password lines left out."""
-    return _SECRET_LINE.sub(r"\1(left out)", output.stdout)
-
-
 def _version_if_any(output: Output) -> identity.Version | None:
     """The version, None where there is no pveversion: that is an answer, not a fact that is missing."""
     return None if output.exit_status == NOT_INSTALLED else identity.parse_pveversion(output)
@@ -96,7 +89,13 @@ BOOT_ID = _probe(
     "continuity: the same boot before and after",
 )
 CLOCK = _probe("clock", ["date", "+%s.%N"], identity.parse_epoch, "whether the nodes' clocks agree")
-HOSTS_FILE = _probe("hosts_file", ["cat", "/etc/hosts"], identity.parse_hosts_file, "how names resolve on this node")
+HOSTS_FILE = _probe(
+    "hosts_file",
+    ["cat", "/etc/hosts"],
+    identity.parse_hosts_file,
+    "how names resolve on this node",
+    redact=told.without_comments,
+)
 UNIT_STATES = _probe(
     "units",
     [
@@ -134,12 +133,14 @@ PVE_COROSYNC_CONF = _probe(
     ["cat", "/etc/pve/corosync.conf"],
     corosync_conf.parse_corosync_conf,
     "the cluster's configuration in the database",
+    redact=told.corosync_conf,
 )
 ETC_COROSYNC_CONF = _probe(
     "etc_corosync_conf",
     ["cat", "/etc/corosync/corosync.conf"],
     corosync_conf.parse_corosync_conf,
     "the configuration that corosync itself reads",
+    redact=told.corosync_conf,
 )
 COROSYNC_DIRS = _probe(
     "corosync_dirs",
@@ -192,13 +193,14 @@ GUEST_PROCESSES = _probe(
     ["pgrep", "-af", "^(/usr/bin/kvm -id|/usr/bin/lxc-start -F -n) [0-9]+"],
     guests.parse_guest_processes,
     "continuity: every guest is a process with a pid",
+    redact=told.guest_processes,
 )
 STORAGE_CFG = _probe(
     "storage_cfg",
     ["cat", "/etc/pve/storage.cfg"],
     storage.parse_storage_cfg,
     "which storages there are",
-    redact=_without_secrets,
+    redact=told.storage_cfg,
 )
 PROC_MOUNTS = _probe("mounts", ["cat", "/proc/mounts"], storage.parse_proc_mounts, "whether a storage became read-only")
 FREE_SPACE = _probe(
@@ -249,6 +251,7 @@ GATEWAY_LINES = _probe(
     ["grep", "-rHE", "^[[:space:]]*(iface|gateway|metric)[[:space:]]", *INTERFACES_FILES],
     network_files.parse_gateway_lines,
     "which default gateways will be there after the next start of the network",
+    redact=told.without_comments,
     group=Group.NETWORK,
 )
 NSSWITCH = _probe(
@@ -263,6 +266,7 @@ PACKET_FILTER = _probe(
     ["iptables-save"],
     firewall.parse_iptables_save,
     "whether corosync's packets are dropped (pve-firewall itself reads them so every ten seconds)",
+    redact=told.packet_filter,
     group=Group.NETWORK,
 )
 NFT_TABLES = _probe(
@@ -289,6 +293,7 @@ SECOND_KEYS = _probe(
     ["cat", AUTHORIZED_KEYS2],
     identity.parse_file_lines,
     "which keys would still let a login in while /etc/pve is not mounted",
+    redact=told.second_keys,
 )
 OUR_UNITS = _probe(
     "our_units",
