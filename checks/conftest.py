@@ -44,6 +44,15 @@ def members(cluster: Cluster) -> list[Node]:
     return found
 
 
+@pytest.fixture
+def apart(cluster: Cluster) -> list[Node]:
+    """The standalone nodes; not evaluated where there are not two of them."""
+    found = [n for n in cluster.nodes if n.facts.state in STANDALONE]
+    if len(found) < 2:
+        pytest.skip("there are no two standalone nodes that a new cluster could be made of")
+    return found
+
+
 @pytest.fixture(scope="session")
 def watched(run: Run) -> Watched:
     """What changed while the nodes were watched; not evaluated without --watch."""

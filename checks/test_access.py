@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pve_runbook.work import refusals
+import pytest
+from pve_runbook.work import checkprobes, refusals
+from pve_runbook.work.compared import clocks_apart
+from pve_runbook.work.refusal import refusal
 
 
 def test_login_is_root(host):
@@ -23,3 +26,29 @@ def test_every_node_is_named_once(cluster):
         key = (node.facts.hostname, node.facts.boot_id)
         assert key not in seen, refusals.same_node(node.name, seen.get(key, ""), key[0])
         seen[key] = node.name
+
+
+def test_clocks_agree(cluster):
+    """The nodes' clocks agree."""
+    problem = clocks_apart([n.facts for n in cluster.nodes])
+    assert not problem, problem
+
+
+def test_there_is_space(host):
+    """There is space for the configuration database."""
+    for where in host.pve.free_space:
+        enough = where.target == "/run" or where.available_kib >= 65_536
+        assert enough, refusals.no_space(host.pve, where.target, where.available_kib)
+
+
+def test_a_second_way_in_would_hold(host, run):
+    """A login would work while /etc/pve, where root's keys are, is not mounted; judged by reading."""
+    if not run.logs_in_as_root:
+        pytest.skip("the login is not root's own: it does not hang on /etc/pve")
+    logins = host.pve.get(checkprobes.SSHD)
+    assert logins.root_password or logins.reads_second_file, refusal(
+        host.pve.node,
+        seen=f"sshd takes no password of root's, and keys from {' '.join(logins.key_files)} only",
+        why="root's authorized_keys is a link into /etc/pve: nobody gets in while that is not mounted",
+        do="Let sshd read .ssh/authorized_keys2 too (AuthorizedKeysFile), or have the console at hand",
+    )

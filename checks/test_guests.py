@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pve_runbook.work import refusals
+from pve_runbook.work.compared import two_owners
 
 
 def test_every_guest_is_listed(host):
@@ -29,3 +30,9 @@ def test_guests_have_their_volumes(host):
 def test_every_running_guest_has_its_config_here(host):
     """Every guest process belongs to a guest of this node."""
     assert not host.pve.strays, refusals.stray_guests(host.pve)
+
+
+def test_every_guest_has_one_owner(cluster):
+    """Every guest has one owner: no id is on two nodes."""
+    problem = two_owners([n.facts for n in cluster.nodes])
+    assert not problem, problem

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pve_runbook.facts.state import ha_leftovers
 from pve_runbook.work import refusals
+from pve_runbook.work.refusal import refusal
 
 
 def test_ha_is_not_armed_without_quorum(host, member):
@@ -21,3 +23,14 @@ def test_no_leftover_acts_on_a_standalone_node(host, standalone):
     """HA on the standalone node is off, disabled, and has no resources."""
     facts = host.pve
     assert not (facts.ha_units_on and facts.ha_resources) and not facts.has_watchdog_client, refusals.ha_left(facts)
+
+
+def test_no_file_of_ha_is_left(host, standalone):
+    """No file is left on the standalone node with which HA would take over other nodes' guests."""
+    found = ha_leftovers(host.pve.tree)
+    assert not found, refusal(
+        host.pve.node,
+        seen=f"left in /etc/pve: {', '.join(found)}",
+        why="HA, once it is started here, makes itself master and starts the other nodes' guests after four minutes",
+        do="Run the runbook again: it parks them",
+    )

@@ -1,8 +1,13 @@
-"""Standalone: whether the node is its own master, by everything that tells it from a half-dismantled one."""
+"""Standalone: whether the node is its own master, by everything that tells it from a half-dismantled one.
+
+And what stands between standalone nodes and a new cluster: that only wants to be known.
+"""
 
 from __future__ import annotations
 
-from pve_runbook.work import refusals
+import pytest
+from pve_runbook.plugin.steps import WARNING
+from pve_runbook.work import readiness, refusals
 
 
 def test_pvecm_knows_no_cluster(host, standalone):
@@ -35,3 +40,40 @@ def test_pmxcfs_is_the_units_own(host, standalone):
 def test_services_run(host, standalone):
     """Proxmox's services run."""
     assert not host.pve.dead_services, refusals.dead_services(host.pve)
+
+
+@pytest.fixture
+def ready(apart):
+    """Tells what was found as a warning: nothing of it makes a standalone node a bad one."""
+
+    def judge(findings):
+        found = findings([n.facts for n in apart])
+        if found:
+            pytest.skip(WARNING + "; ".join(found))
+
+    return judge
+
+
+def test_no_key_ties_the_nodes_together(ready):
+    """No key ties the standalone nodes together."""
+    ready(readiness.shared_keys)
+
+
+def test_no_foreign_config_is_left(ready):
+    """No standalone node has configs of another node's guests."""
+    ready(readiness.foreign_configs)
+
+
+def test_no_storage_is_in_reach_of_two(ready):
+    """No storage is in reach of several standalone nodes."""
+    ready(readiness.storages_in_reach)
+
+
+def test_network_is_ready_for_a_cluster(ready):
+    """Nothing in the nodes' network has to be mended before a new cluster."""
+    ready(readiness.network_findings)
+
+
+def test_at_most_one_node_has_guests(ready):
+    """At most one standalone node has guests: that one may `pvecm create`, the others can join."""
+    ready(readiness.who_creates)

@@ -1,24 +1,101 @@
-"""Storage: mounted and writable where guests live; read passively, nothing is mounted for it."""
+"""Storage: there, mounted, whole and writable, kind by kind; read passively, nothing is mounted or imported for it."""
 
 from __future__ import annotations
 
-from pve_runbook.work import refusals
+import pytest
+from pve_runbook.plugin.steps import WARNING
+from pve_runbook.work import storages
 from pve_runbook.work.refusal import refusal
+from pve_runbook.work.sharing import owners_in_words
 
 
-def test_storages_are_writable(host):
-    """No storage of this node's guests is mounted read-only."""
-    broken = host.pve.read_only_storages()
-    assert not broken, refusal(
+@pytest.fixture
+def sound(host):
+    """Fails with what is wrong with storages of one kind; not evaluated where the node has none of it."""
+
+    def judge(problems, do):
+        found = problems(host.pve)
+        if found is None:
+            pytest.skip("this node has no storage of this kind")
+        assert not found, refusal(
+            host.pve.node,
+            seen="; ".join(f"{storage}: {what}" for storage, what in found.items()),
+            why="guests on it cannot be started, or stand still",
+            do=do,
+        )
+
+    return judge
+
+
+def test_directories_are_in_their_place(sound):
+    """Every directory that is a storage is there, on the mount that it should be on."""
+    sound(storages.misplaced, "Mount it: `findmnt`, /etc/fstab")
+
+
+def test_network_storages_are_mounted(sound):
+    """Every storage of files over the network is mounted."""
+    sound(storages.not_mounted, "See that its server answers; pvestatd mounts it then within ten seconds")
+
+
+def test_network_storages_answer(sound):
+    """Every mounted storage over the network answers."""
+    sound(storages.silent, "See to its server and the way there: `journalctl -k -g 'not responding'`")
+
+
+def test_storages_are_writable(sound):
+    """No storage of files is mounted read-only."""
+    sound(storages.read_only, "Look at `dmesg` there, then remount")
+
+
+def test_volume_groups_are_whole(sound):
+    """Every volume group is there, with all its disks, and writable."""
+    sound(storages.broken_groups, "Look at `vgs`, `pvs` and `dmesg`")
+
+
+def test_thin_pools_have_room(sound):
+    """Every thin pool is active, undamaged and less than 95 % full."""
+    sound(storages.broken_pools, "Look at `lvs -a`; extend it before anything is started")
+
+
+def test_zfs_is_online(sound):
+    """Every ZFS pool is online, its dataset there and writable."""
+    sound(storages.broken_zfs, "Look at `zpool status -x`")
+
+
+def test_iscsi_targets_have_sessions(sound):
+    """The node is logged in to every iSCSI target."""
+    sound(storages.without_session, "See that the portal answers; pvestatd logs in then within ten seconds")
+
+
+def test_ceph_is_healthy(sound):
+    """The Ceph of these nodes is not in error."""
+    sound(storages.unhealthy_ceph, "Look at `ceph -s`; reboot nothing meanwhile")
+
+
+def test_storages_can_be_judged(host):
+    """Every storage is of a kind that can be judged by reading alone."""
+    found = storages.not_judged(host.pve)
+    if found:
+        told = ", ".join(f"{storage} ({kind})" for storage, kind in found.items())
+        pytest.skip(f"{WARNING}nothing was read of {told}; --activate-storage asks Proxmox itself")
+
+
+def test_proxmox_calls_them_active(host, run):
+    """Proxmox itself calls every storage active."""
+    if not run.options.activate_storage:
+        pytest.skip("nobody asked: --activate-storage runs `pvesm status`, which mounts and imports what is not there")
+    found = storages.inactive(host.pve)
+    assert not found, refusal(
         host.pve.node,
-        seen=f"mounted read-only: {', '.join(f'{i} at {t}' for i, t in broken.items())}",
-        why="the guests on it cannot write",
-        do="Look at `dmesg` there, then remount",
+        seen="; ".join(f"{storage} is {status}" for storage, status in found.items()),
+        why="a guest on it cannot be started",
+        do="Look at what `pvesm status` says on its standard error",
     )
 
 
-def test_there_is_space(host):
-    """There is space for the configuration database."""
-    for where in host.pve.free_space:
-        enough = where.target == "/run" or where.available_kib >= 65_536
-        assert enough, refusals.no_space(host.pve, where.target, where.available_kib)
+def test_no_storage_has_guests_of_two_nodes(cluster):
+    """No shared storage has disks of guests of two nodes."""
+    found = storages.shared_with_guests([n.facts for n in cluster.nodes])
+    if found:
+        told = "; ".join(f"{storage}: {owners_in_words(nodes)}" for storage, nodes in found.items())
+        pytest.skip(f"{WARNING}{told}; once the nodes are apart no lock crosses them")

@@ -17,10 +17,9 @@ from pve_runbook.work import refusals, ways_on
 from pve_runbook.work.absent import seen_alive
 from pve_runbook.work.backup import ALWAYS, SPACE_KIB
 from pve_runbook.work.canary import used_ids
+from pve_runbook.work.compared import clocks_apart, two_owners
 from pve_runbook.work.refusal import refusal
 from pve_runbook.work.sharing import owners_in_words, shared_by_guests, signs_of_ceph
-
-CLOCK_SKEW = 5.0  # seconds; HA reports a time drift, and logs of two nodes cannot be put in order any more
 
 
 def test_login_is_root(host):
@@ -165,15 +164,8 @@ def test_name_is_off_loopback(host):
 
 def test_clocks_agree(cluster):
     """The nodes' clocks agree."""
-    offsets = {n.name: n.facts.clock_offset for n in cluster.nodes}
-    early, late = min(offsets, key=offsets.get), max(offsets, key=offsets.get)
-    skew = offsets[late] - offsets[early]
-    assert skew <= CLOCK_SKEW, refusal(
-        late,
-        seen=f"its clock is {skew:.1f} s ahead of {early}'s",
-        why="HA sees time drift, and no log of one node can be held against another's",
-        do="Mend time synchronisation first: `chronyc tracking` on both",
-    )
+    problem = clocks_apart([n.facts for n in cluster.nodes])
+    assert not problem, problem
 
 
 def test_there_is_space(host):
@@ -203,16 +195,8 @@ def test_no_guest_is_locked(host, run):
 
 def test_every_guest_has_one_owner(cluster):
     """Every guest has one owner: no id is on two nodes."""
-    owners = {}
-    for node in cluster.nodes:
-        for vmid in node.facts.guests:
-            assert vmid not in owners, refusal(
-                node.name,
-                seen=f"guest {vmid} is here by this node's own database, and on {owners[vmid]} by that node's",
-                why="both would own its disks after the split, and pmxcfs refuses a database with an id twice",
-                do=f"Find out where {vmid} really is (its disks, its process), and which database is out of date",
-            )
-            owners[vmid] = node.name
+    problem = two_owners([n.facts for n in cluster.nodes])
+    assert not problem, problem
 
 
 def test_databases_have_not_diverged(cluster, run):

@@ -132,6 +132,12 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--since", metavar="DURATION", help="checks/: how far back the nodes' journals are read (default: 24h)"
     )
+    group.addoption(
+        "--activate-storage",
+        action="store_true",
+        default=None,
+        help="checks/: also ask `pvesm status`, which mounts and imports what is not there yet; the record says so",
+    )
     group.addoption("--watch", metavar="SECONDS", help="checks/: also watch the membership for so long")
     group.addoption(
         "--accept-new-host-keys",
@@ -193,6 +199,7 @@ class RunOptions:
     """Seconds back that the nodes' history is read."""
     watch: int
     """Seconds for which the membership is watched; 0: it is not."""
+    activate_storage: bool
     accept_new_host_keys: bool
     ask_password: bool
     timeout_scale: float
@@ -262,6 +269,7 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         canary=_canary(option.canary),
         since=_since(option.since, mode),
         watch=_watch(option.watch, mode),
+        activate_storage=_activate_storage(option.activate_storage, mode),
         accept_new_host_keys=option.accept_new_host_keys,
         ask_password=option.ask_password,
         timeout_scale=_timeout_scale(config.getini("pve_timeout_scale")),
@@ -477,7 +485,12 @@ def _watch(value: str | None, mode: Mode) -> int:
     return int(value or 0)
 
 
-def _only_checks(option: str, value: str | None, mode: Mode) -> None:
+def _activate_storage(value: bool | None, mode: Mode) -> bool:
+    _only_checks("--activate-storage", value, mode)
+    return bool(value)
+
+
+def _only_checks(option: str, value: object, mode: Mode) -> None:
     if value is not None and mode != "checks":
         raise pytest.UsageError(CHECKS_ALONE.format(option=option))
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 EARLIER_SECONDS = 200
 """The longest that one of our own commands may take."""
 
+ACTIVATED = "--activate-storage: `pvesm status` was asked, which mounts and imports what was not there (pve-storage)"
 UNREACHED = "not every node was reached; nothing was changed on any. One is powered off: see --absent.\n{lines}"
 
 
@@ -182,6 +183,7 @@ class Run:
             attempt=self.id,
             timeout_scale=self.options.timeout_scale,
             since=self.options.since,
+            activate_storage=self.options.activate_storage,
         )
         failed = cluster.open()
         if failed and self.options.mode == "runbook":
@@ -195,6 +197,8 @@ class Run:
         self._learn_the_cluster()
         if self.options.mode == "runbook":
             self._take_up()
+        if self.options.activate_storage:
+            self.note("storage", ACTIVATED)
         self.folder = self._make_folder()
         self.journal.attach(self.folder / "journal.jsonl")
         self.journal.write(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pve_runbook.record import fields
 from pve_runbook.record.markup import count
-from pve_runbook.work.registered import is_registered
+from pve_runbook.work.registered import is_passive, is_registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Sent:
     others: int = 0
     changes: int = 0
     refused: int = 0
+    activating: int = 0
+    """Of the probes, those that mount and import what is not there yet."""
 
     def __str__(self) -> str:
         alone = not self.others and not self.changes
@@ -26,22 +28,24 @@ class Sent:
             count(self.probes + self.others + self.changes, "command"),
             "all registered probes" if alone else count(self.probes, "registered probe"),
             count(self.others, "command of gates that were added", "commands of gates that were added"),
+            f"{self.activating} of them `pvesm status`, which mounts and imports (--activate-storage)",
             f"{self.changes} changes",
             count(self.refused, "batch refused", "batches refused"),
         ]
-        shown = (True, True, self.others > 0, True, self.refused > 0)
+        shown = (True, True, self.others > 0, self.activating > 0 and alone, True, self.refused > 0)
         return ", ".join(part for part, is_shown in zip(parts, shown, strict=True) if is_shown)
 
 
 def count_sent(events: Iterable[Mapping[str, object]]) -> Sent:
     """Count what the events of a journal say was sent; each probe of a batch is a command."""
     batches: dict[str, tuple[int, int]] = {}
-    others = changes = refused = 0
+    others = changes = refused = activating = 0
     for event in events:
         match event.get("kind"):
             case "batch":
                 argvs = [fields.texts(probe, "argv") for probe in fields.rows(event, "probes")]
                 known = sum(map(is_registered, argvs))
+                activating += sum(is_registered(argv) and not is_passive(argv) for argv in argvs)
                 batches[fields.text(event, "n")] = (known, len(argvs) - known)
             case "refused":
                 refused += 1
@@ -51,4 +55,4 @@ def count_sent(events: Iterable[Mapping[str, object]]) -> Sent:
             case "action-intent":
                 changes += 1
     probes = sum(known for known, _ in batches.values())
-    return Sent(probes, others + sum(unknown for _, unknown in batches.values()), changes, refused)
+    return Sent(probes, others + sum(unknown for _, unknown in batches.values()), changes, refused, activating)

@@ -17,7 +17,7 @@ from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import UnknownFact
-from pve_runbook.work.registered import is_passive
+from pve_runbook.work.registered import is_passive, is_registered
 from pve_runbook.work.waits import Waits
 from pve_runbook.work.watch import Glimpse
 
@@ -37,14 +37,17 @@ class Cluster:
         attempt: str,
         timeout_scale: float = 1.0,
         since: int = 86_400,
+        activate_storage: bool = False,
     ) -> None:
         self.journal = journal
-        options = replace(options, known=is_passive) if read_only else options
+        known = is_registered if activate_storage else is_passive
+        options = replace(options, known=known) if read_only else options
         self.connect = options
         self.answers = AnswerLog(journal)
         self.read_only = read_only
         self.timeout_scale = timeout_scale
         self.since = since
+        self.activate_storage = activate_storage
         self.attempt = attempt
         self.work = attempt
         self.brakes = Brakes()

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pve_runbook.work.nodefacts import GuestTruth, NodeFacts
+from pve_runbook.work.guestfacts import GuestTruth
+from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import UnknownFact
 
 

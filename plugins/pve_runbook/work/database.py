@@ -13,8 +13,8 @@ from pve_runbook.facts.config_tree import ConfigTree, parse_config_tree, parse_e
 from pve_runbook.facts.output import Output
 from pve_runbook.work import families, probes
 from pve_runbook.work.followup import tree_probe
+from pve_runbook.work.guestfacts import CANARY_PREFIX
 from pve_runbook.work.node import Node
-from pve_runbook.work.nodefacts import CANARY_PREFIX
 from pve_runbook.work.readings import UnknownFact
 
 _BY_ITSELF = re.compile(

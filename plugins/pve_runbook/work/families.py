@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from pve_runbook.facts import config_tree, corosync_log, guests, identity, net, storage, window
+from pve_runbook.facts import config_tree, corosync_log, guests, identity, net, storage, storage_state, window
 from pve_runbook.facts.output import Output
 from pve_runbook.work.probe import BACKUP_ROOT, CONFIG_DB, ProbeFamily
 
@@ -182,6 +182,14 @@ LINE_BEFORE = _family(
     SECONDS,
     corosync_log.parse_line_before,
     "whether the journal reaches back so far",
+)
+ZFS_DATASET = _family(
+    "zfs_dataset",
+    ("zfs", "get", "-H", "-o", "property,value", "readonly,mounted", "{}"),
+    r"[A-Za-z][\w.:%/ -]*",
+    storage_state.parse_zfs_get,
+    "whether the storage's dataset is there, mounted and writable",
+    timeout=20,
 )
 PAUSE = _family(
     "pause",

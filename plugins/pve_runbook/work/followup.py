@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 
 from pve_runbook.facts.config_tree import ConfigTree
 from pve_runbook.facts.output import Output
-from pve_runbook.work import families, netfacts, probes
-from pve_runbook.work.nodefacts import NodeFacts, subject_of_pids
+from pve_runbook.work import checkprobes, families, netfacts, probes
+from pve_runbook.work.guestfacts import subject_of_pids
+from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group, Probe, ProbeFamily
 from pve_runbook.work.readings import known
 
@@ -40,6 +41,7 @@ def follow_up(facts: NodeFacts, groups: Collection[Group]) -> list[Question[obje
     """What ``facts`` make it possible to ask of ``groups``, and was not asked yet."""
     raised = second_round(facts) if Group.CORE in groups else []
     raised += network_round(facts) if Group.NETWORK in groups else []
+    raised += storage_round(facts) if Group.STORAGE in groups else []
     return [q for q in {q.key: q for q in raised}.values() if q.key not in facts.readings]
 
 
@@ -69,6 +71,14 @@ def network_round(facts: NodeFacts) -> list[Question[object]]:
     ways = known(lambda: netfacts.peer_addresses(facts)) or {}
     addresses = sorted({address for links in ways.values() for address in links.values()})
     return _about(families.NAME, names) + _about(families.ROUTE_TO, addresses)
+
+
+def storage_round(facts: NodeFacts) -> list[Question[object]]:
+    """What to ask about the storages that there are, of what is not asked about every node."""
+    stores = known(lambda: tuple(facts.storages.values())) or ()
+    datasets = sorted({s.options["pool"] for s in stores if s.type == "zfspool" and s.options.get("pool")})
+    ceph = any(s.type in ("rbd", "cephfs") and not s.options.get("monhost") for s in stores)
+    return _about(families.ZFS_DATASET, datasets) + ([of_probe(checkprobes.CEPH)] if ceph else [])
 
 
 def pause(seconds: int) -> Question[str]:

@@ -49,6 +49,8 @@ class Surroundings(Protocol):
     journal: Journal
     answers: AnswerLog
     read_only: bool
+    activate_storage: bool
+    """Whether a run that only reads may ask what mounts and imports what is not there yet."""
     timeout_scale: float
     since: int
     """How many seconds back the history of the nodes is read."""
@@ -135,8 +137,8 @@ class Node:
         new = [g for g in groups if g not in self._groups]
         if not new:
             return
-        if Group.ACTIVATING in new and self._run.read_only:
-            raise NotAllowed(f"{self.name}: `pvesm status` mounts what is not mounted; checks only read")
+        if Group.ACTIVATING in new and self._run.read_only and not self._run.activate_storage:
+            raise NotAllowed(f"{self.name}: `pvesm status` mounts what is not mounted; see --activate-storage")
         facts = self._facts or NodeFacts(self.name, {}, load=self._load)
         if Group.CORE in new:
             facts.asked = time.time()

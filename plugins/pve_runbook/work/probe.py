@@ -32,11 +32,14 @@ class Group(StrEnum):
     """Reads that mount or import what is not there yet (pve-storage, activate_storage): never in checks/."""
     NETWORK = "network"
     """How the nodes are wired, addressed and named: with the families NAME and ROUTE_TO the second time."""
+    STORAGE = "storage"
+    """The storages one by one, by what neither mounts nor imports, and the login: with the family ZFS_DATASET and CEPH,
+    where there is such a storage; only checks ask for it."""
     HISTORY = "history"
     """The past of the cluster link, with the families COROSYNC_LOG and LINE_BEFORE; only checks ask for it."""
 
 
-CHECKED = (Group.CORE, Group.GUESTS, Group.NETWORK, Group.HISTORY)
+CHECKED = (Group.CORE, Group.GUESTS, Group.NETWORK, Group.STORAGE, Group.HISTORY)
 """What a run over checks/ is about: read together, at its start."""
 
 

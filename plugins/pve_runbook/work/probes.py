@@ -32,6 +32,7 @@ from pve_runbook.facts import (
 )
 from pve_runbook.facts.answers import NOT_INSTALLED
 from pve_runbook.facts.output import Output
+from pve_runbook.work import checkprobes
 from pve_runbook.work.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ UNITS = (
 )
 
 
-_registry: list[Probe[object]] = []
+_registry: list[Probe[object]] = [*checkprobes.PROBES]
 
 
 def _probe(
@@ -399,7 +400,7 @@ TREE_AT_REST = Probe(
     redact=config_tree.redact_config_tree,
 )
 
-FIRST_ROUND = tuple(p for p in _registry if p is not TREE)
+FIRST_ROUND = tuple(p for p in _registry if p not in (TREE, checkprobes.CEPH))
 
 
 def registry() -> tuple[Probe[object], ...]:

@@ -54,9 +54,9 @@ class Readings:
         """The value of ``family`` for ``subject``. Raises UnknownFact."""
         return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.words).replace(SUBJECT, subject)))
 
-    def is_missing(self, probe: Probe[T], kind: type[ParseError]) -> bool:
-        """Whether ``probe`` was asked, and got this kind of silence for an answer."""
-        value = self.readings.get(probe.name)
+    def is_missing(self, probe: Probe[T] | ProbeFamily[T], kind: type[ParseError], subject: str = "") -> bool:
+        """Whether ``probe`` was asked, a family about ``subject``, and got this kind of silence for an answer."""
+        value = self.readings.get(f"{probe.name}:{subject}" if isinstance(probe, ProbeFamily) else probe.name)
         return isinstance(value, Missing) and issubclass(value.kind, kind)
 
     def _get(self, key: str, question: str) -> object:

@@ -1,0 +1,55 @@
+"""Probes that only checks/ ask: each storage in the way that neither mounts nor imports nor logs in, and the login.
+
+pve-storage's own `pvesm status` activates what it lists (Storage.pm, activate_storage): it is none of these.
+"""
+
+from __future__ import annotations
+
+from pve_runbook.facts import identity, logins, storage_state
+from pve_runbook.work.probe import Group, Probe
+
+VGS = Probe(
+    "vgs",
+    ("vgs", "--reportformat", "json", "-o", "vg_name,vg_attr"),
+    storage_state.parse_vgs,
+    "whether the volume groups are whole and writable",
+    timeout=20,
+    group=Group.STORAGE,
+)
+ISCSI_SESSIONS = Probe(
+    "iscsi_sessions",
+    ("iscsiadm", "-m", "session"),
+    storage_state.parse_iscsi_sessions,
+    "which iSCSI targets the node is logged in to",
+    group=Group.STORAGE,
+)
+SSHD = Probe(
+    "sshd",
+    ("sshd", "-T"),
+    logins.parse_sshd,
+    "whether a login works while /etc/pve, where root's keys are, is not mounted",
+    group=Group.STORAGE,
+)
+CEPH = Probe(
+    "ceph",
+    ("ceph", "--connect-timeout", "10", "-s", "-f", "json"),
+    storage_state.parse_ceph_status,
+    "how the Ceph of these nodes is; asked only where a storage lies on it",
+    timeout=20,
+    group=Group.STORAGE,
+)
+ROOT_KEYS = Probe(
+    "root_keys",
+    ("cat", "/root/.ssh/authorized_keys"),
+    identity.parse_file_lines,
+    "whose keys let root in: the nodes of a cluster have each other's",
+    group=Group.STORAGE,
+)
+AUTHORITY = Probe(
+    "authority",
+    ("sha256sum", "/etc/pve/pve-root-ca.pem"),
+    identity.parse_sha256sums,
+    "whether nodes that left a cluster still have one certificate authority",
+    group=Group.STORAGE,
+)
+PROBES: tuple[Probe[object], ...] = (VGS, ISCSI_SESSIONS, SSHD, ROOT_KEYS, AUTHORITY, CEPH)
