@@ -88,6 +88,7 @@ def test_every_probe_is_known_and_every_family_about_what_it_is_asked() -> None:
         "window_status": "/var/lib/pve-runbook/r-1/window-a-1",
         "window_log": "/var/lib/pve-runbook/r-1/window-a-1",
         "target": "/tank",
+        "zfs_dataset": "tank/guests",
         "own_folder": "r-1",
         "folder_space": "r-1",
     }

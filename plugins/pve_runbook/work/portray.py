@@ -26,8 +26,9 @@ from pve_runbook.facts.portrait import (
 from pve_runbook.facts.scrub import corosync, is_path, scrub
 from pve_runbook.facts.storage import NETWORK_TYPES
 from pve_runbook.work import families, probes
+from pve_runbook.work.guestfacts import STANDS_STILL
 from pve_runbook.work.netfacts import is_guest_port
-from pve_runbook.work.nodefacts import STANDS_STILL, NodeFacts
+from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import Missing, known
 
 NOT_READ = "no answer that could be read"
