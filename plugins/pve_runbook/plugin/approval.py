@@ -11,7 +11,7 @@ import pytest
 
 from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import planning, plans
-from pve_runbook.plugin.options import PHASES_THAT_ASK
+from pve_runbook.plugin.approve_option import PHASES_THAT_ASK
 from pve_runbook.plugin.run import Run
 
 NO_TERMINAL = (

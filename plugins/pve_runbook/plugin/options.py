@@ -13,12 +13,12 @@ from typing import Literal
 import pytest
 
 from pve_runbook.facts.portrait import load
+from pve_runbook.plugin.approve_option import read_phases, read_plan
 from pve_runbook.wire.targets import Target, TargetError, parse_hosts
 
 Mode = Literal["runbook", "checks"]
 MODES: tuple[Mode, ...] = ("runbook", "checks")
 
-PHASES_THAT_ASK = {0: "freeze", 2: "force quorum", 4: "every window", 7: "thaw", 8: "rollback"}
 ACCEPTABLE = ("shared-storage", "ceph", "locks")
 """What a run refuses until the operator takes it upon himself."""
 
@@ -38,8 +38,6 @@ IGNORE_UNKNOWN = "--ignore-unknown-dependency lets a phase run without its gates
 HALF_RUN = "{option} runs fixtures or tests by halves: actions without gates, or gates that never ran; leave it out"
 NO_ASSERT = "python -O or --assert=plain: assertions are the gates; run without it"
 BAD_TICKET = "--ticket={ticket!r}: letters, digits, dot, dash and underscore only, at most 64; it names a folder"
-BAD_APPROVE = "--approve={value!r}: write `all` or phases out of 0, 2, 4, 7, 8, e.g. --approve=0,2"
-BAD_PLAN = "--approve={value!r}: behind the @ stands the hash of a plan, 12 letters that --plan printed"
 PLAN_ALONE = "--plan names what runbook/ would send; checks/ send nothing but questions"
 BAD_VMIDS = "--accept-changed={value!r}: write VMIDs with commas between them, e.g. --accept-changed=101,102"
 ROLLBACK_ALONE = "--rollback takes nodes back that a run took out: it stands in front of runbook/ only"
@@ -252,8 +250,8 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         lab_facts=config.invocation_params.dir / option.lab_facts if option.lab_facts is not None else None,
         rehearse=_rehearse(option, mode),
         save_facts=_save_facts(config, mode),
-        approve=_approve(option.approve),
-        approved_plan=_approved_plan(option.approve, option.rollback),
+        approve=read_phases(option.approve),
+        approved_plan=_approved_plan(option),
         plan=_plan(option, mode),
         authority=authority,
         authority_version=version,
@@ -376,26 +374,10 @@ def _authority(value: str | None, targets: tuple[Target, ...]) -> tuple[str | No
     return name, int(version) if version else None
 
 
-def _approve(value: str | None) -> frozenset[int]:
-    if value is None:
-        return frozenset()
-    phases = value.partition("@")[0]
-    if phases == "all":
-        return frozenset(PHASES_THAT_ASK)
-    parts = phases.split(",")
-    if not all(p.isdecimal() and int(p) in PHASES_THAT_ASK for p in parts):
-        raise pytest.UsageError(BAD_APPROVE.format(value=value))
-    return frozenset(int(p) for p in parts)
-
-
-def _approved_plan(value: str | None, rollback: str | None) -> str | None:
-    _, at, plan = (value or "").partition("@")
-    if not at:
-        return None
-    if not re.fullmatch(r"[0-9a-f]{12}", plan):
-        raise pytest.UsageError(BAD_PLAN.format(value=value))
-    if rollback is not None:
-        raise pytest.UsageError(ROLLBACK_WITHOUT.format(option=f"--approve={value}"))
+def _approved_plan(option: argparse.Namespace) -> str | None:
+    plan = read_plan(option.approve)
+    if plan is not None and option.rollback is not None:
+        raise pytest.UsageError(ROLLBACK_WITHOUT.format(option=f"--approve={option.approve}"))
     return plan
 
 
