@@ -92,11 +92,16 @@ def unwrapped(text: str) -> str:
 
 @dataclass
 class Ran:
-    """One run of pytest, with its record's folder; ``text`` is unwrapped."""
+    """One run of pytest, with its record's folder."""
 
     status: int
-    text: str
+    said: str
     record: Path | None
+
+    @property
+    def text(self) -> str:
+        """What it said, as one line."""
+        return unwrapped(self.said)
 
     def journal(self) -> list[dict[str, object]]:
         """The events of its journal."""
@@ -157,6 +162,6 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
             check=False,
         )
         new = (set(records.iterdir()) if records.exists() else set()) - before
-        return Ran(said.returncode, unwrapped(said.stdout + said.stderr), new.pop() if new else None)
+        return Ran(said.returncode, said.stdout + said.stderr, new.pop() if new else None)
 
     return run_it

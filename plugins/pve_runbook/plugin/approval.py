@@ -11,8 +11,8 @@ import pytest
 
 from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import planning, plans
-from pve_runbook.plugin.approve_option import PHASES_THAT_ASK
 from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.values import PHASES_THAT_ASK
 
 NO_TERMINAL = (
     "not approved: phase {phase} ({name}) asks before it goes on, and there is no terminal to ask on.\n"

@@ -20,9 +20,10 @@ from pytest_html.basereport import BaseReport
 
 from pve_runbook.plugin import labs, order, outside, plan_mode, rehearsal, steps, terminal
 from pve_runbook.plugin.approval import ask_at_terminal
+from pve_runbook.plugin.command_line import add_options
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.live import Live
-from pve_runbook.plugin.options import RunOptions, add_options, mode_of, read_options
+from pve_runbook.plugin.options import RunOptions, mode_of, read_options
 from pve_runbook.plugin.run import RUN, UNREACHED, Run
 from pve_runbook.plugin.verdict import Verdict, judge_run
 from pve_runbook.record.html_hooks import STYLE, ChangeRecord

@@ -5,8 +5,6 @@ Static: it reads without a script and without a network. Text from nodes and peo
 
 from __future__ import annotations
 
-import shlex
-
 from pve_runbook.record import words
 from pve_runbook.record.html_detail import detail_html
 from pve_runbook.record.html_tables import change_table, guest_tables, phase_grid
@@ -18,7 +16,6 @@ from pve_runbook.record.markup import (
     code,
     count,
     date_time,
-    details,
     join,
     pairs,
     size,
@@ -38,12 +35,10 @@ def summary_html(record: Record, journal_head: str = "") -> str:
     Self-contained markup for the top of a page; ``style.css`` beside this module dresses it.
     ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
     """
-    is_reading = record.header.mode == "checks"
     sections = [
         _banner(record),
-        _notes(record, "verdict", "Why this verdict") if is_reading else Html(),
+        _notes(record, "verdict", "Why this verdict"),
         _stopped(record),
-        _planned(record),
         _notes(record, "left", "What is left for you"),
         _notes(record, "rehearsed", "What was rehearsed"),
         _notes(record, "twin", "What the twin could not know"),
@@ -52,10 +47,9 @@ def summary_html(record: Record, journal_head: str = "") -> str:
         _section("Phases and nodes", phase_grid(record)),
         _continuity(record),
         _approvals(record),
-        Html() if is_reading else _notes(record, "verdict", "What the cluster was like before the first change"),
         _notes(record, "accepted", "What the operator accepted by name"),
-        _notes(record, "undo", "How to undo all of it"),
         _changes(record),
+        _notes(record, "undo", "How to undo all of it"),
         _backups(record),
         _notes(record, "earlier", "What earlier attempts did, which this run took up"),
         _notes(record, "article", "Where this differs from the article, and why"),
@@ -130,7 +124,6 @@ def _facts(record: Record, journal_head: str) -> Html:
         ("Command", code(header.command) if header.command else NOTHING),
         ("Code", " · ".join(filter(None, [header.code, header.version and f"version {header.version}"]))),
         ("Run", header.run or NOTHING),
-        ("Record", code(header.folder) if header.folder else NOTHING),
         ("Sent", str(record.sent)),
     ]
     if journal_head:
@@ -169,19 +162,6 @@ def _continuity(record: Record) -> Html:
     return _section("Guests before and after", tag("p", caption), *guest_tables(last))
 
 
-def _planned(record: Record) -> Html:
-    """What a plan names; a run's own commands stand in its phases."""
-    plan = record.plan
-    if plan is None or record.header.mode != "plan":
-        return Html()
-    rows = [
-        [NOTHING if c.phase is None else str(c.phase), c.node, code(shlex.join(c.argv)), c.why, c.undo]
-        for c in plan.commands
-    ]
-    told = f"Plan {plan.hash}: {count(len(rows), 'command')}. Names in capitals stand for values that the run has."
-    return _section("What a run would send", tag("p", told), table(["Phase", "Node", "Command", "Why", "Undo"], rows))
-
-
 def _approvals(record: Record) -> Html:
     if not record.approvals:
         if record.header.mode != "runbook":
@@ -193,21 +173,15 @@ def _approvals(record: Record) -> Html:
             NOTHING if item.phase is None else str(item.phase),
             item.subject,
             badge(item.answer),
-            item.how + (f" (plan {item.plan})" if item.plan else ""),
+            item.how,
             item.by,
-            _asked(item.text),
+            tag("span", item.text, css="pve-lines"),
         ]
         for item in record.approvals
     ]
     return _section(
         "Approvals", table(["Time", "Phase", "For", "Answer", "How", "By", "What was asked"], rows, css="pve-approvals")
     )
-
-
-def _asked(text: str) -> Html:
-    """The question's first line, the rest of it folded: who approved what has to fit one screen."""
-    first, _, rest = text.strip().partition("\n")
-    return details(first, tag("p", rest, css="pve-lines"), css="pve-asked") if rest else tag("span", first)
 
 
 def _backups(record: Record) -> Html:
@@ -230,8 +204,7 @@ def _backups(record: Record) -> Html:
 
 
 def _where(record: Record) -> list[str]:
-    folder = code(f"{record.header.folder or '.'}/backups")
-    here = ["On the control host, where ", record.header.operator, " ran this: ", folder, " (secret: never attach it)."]
+    here = ["On the control host: the folder ", code("backups"), " beside this report (secret: never attach it)."]
     if not record.header.work:
         return here
     there = code(f"{BACKUP_ROOT}/{record.header.work}")

@@ -32,8 +32,6 @@ class Header:
     ``rehearsal``: a run on a twin of the nodes."""
     work: str = ""
     """Names the folder of this work on the nodes: the run that began it."""
-    folder: str = ""
-    """Where the record was written on the control host, from the root."""
     cluster: str = ""
     hosts: tuple[str, ...] = ()
     operator: str = ""
@@ -285,28 +283,6 @@ class Approval:
     how: str
     by: str
     at: str
-    plan: str | None = None
-    """Hash of the plan of what was left to be sent then."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedCommand:
-    """One command that a plan names; values that only the run has stand in it as names in capitals."""
-
-    phase: int | None
-    node: str
-    name: str
-    argv: tuple[str, ...]
-    why: str
-    undo: str
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """The plan that was made before the first change, by its hash."""
-
-    hash: str
-    commands: tuple[PlannedCommand, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +326,6 @@ class Record:
     last_event: str
     """When the last event was written."""
     sent: Sent = field(default_factory=Sent)
-    plan: Planned | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:

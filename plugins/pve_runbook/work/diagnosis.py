@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from pve_runbook.facts.state import NodeState
 from pve_runbook.work import membership, network
+from pve_runbook.work.evidence import said_once
 from pve_runbook.work.membership import Fault
 from pve_runbook.work.netfacts import is_whole
 from pve_runbook.work.network import Cause
@@ -20,6 +21,9 @@ from pve_runbook.work.stability import Findings, Stability
 
 ALONE = NodeState.STANDALONE
 MEMBERS = (NodeState.CLUSTERED_QUORATE, NodeState.CLUSTERED_NO_QUORUM, NodeState.COROSYNC_DOWN)
+
+
+WHAT_A_REPAIR_NEEDS = "To repair quorum in place, all of these have to hold:"
 
 
 class Verdict(StrEnum):
@@ -60,7 +64,8 @@ class Diagnosis:
         """Verdict, evidence and criteria, one line each."""
         marks = {True: "yes", False: "no", None: "unknown"}
         lines = [f"{self.verdict.upper()}: {self.advice}", *(f"- {seen}" for seen in self.evidence)]
-        return "\n".join([*lines, *(f"{c.text}? {marks[c.holds]}" for c in self.criteria)])
+        criteria = [f"- {c.text}: {marks[c.holds]}" for c in self.criteria]
+        return "\n".join([*lines, *([WHAT_A_REPAIR_NEEDS] if criteria else []), *criteria])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def diagnose(everyone: Sequence[NodeFacts], pasts: Mapping[str, Findings | Unkno
         return Diagnosis(Verdict.STANDALONE, ("every node is standalone",), (), "nothing is to be done")
     try:
         if _is_half_way(everyone, states):
-            seen = tuple(f"{node}: {state.meaning}" for node, state in states.items())
+            seen = said_once(([node], state.meaning) for node, state in states.items())
             advice = "finish the dismantling: the runbook goes on from this state"
             return Diagnosis(Verdict.HALF, seen, (), advice)
         return _of_members(everyone, pasts)
@@ -104,7 +109,7 @@ def _is_half_way(everyone: Sequence[NodeFacts], states: Mapping[str, NodeState])
 def _of_members(everyone: Sequence[NodeFacts], pasts: Mapping[str, Findings | UnknownFact]) -> Diagnosis:
     """Raises UnknownFact."""
     findings = {node: _known(past) for node, past in pasts.items()}
-    shown = tuple(f"{node}: {found}" for node, found in findings.items() if str(found))
+    shown = said_once(([node], str(found)) for node, found in findings.items() if str(found))
     states = {found.state for found in findings.values()}
     whole = is_whole(everyone)
     held = not any(found.changes for found in findings.values()) and Stability.FLAPPING not in states

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pve_runbook.facts.firewall import Fate, Filter, Packet, outcome
 from pve_runbook.facts.net import Link
 from pve_runbook.work import netfacts, probes
+from pve_runbook.work.evidence import said_once
 from pve_runbook.work.names import ambiguous_names, ring_by_name
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import UnknownFact
@@ -79,11 +80,8 @@ class Finding:
 
 
 def in_words(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """``NODES: EVIDENCE`` each; what was seen alike on several nodes is said once."""
-    where: dict[str, list[str]] = {}
-    for finding in findings:
-        where.setdefault(finding.evidence, []).extend(finding.nodes)
-    return tuple(f"{', '.join(nodes)}: {evidence}" for evidence, nodes in where.items())
+    """``NODES: EVIDENCE`` each."""
+    return said_once((f.nodes, f.evidence) for f in findings)
 
 
 def find(cause: Cause, everyone: Sequence[NodeFacts]) -> tuple[Finding, ...]:
