@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pve_runbook.facts.state import NodeState
 from pve_runbook.work import refusals
+from pve_runbook.work.readings import UnknownFact
 from pve_runbook.work.refusal import refusal
 
 BETWEEN = (
@@ -33,11 +34,14 @@ def test_etc_pve_answers(host):
 
 def test_state_is_known(host):
     """The node is in a state that this tool knows."""
+    assert host.pve.hostname  # a node that says nothing is unknown; one that says what nobody knows fails
     assert host.pve.state is not NodeState.UNKNOWN, refusals.unknown_state(host.pve)
 
 
 def test_node_is_not_half_way(host):
     """The node is a member or standalone, not something between."""
+    if host.pve.state is NodeState.UNKNOWN:
+        raise UnknownFact(host.pve.node, "its state", "what it says does not agree, or is missing")
     assert host.pve.state not in BETWEEN, refusal(
         host.pve.node,
         seen=f"the node is {host.pve.state.meaning}",

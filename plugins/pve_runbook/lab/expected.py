@@ -65,6 +65,7 @@ EXPECTED: dict[str, Expected] = {
     "settling": _expect("wait"),
     # Healthy, and looking otherwise.
     "own-link": _expect("healthy"),
+    "hung-nas": _expect("healthy"),
     "two-links": _expect("healthy", warnings=()),
     "weighted-votes": _expect("healthy"),
     "ranked-gateways": _expect("healthy", warnings=("single-link", "spare-gateway")),

@@ -177,6 +177,13 @@ def storage_missing(cluster: Cluster) -> None:
     node.journal.add("", "kernel", 0, "nfs: server 10.55.0.9 not responding, timed out", 3)
 
 
+def hung_nas(cluster: Cluster) -> None:
+    """The nas is mounted on pve2, and no access to it returns."""
+    node = second(cluster)
+    node.files.hung.add("/mnt/pve/nas")
+    node.journal.add("", "kernel", 0, "nfs: server 10.55.0.9 not responding, still trying", 3)
+
+
 def backup_running(cluster: Cluster) -> None:
     """A backup that began before quorum was lost goes on."""
     nodes_of(cluster)[0].scheduler.backup(seconds=7200.0)

@@ -111,6 +111,8 @@ class Run:
         """How many steps ended how."""
         self.stopped_at: str | None = None
         """The first step that did not pass, in words."""
+        self.unreached: tuple[str, ...] = ()
+        """Nodes that checks/ went on without: they could not be connected to."""
         self.connect = ConnectOptions()
         """How the nodes were logged in to."""
         self.done: set[tuple[Stage, str]] = set()
@@ -172,7 +174,8 @@ class Run:
     def open(self, connect: ConnectOptions) -> None:
         """Connect to all nodes, read them once, and create the record's folder.
 
-        Raises UsageError when a node is not reached or the folder cannot be made: nothing was changed then.
+        Raises UsageError when a node is not reached (checks/ go on with the others) or the folder cannot be made:
+        nothing was changed then.
         """
         read_only = self.options.mode == "checks" or self.options.plan
         cluster = Cluster(
@@ -188,6 +191,8 @@ class Run:
         failed = cluster.open()
         if failed and self.options.mode == "runbook":
             failed = self._by_the_second_way(cluster, failed)
+        if self.options.mode == "checks" and self.options.save_facts is None and len(failed) < len(cluster.nodes):
+            failed = self._without(cluster, failed)
         if failed:
             cluster.close()
             lines = "\n".join(f"  {error}" for error in failed.values())
@@ -220,6 +225,14 @@ class Run:
             self.journal.write("continues", folder=self.unfinished.last, head=self.unfinished.head)
             for text in self.unfinished.what_it_did():
                 self.note("earlier", text)
+
+    def _without(self, cluster: Cluster, failed: dict[str, ConnectFailed]) -> dict[str, ConnectFailed]:
+        """Go on with the nodes that were reached: all that the others would say is unknown."""
+        for name, error in failed.items():
+            cluster.node(name).unreached = str(error)
+            self.note("unreached", str(error), name)
+        self.unreached = tuple(failed)
+        return {}
 
     def _by_the_second_way(self, cluster: Cluster, failed: dict[str, ConnectFailed]) -> dict[str, ConnectFailed]:
         """Log in with the key of a run that was cut short: where /etc/pve is not mounted, root's own keys are gone."""

@@ -50,7 +50,12 @@ def _judge(run: Run, pytest_status: int) -> Verdict:
     if pytest_status not in (PASSED, FAILED):
         return Verdict(INCOMPLETE, "An internal error ended the run.", again)
     if run.options.mode == "checks":
-        return _judge_checks(run)
+        found = _judge_checks(run)
+        if run.unreached:
+            return replace(
+                found, exit_status=USAGE, sentence=f"{found.sentence} Not reached: {', '.join(run.unreached)}."
+            )
+        return found
     if run.options.plan:
         return _judge_plan(run)
     if run.counts["failed"]:

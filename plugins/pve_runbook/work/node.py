@@ -80,6 +80,8 @@ class Node:
         self._run = run
         self.target = target
         self.connection = connection
+        self.unreached: str | None = None
+        """Why the node was never connected to; then nothing is sent, and every fact of it is unknown."""
         self._facts: NodeFacts | None = None
         self._groups: set[Group] = set()
 
@@ -195,6 +197,8 @@ class Node:
         return value
 
     def _ask(self, questions: Sequence[Question[T]]) -> dict[str, T | Missing]:
+        if self.unreached is not None:
+            return {q.key: Missing(f"it was not reached ({self.unreached})") for q in questions}
         if not questions:
             return {}
         journal = self._run.journal
