@@ -143,7 +143,7 @@ def test_the_tree_of_the_database() -> None:
         100: ("pve1", "qemu", "nodes/pve1/qemu-server/100.conf"),
         200: ("pve2", "lxc", "nodes/pve2/lxc/200.conf"),
     }
-    found = tree.guests()
+    found = tree.guests
     assert found[100] == parse_guest_config(100, "pve1", "qemu", VM)
     assert found[200] == parse_guest_config(200, "pve2", "lxc", CT)
 
@@ -157,7 +157,7 @@ def test_one_guest_id_on_two_nodes_is_refused() -> None:
     twice = FILES | {"nodes/pve3/lxc/100.conf": CT}
     tree = config_tree.parse_config_tree(Output(rows(twice), "", 0))
     with pytest.raises(ParseError, match="Guest 100 stands twice"):
-        tree.guests()
+        _ = tree.guests
 
 
 @pytest.mark.parametrize(

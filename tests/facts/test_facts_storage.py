@@ -91,10 +91,7 @@ FILES = storage.parse_find(
         1,
     )
 )
-LVS = (
-    LogicalVolume("pve", "vm-100-disk-0", "Vwi-aotz--", 12.5, None),
-    LogicalVolume("vg2", "vm-100-disk-1", "-wi-a-----", None, None),
-)
+LVS = {("pve", "vm-100-disk-0"), ("vg2", "vm-100-disk-1")}
 ZFS = frozenset({"rpool", "rpool/data", "rpool/data/vm-100-disk-0", "rpool/data/subvol-200-disk-0"})
 
 
@@ -223,12 +220,12 @@ def test_lvm_and_its_absence() -> None:
       {"vg_name":"pve", "lv_name":"data", "lv_attr":"twi-aotz--", "data_percent":"96.51", "metadata_percent":"3.02"},
       {"vg_name":"pve", "lv_name":"root", "lv_attr":"-wi-ao----", "data_percent":"", "metadata_percent":""}]}],
       "log": []}"""
-    assert storage.parse_lvs(Output(text, "  WARNING: Device is missing.\n", 0)) == (
-        LogicalVolume("pve", "data", "twi-aotz--", 96.51, 3.02),
-        LogicalVolume("pve", "root", "-wi-ao----", None, None),
-    )
+    assert storage.parse_lvs(Output(text, "  WARNING: Device is missing.\n", 0)) == {
+        ("pve", "data"): LogicalVolume("pve", "data", "twi-aotz--", 96.51, 3.02),
+        ("pve", "root"): LogicalVolume("pve", "root", "-wi-ao----", None, None),
+    }
     absent = Output("", "timeout: failed to run command 'lvs': No such file or directory\n", 127)
-    assert storage.parse_lvs(absent) == ()
+    assert storage.parse_lvs(absent) == {}
     with pytest.raises(ParseError):
         storage.parse_lvs(Output(text.replace("96.51", "much"), "", 0))
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 
 from pve_runbook.facts.answers import lines_of, stdout_of
 from pve_runbook.facts.guests import GuestConfig, GuestKind, parse_guest_config
@@ -14,7 +18,7 @@ _GUEST = re.compile(r"nodes/(?P<node>[^/]+)/(?P<folder>qemu-server|lxc)/(?P<vmid
 _KIND: dict[str, GuestKind] = {"qemu-server": "qemu", "lxc": "lxc"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConfigTree:
     """The database: `version` grows with every write and decides which node's copy wins when nodes meet;
     `mtime` is in seconds since 1970; `writer` is the id of the node that wrote last; `files` are by path
@@ -30,12 +34,22 @@ class ConfigTree:
         data = self.files.get(path)
         return None if data is None else data.decode(errors="replace")
 
-    def guests(self) -> dict[int, GuestConfig]:
+    @cached_property
+    def guests(self) -> Mapping[int, GuestConfig]:
         """All guests of all nodes, by id. Raises ParseError on a configuration that cannot be read."""
-        return {
+        found = {
             vmid: parse_guest_config(vmid, node, kind, self.files[path])
             for vmid, (node, kind, path) in guest_conf_paths(self).items()
         }
+        return MappingProxyType(found)
+
+    @cached_property
+    def guests_by_node(self) -> Mapping[str, Mapping[int, GuestConfig]]:
+        """The guests of each node that has any. Raises ParseError as :attr:`guests` does."""
+        found: dict[str, dict[int, GuestConfig]] = {}
+        for vmid, guest in self.guests.items():
+            found.setdefault(guest.node, {})[vmid] = guest
+        return MappingProxyType(found)
 
 
 def guest_conf_paths(tree: ConfigTree) -> dict[int, tuple[str, GuestKind, str]]:
@@ -74,12 +88,18 @@ def parse_config_tree(output: Output) -> ConfigTree:
             path, bar, content = rest.rpartition("|")
             if kind != "file" or not bar or not path or path in files:
                 raise ValueError
-            files[path] = bytes.fromhex(content)
+            files[sys.intern(path)] = _shared(bytes.fromhex(content))
         except ValueError:
             raise ParseError("sqlite3 printed a row of config.db that cannot be read.") from None
     if len(versions) != 1:
         raise ParseError(f"sqlite3 printed {len(versions)} version rows of config.db instead of one.")
     return ConfigTree(*versions[0], files)
+
+
+@lru_cache(maxsize=16_384)
+def _shared(data: bytes) -> bytes:
+    """The same bytes, once in memory: the databases of a cluster's nodes hold the same files."""
+    return data
 
 
 def parse_entries(output: Output) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from pve_runbook.facts.answers import excerpt, lines_of, stdout_of, unknown, unread
@@ -86,11 +87,13 @@ class GuestProcess:
     incoming: bool
 
 
+@lru_cache(maxsize=16_384)
 def parse_guest_config(vmid: int, node: str, kind: GuestKind, data: bytes) -> GuestConfig:
     """Read a guest's file as qemu-server's QemuConfig.pm and pve-container's LXC/Config.pm do.
 
     Volumes are those of the current configuration, of all snapshots and of pending changes, each once per
-    snapshot. Raises ParseError on a line of unknown form and on a disk that names no volume.
+    snapshot. A file that was read before is not parsed again: every node's database holds every guest's. Raises
+    ParseError on a line of unknown form and on a disk that names no volume.
     """
     section = ""
     values: dict[str, str] = {}

@@ -192,11 +192,11 @@ def parse_df(output: Output) -> tuple[FreeSpace, ...]:
     return tuple(spaces)
 
 
-def parse_lvs(output: Output) -> tuple[LogicalVolume, ...]:
-    """Read `lvs --reportformat json -o vg_name,lv_name,lv_attr,data_percent,metadata_percent`; () without
-    LVM."""
+def parse_lvs(output: Output) -> dict[tuple[str, str], LogicalVolume]:
+    """Read `lvs --reportformat json -o vg_name,lv_name,lv_attr,data_percent,metadata_percent`: by the names of
+    volume group and volume; {} without LVM."""
     if output.exit_status == NOT_INSTALLED:
-        return ()
+        return {}
     volumes: list[LogicalVolume] = []
     for report in parse_object(stdout_of(output, "lvs"), "lvs").objects("report"):
         volumes += (
@@ -209,7 +209,7 @@ def parse_lvs(output: Output) -> tuple[LogicalVolume, ...]:
             )
             for entry in report.objects("lv")
         )
-    return tuple(volumes)
+    return {(volume.vg, volume.lv): volume for volume in volumes}
 
 
 def parse_zfs_list(output: Output) -> frozenset[str]:
@@ -263,7 +263,7 @@ def volume_exists(
     volume: Volume,
     storage: Storage,
     *,
-    lvs: Collection[LogicalVolume] | None,
+    lvs: Collection[tuple[str, str]] | None,
     zfs: Collection[str] | None,
     files: Collection[str] | None,
 ) -> bool:
@@ -279,8 +279,7 @@ def volume_exists(
         name = "/".join(parts[-2:])
         return (name.removesuffix(".raw") if storage.type == "btrfs" else name) in files
     if storage.type in ("lvm", "lvmthin") and lvs is not None:
-        wanted = (_option(storage, "vgname"), parts[-1])
-        return any((volume.vg, volume.lv) == wanted for volume in lvs)
+        return (_option(storage, "vgname"), parts[-1]) in lvs
     if storage.type == "zfspool" and zfs is not None:
         return f"{_option(storage, 'pool')}/{parts[-1]}" in zfs
     raise ParseError(f"Nothing that was listed shows whether {volume.volid} exists (storage type {storage.type}).")

@@ -224,6 +224,7 @@ class LabServer:
         with contextlib.suppress(OSError, asyncssh.Error):
             process.stdout.write(stdout.encode(errors="surrogateescape"))
             process.stderr.write(stderr.encode(errors="surrogateescape"))
+            process.stdout.write_eof()  # as OpenSSH does; without it a client cannot tell an end from a lost line
             process.exit(status)
 
     def _read(self, process: Process, done: Callable[[bytes], None]) -> None:

@@ -147,7 +147,7 @@ class Rollback:
 
         Raises BackupFailed, UnknownFact.
         """
-        guests = self.before(node).tree.guests()
+        guests = self.before(node).tree.guests
         own = {v for v, g in guests.items() if g.node == node.facts.hostname}
         return sorted(v for v in node.facts.running if v not in own and v not in node.facts.canaries)
 
@@ -165,12 +165,12 @@ class Rollback:
         if not found:
             return []
         newest = _newest(found)
-        winner = found[newest].tree.guests()
+        winner = found[newest].tree.guests
         hostnames = {n.name: n.facts.hostname for n in nodes}
         return [
             f"{vmid} of {name}"
             for name, database in found.items()
-            for vmid, guest in database.tree.guests().items()
+            for vmid, guest in database.tree.guests.items()
             if guest.node == hostnames[name] and _who_and_what(winner.get(vmid)) != _who_and_what(guest)
         ]
 

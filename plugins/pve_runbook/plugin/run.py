@@ -132,6 +132,8 @@ class Run:
         self.live: Live | None = None
         """What the operator sees while a step goes on."""
         self._cluster: Cluster | None = None
+        self._record: tuple[str, Record] | None = None
+        """The record that was made last, and the journal's head at that time."""
 
     def leave(self, text: str, node: str | None = None) -> None:
         """Note something that the operator has to do afterwards; it closes the terminal's output too."""
@@ -482,7 +484,9 @@ class Run:
 
     def record(self) -> Record:
         """The change record as far as it goes."""
-        return build(self.journal.events)
+        if self._record is None or self._record[0] != self.journal.head:
+            self._record = self.journal.head, build(self.journal.events)
+        return self._record[1]
 
 
 RUN = pytest.StashKey[Run]()

@@ -142,8 +142,11 @@ class _Builder:
         read = commands[place]
         assert isinstance(read, Read)
         probe_id = fields.text(event, "id")
-        answers = tuple(self._answered(asked, event) if asked.id == probe_id else asked for asked in read.answers)
-        commands[place] = replace(read, answers=answers)
+        ids = [asked.id for asked in read.answers]
+        if probe_id in ids:
+            at = ids.index(probe_id)
+            answers = (*read.answers[:at], self._answered(read.answers[at], event), *read.answers[at + 1 :])
+            commands[place] = replace(read, answers=answers)
 
     def _answered(self, asked: Answer, event: Fields) -> Answer:
         line = _line(event)

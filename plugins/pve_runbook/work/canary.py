@@ -28,7 +28,7 @@ def used_ids(everyone: Iterable[NodeFacts]) -> set[int]:
     found: set[int] = set()
     for facts in everyone:
         found |= set(facts.all_guests)
-        names = [v.lv for v in facts.get(probes.LVS)]
+        names = [lv for _, lv in facts.get(probes.LVS)]
         names += facts.get(probes.ZFS)
         for store in facts.storages.values():
             if store.path is not None:

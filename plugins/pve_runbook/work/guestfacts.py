@@ -63,15 +63,15 @@ class GuestFacts(Readings, ABC):
     # --- guests
 
     @property
-    def guests(self) -> dict[int, GuestConfig]:
+    def guests(self) -> Mapping[int, GuestConfig]:
         """The guests this node owns, by VMID, from its database."""
-        return {g.vmid: g for g in self.all_guests.values() if g.node == self.hostname}
+        return self.tree.guests_by_node.get(self.hostname, {}) if self.all_guests else {}
 
     @property
-    def all_guests(self) -> dict[int, GuestConfig]:
+    def all_guests(self) -> Mapping[int, GuestConfig]:
         """Every guest in this node's database, its peers' included."""
         try:
-            return self.tree.guests()
+            return self.tree.guests
         except ParseError as error:
             raise UnknownFact(self.node, "whose guests its database holds", str(error)) from None
 
@@ -88,7 +88,7 @@ class GuestFacts(Readings, ABC):
     @property
     def strays(self) -> tuple[int, ...]:
         """Guests that run here, and whose config is not here."""
-        return tuple(sorted(v for v in self.running if v not in self.guests))
+        return tuple(sorted(self.running.keys() - self.guests.keys()))
 
     @property
     def standing_still(self) -> dict[int, str]:
@@ -125,18 +125,20 @@ class GuestFacts(Readings, ABC):
         """Guests that would start the moment this node is granted quorum."""
         if not self.startall_waits:
             return ()
-        return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in self.running)
+        running = self.running
+        return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in running)
 
     @property
     def waiting_guests_on_shared_storage(self) -> tuple[int, ...]:
         """Those of them whose volumes other nodes reach: they could come to run twice."""
-        shared = {i for i, s in self.storages.items() if s.is_shared} if self.waiting_guests else set()
-        return tuple(v for v in self.waiting_guests if any(x.storage in shared for x in self.guests[v].volumes))
+        waiting, guests = self.waiting_guests, self.guests
+        shared = {i for i, s in self.storages.items() if s.is_shared} if waiting else set()
+        return tuple(v for v in waiting if any(x.storage in shared for x in guests[v].volumes))
 
     @property
     def volumes_not_found(self) -> tuple[str, ...]:
         """Volume ids of this node's guests that its storages do not hold."""
-        return tuple(f"{v.volid} of {g.vmid}" for g in self.guests.values() for v in self.missing_volumes(g))
+        return tuple(f"{v.volid} of {vmid}" for vmid, missing in self.missing_volumes.items() for v in missing)
 
     @property
     def canaries(self) -> tuple[int, ...]:
@@ -148,6 +150,7 @@ class GuestFacts(Readings, ABC):
         """What continuity and conservation compare, for every guest of this node."""
         pids = self.running
         starts = self._starts(pids)
+        missing = self.missing_volumes
         return {
             g.vmid: GuestTruth(
                 vmid=g.vmid,
@@ -158,7 +161,7 @@ class GuestFacts(Readings, ABC):
                 start=starts.get(pids[g.vmid]) if g.vmid in pids else None,
                 config=g.sha256,
                 volumes=len(g.volumes),
-                volumes_found=len(g.volumes) - len(self.missing_volumes(g)),
+                volumes_found=len(g.volumes) - len(missing[g.vmid]),
             )
             for g in self.guests.values()
         }
@@ -168,25 +171,25 @@ class GuestFacts(Readings, ABC):
             return {}
         return self.family(families.PROC_STATS, subject_of_pids(pids.values()))
 
-    def missing_volumes(self, guest: GuestConfig) -> tuple[Volume, ...]:
-        """The volumes of ``guest`` that its storages do not hold. Raises UnknownFact when one cannot say."""
-        return tuple(v for v in guest.volumes if not self._volume_exists(v))
+    @property
+    def missing_volumes(self) -> dict[int, tuple[Volume, ...]]:
+        """VMID → the volumes that the storages do not hold, for every guest of this node."""
+        guests = self.guests
+        stores = self.storages if any(g.volumes for g in guests.values()) else {}
+        lvs, zfs = known(lambda: self.get(probes.LVS)), known(lambda: self.get(probes.ZFS))
+        paths = {store.path for store in stores.values() if store.path is not None}
+        files = {path: known(lambda path=path: self.family(families.STORAGE_FILES, path)) for path in paths}  # type: ignore[misc]
 
-    def _volume_exists(self, volume: Volume) -> bool:
-        store = self.storages.get(volume.storage)
-        if store is None:
-            return False
-        path = store.path
-        try:
-            return volume_exists(
-                volume,
-                store,
-                lvs=known(lambda: self.get(probes.LVS)),
-                zfs=known(lambda: self.get(probes.ZFS)),
-                files=None if path is None else known(lambda: self.family(families.STORAGE_FILES, path)),
-            )
-        except ParseError as error:
-            raise UnknownFact(self.node, f"whether {volume.volid} exists", str(error)) from None
+        def exists(volume: Volume) -> bool:
+            store = stores.get(volume.storage)
+            if store is None:
+                return False
+            try:
+                return volume_exists(volume, store, lvs=lvs, zfs=zfs, files=files.get(store.path or ""))
+            except ParseError as error:
+                raise UnknownFact(self.node, f"whether {volume.volid} exists", str(error)) from None
+
+        return {vmid: tuple(v for v in g.volumes if not exists(v)) for vmid, g in guests.items()}
 
     # --- storages
 

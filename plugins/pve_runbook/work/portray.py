@@ -126,7 +126,7 @@ class _Painter:
             tasks=tuple((t.type, t.id if _WORD.fullmatch(t.id) else "") for t in known(lambda: facts.live_tasks) or ()),
             guests=tuple(GuestProcess(v, p.kind, p.incoming) for v, p in sorted(processes.items())),
             standing={v: g.status for v, g in (known(lambda: facts.listed) or {}).items() if g.status in STANDS_STILL},
-            logical_volumes=_told_of(f"{v.vg}/{v.lv}" for v in known(lambda: facts.get(probes.LVS)) or ()),
+            logical_volumes=_told_of(f"{vg}/{lv}" for vg, lv in known(lambda: facts.get(probes.LVS)) or ()),
             datasets=_told_of(sorted(known(lambda: facts.get(probes.ZFS)) or ())),
             pools=known(lambda: facts.get(probes.ZPOOLS)) or {},
             storages=self._storages(),

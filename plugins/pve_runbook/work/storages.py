@@ -95,7 +95,7 @@ def broken_groups(facts: NodeFacts) -> Problems:
 def broken_pools(facts: NodeFacts) -> Problems:
     """Thin pools that are not there, not active, damaged or full (lvs(8), lv_attr)."""
     stores = _of(facts, ("lvmthin",))
-    volumes = {(v.vg, v.lv): v for v in facts.get(probes.LVS)} if stores else {}
+    volumes = facts.get(probes.LVS) if stores else {}
 
     def judge(store: Storage) -> str:
         name = f"{store.options.get('vgname')}/{store.options.get('thinpool')}"
