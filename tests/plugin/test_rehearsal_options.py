@@ -22,6 +22,10 @@ HOSTS = "--hosts=pve1,pve2"
         (("checks/", HOSTS, "--lab-facts=x"), "--lab-facts is for --hosts=lab only"),
         (("checks/", "--hosts=lab", "--lab-facts=no"), "--lab-facts=no: No such file or directory"),
         (("checks/", "--hosts=lab", "--lab-facts=there"), "--lab-facts=there: this is no JSON"),
+        (
+            ("checks/", "--hosts=lab", "--lab-facts=empty"),
+            "--lab-facts=empty: it holds no node's configuration database",
+        ),
         (("checks/", "--hosts=lab", "--lab-facts=old"), "--lab-facts=old: its format has version 0"),
         (("checks/", "--hosts=lab", "--lab-facts=old", "--lab-nodes=3"), "--lab-facts=old: leave out --lab-nodes"),
         (("checks/", "--hosts=lab", "--lab-facts=old", "--lab-scenario=broken"), "leave out --lab-scenario"),
@@ -30,6 +34,10 @@ HOSTS = "--hosts=pve1,pve2"
 def test_is_refused(project: pytest.Pytester, arguments: tuple[str, ...], words: str) -> None:
     (project.path / "there").write_text("something\n")
     (project.path / "old").write_text(json.dumps({"format": "pve-runbook facts", "version": 0}))
+    node = {"name": "a", "hostname": "a", "version": "", "clock": 0, "names": {}, "units": {}, "database": None}
+    node["pmxcfs"] = {"commands": [], "mounts": 0, "answers": "unmounted"}
+    empty = {"format": "pve-runbook facts", "version": 1, "taken": 0, "files": {}, "nodes": [node]}
+    (project.path / "empty").write_text(json.dumps(empty))
     result = project.runpytest(*arguments)
     text = "\n".join(result.errlines + result.outlines)
     assert result.ret == 4

@@ -18,6 +18,7 @@ MODELLED = {"7": "7.0-11", "8": "8.3.0", "9": "9.1.6"}
 CARDS = ("", "bridge", "vlan")
 LISTED = ("dir", "btrfs", "nfs", "cifs", "cephfs", "lvm", "lvmthin", "zfspool")
 ALWAYS = (
+    "keys, passwords and certificates: the twin has made its own",
     "whether storages are active: to ask may mount them; what is mounted is taken for active",
     "what happens while the run lasts: links, power, other hands; commands take the time they took on recorded nodes",
 )

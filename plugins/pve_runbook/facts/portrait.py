@@ -85,6 +85,15 @@ class MountState:
 
 
 @dataclass(frozen=True, slots=True)
+class LogicalVolume:
+    """A volume of LVM: its attributes as lvs shows them, and how full a thin one is, in percent."""
+
+    attributes: str
+    data: float | None = None
+    metadata: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A network device that is no guest's; ``addresses`` with their prefix, e.g. 10.0.0.1/24."""
 
@@ -185,7 +194,8 @@ class NodePortrait:
     tasks: tuple[tuple[str, str], ...] = ()
     guests: tuple[GuestProcess, ...] = ()
     standing: dict[int, str] = field(default_factory=dict)
-    logical_volumes: tuple[str, ...] = ()
+    volume_groups: dict[str, str] = field(default_factory=dict)
+    logical_volumes: dict[str, LogicalVolume] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
     pools: dict[str, str] = field(default_factory=dict)
     storages: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -210,6 +220,11 @@ class Portrait:
     files: dict[str, tuple[str, ...]]
     left_out: tuple[str, ...] = ()
     tool: str = ""
+
+    @property
+    def has_a_twin(self) -> bool:
+        """Whether there is anything to build one from: a database of at least one node."""
+        return any(n.database is not None for n in self.nodes)
 
     def text_of(self, node: NodePortrait, path: str) -> str | None:
         """A file of the node's database; None if it has none of that path."""

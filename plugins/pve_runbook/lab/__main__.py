@@ -55,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     if given.facts is not None:
         try:
             portrait = load(given.facts.read_text(encoding="utf-8"))
+            if not portrait.has_a_twin:
+                raise ValueError("it holds no node's configuration database")
         except (OSError, ValueError) as error:
             parser.error(f"--facts={given.facts}: {error}")
     if given.dir is not None and given.dir.exists() and any(given.dir.iterdir()):

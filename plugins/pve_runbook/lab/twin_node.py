@@ -98,7 +98,12 @@ def storages(node: Node, known: NodePortrait) -> None:
         table.mounts = [m for m in table.mounts if m.target != target] + [mount]
         node.files.make_directories(target)
     table.inactive = set(known.inactive)
+    table.groups = dict(known.volume_groups)
     table.logical_volumes = list(known.logical_volumes)
+    table.volume_attributes = {
+        name: (volume.attributes, _percent(volume.data), _percent(volume.metadata))
+        for name, volume in known.logical_volumes.items()
+    }
     table.datasets = list(known.datasets)
     table.pools = dict(known.pools)
     for path, names in known.storages.items():
@@ -110,6 +115,10 @@ def storages(node: Node, known: NodePortrait) -> None:
                 node.files.make_directories(f"{path}/images/{name}")
             else:
                 node.files.put(f"{path}/images/{name}", b"\0" * 64)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 # -- guests and tasks ----------------------------------------------------------------------------

@@ -208,6 +208,8 @@ def _names_in_facts(config: pytest.Config) -> list[str]:
             raise pytest.UsageError(LAB_FACTS.format(path=option.lab_facts, why=f"leave out {name}"))
     try:
         portrait = load((config.invocation_params.dir / option.lab_facts).read_text(encoding="utf-8"))
+        if not portrait.has_a_twin:
+            raise ValueError("it holds no node's configuration database, a twin would be empty")
         return [n.hostname for n in portrait.nodes]
     except OSError as error:
         raise pytest.UsageError(LAB_FACTS.format(path=option.lab_facts, why=error.strerror)) from None

@@ -24,6 +24,9 @@ from pve_runbook.work.probe import CHECKED
 
 NOT_WRITTEN = "--save-facts={path}: cannot be written ({why})"
 
+NO_DATABASE = "--rehearse: no node's configuration database could be read, a twin would be empty\n{why}"
+NOT_ASKED = "it was not closed cleanly and no pmxcfs runs"
+
 
 @dataclass
 class Rehearsal:
@@ -96,6 +99,9 @@ def rehearse(options: RunOptions, connect: ConnectOptions, run: str, unreached: 
     portrait, journal = read_nodes(options, connect, run, unreached)
     if options.save_facts is not None:
         save(portrait, options.save_facts)
+    if not portrait.has_a_twin:
+        why = "\n".join(f"  {n.name}: {n.unknown.get('tree', NOT_ASKED)}" for n in portrait.nodes)
+        raise pytest.UsageError(NO_DATABASE.format(why=why))
     lab = labs.start_twin(portrait)
     return Rehearsal(tuple(t.name for t in options.targets), portrait, journal, lab, set_up=lab.model_seconds())
 

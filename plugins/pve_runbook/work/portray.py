@@ -13,6 +13,7 @@ from pve_runbook.facts.portrait import (
     DefaultRoute,
     GuestProcess,
     HeldBy,
+    LogicalVolume,
     Membership,
     Moment,
     MountState,
@@ -25,7 +26,7 @@ from pve_runbook.facts.portrait import (
 )
 from pve_runbook.facts.scrub import corosync, is_path, scrub
 from pve_runbook.facts.storage import NETWORK_TYPES
-from pve_runbook.work import families, probes
+from pve_runbook.work import checkprobes, families, probes
 from pve_runbook.work.guestfacts import STANDS_STILL
 from pve_runbook.work.netfacts import is_guest_port
 from pve_runbook.work.nodefacts import NodeFacts
@@ -126,7 +127,12 @@ class _Painter:
             tasks=tuple((t.type, t.id if _WORD.fullmatch(t.id) else "") for t in known(lambda: facts.live_tasks) or ()),
             guests=tuple(GuestProcess(v, p.kind, p.incoming) for v, p in sorted(processes.items())),
             standing={v: g.status for v, g in (known(lambda: facts.listed) or {}).items() if g.status in STANDS_STILL},
-            logical_volumes=_told_of(f"{vg}/{lv}" for vg, lv in known(lambda: facts.get(probes.LVS)) or ()),
+            volume_groups=known(lambda: facts.get(checkprobes.VGS)) or {},
+            logical_volumes={
+                f"{vg}/{lv}": LogicalVolume(v.attr, v.data_percent, v.metadata_percent)
+                for (vg, lv), v in (known(lambda: facts.get(probes.LVS)) or {}).items()
+                if _WORD.fullmatch(vg) and _WORD.fullmatch(lv)
+            },
             datasets=_told_of(sorted(known(lambda: facts.get(probes.ZFS)) or ())),
             pools=known(lambda: facts.get(probes.ZPOOLS)) or {},
             storages=self._storages(),

@@ -81,9 +81,11 @@ def lvs(call: Call) -> Result:
     given, _ = options(call.argv, "o", ("reportformat", "options", "noheadings"))
     columns = (given.get("o") or given.get("options") or "vg_name,lv_name,lv_attr").split(",")
     if call.name == "vgs":
-        values = [{"vg_name": "pve", "vg_attr": "wz--n-", "vg_size": "475.90g", "vg_free": "16.00g"}]
+        groups = call.node.storages.groups.items()
+        values = [{"vg_name": n, "vg_attr": a, "vg_size": "475.90g", "vg_free": "16.00g"} for n, a in groups]
     else:
-        values = [_volume(name) for name in call.node.storages.logical_volumes]
+        special = call.node.storages.volume_attributes
+        values = [_volume(name, special.get(name)) for name in call.node.storages.logical_volumes]
     rows = [{c: v.get(c, "") for c in columns} for v in values]
     key = "vg" if call.name == "vgs" else "lv"
     if given.get("reportformat") == "json":
@@ -91,7 +93,7 @@ def lvs(call: Call) -> Result:
     return Result("".join("  " + " ".join(r.values()) + "\n" for r in rows), seconds=0.05)
 
 
-def _volume(name: str) -> dict[str, str]:
+def _volume(name: str, special: tuple[str, str, str] | None = None) -> dict[str, str]:
     group, _, volume = name.partition("/")
     attributes, data, metadata = "Vwi-a-tz--", "31.20", ""
     if volume == "data":
@@ -100,6 +102,8 @@ def _volume(name: str) -> dict[str, str]:
         attributes, data = "-wi-ao----", ""
     elif volume.startswith("base-"):
         attributes = "Vri---tz-k"
+    if special is not None:
+        attributes, data, metadata = special
     return {
         "vg_name": group,
         "lv_name": volume,

@@ -60,7 +60,11 @@ class Storages:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.inactive: set[str] = set()
+        self.groups = {"pve": "wz--n-"}
+        """LVM's volume group → attributes."""
         self.logical_volumes: list[str] = []
+        self.volume_attributes: dict[str, tuple[str, str, str]] = {}
+        """Of volumes that are not as usual: attributes, percent of data and of metadata."""
         self.datasets: list[str] = []
         self.pools = {"tank": "ONLINE"}
         """ZFS pool → health."""
