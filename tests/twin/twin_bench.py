@@ -15,6 +15,7 @@ from pve_runbook.lab.scenarios import SCENARIOS
 from pve_runbook.lab.shell import Channel
 from pve_runbook.lab.twin import build_twin
 from pve_runbook.wire.batch import FrameReader, batch_command
+from pve_runbook.work import probes
 from pve_runbook.work.diagnosis import Verdict, diagnose
 from pve_runbook.work.followup import Question, first_round, follow_up
 from pve_runbook.work.histories import history_of
@@ -65,8 +66,7 @@ class Read:
 
     def portrait(self) -> Portrait:
         """The portrait of the nodes that have power, as it comes out of its file."""
-        alive = [name for name, node in self.cluster.nodes.items() if node.powered]
-        found = portray([self.facts(name) for name in alive], "test")
+        found = portray([self.facts(n) if x.powered else _silent(n) for n, x in self.cluster.nodes.items()], "test")
         assert load(dump(found)) == found
         return found
 
@@ -85,6 +85,11 @@ class Read:
             machine.close()
         for node in self.cluster.nodes.values():
             node.pmxcfs.database.close()
+
+
+def _silent(name: str) -> NodeFacts:
+    """What is known of a node that was not reached."""
+    return NodeFacts(name, {p.name: Missing("not reached") for p in probes.FIRST_ROUND})
 
 
 def original(scenario: str, directory: Path, number: int = 3) -> Read:

@@ -46,7 +46,8 @@ class Rehearsal:
     @property
     def targets(self) -> tuple[Target, ...]:
         """The twin's nodes under the names of the real ones."""
-        return tuple(Target(n.name, None, None, n.hostname) for n in self.portrait.nodes)
+        hosts = {n.name: n.hostname for n in self.portrait.nodes}
+        return tuple(Target(name, None, None, hosts.get(name, name)) for name in self.names)
 
     def compare(self, cluster: Cluster) -> None:
         """Read the twin as the nodes were read, and list what it is not, and what it cannot know."""
@@ -100,7 +101,9 @@ def rehearse(options: RunOptions, connect: ConnectOptions, run: str, unreached: 
     if options.save_facts is not None:
         save(portrait, options.save_facts)
     if not portrait.has_a_twin:
-        why = "\n".join(f"  {n.name}: {n.unknown.get('tree', NOT_ASKED)}" for n in portrait.nodes)
+        why = (
+            "\n".join(f"  {n.name}: {n.unknown.get('tree', NOT_ASKED)}" for n in portrait.nodes) or "  no node answers"
+        )
         raise pytest.UsageError(NO_DATABASE.format(why=why))
     lab = labs.start_twin(portrait)
     return Rehearsal(tuple(t.name for t in options.targets), portrait, journal, lab, set_up=lab.model_seconds())

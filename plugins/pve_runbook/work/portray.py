@@ -45,7 +45,9 @@ MOST_MOMENTS = 2000
 
 
 def portray(everyone: Sequence[NodeFacts], tool: str) -> Portrait:
-    """The portrait of the nodes, whose facts hold every group of :data:`CHECKED`."""
+    """The portrait of the nodes, whose facts hold every group of :data:`CHECKED`; one that did not even say its name is
+    left out, as a member that was not read."""
+    everyone = [f for f in everyone if known(lambda f=f: f.hostname) is not None]  # type: ignore[misc]
     book = _Book()
     slowest = min((c for f in everyone if (c := known(lambda f=f: f.clock_offset)) is not None), default=0.0)  # type: ignore[misc]
     nodes = tuple(_Painter(facts, book, slowest).node() for facts in everyone)
@@ -105,7 +107,7 @@ class _Painter:
         lock = known(lambda: facts.lock)
         return NodePortrait(
             name=facts.node,
-            hostname=known(lambda: facts.hostname) or facts.node,
+            hostname=facts.hostname,
             version=version.full if version is not None else "",
             clock=round((known(lambda: facts.clock_offset) or self.slowest) - self.slowest),
             names=self._names(),
