@@ -8,6 +8,7 @@ the node says why.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,10 @@ from pve_runbook.facts.plain import NotPlain, from_plain, to_plain
 
 FORMAT = "pve-runbook facts"
 VERSION = 1
+TEXTS = ("files", "corosync_conf")
+"""Fields that hold whole files."""
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63}){0,8}")
+_UPWARDS = re.compile(r"(?:^|/)\.\.(?:/|$)")
 
 
 class NoPortrait(ValueError):
@@ -250,6 +255,7 @@ def load(text: str) -> Portrait:
         raise NoPortrait("this is no file of --save-facts")
     if (version := plain.pop("version", None)) != VERSION:
         raise NoPortrait(f"its format has version {version!r}; this tool reads {VERSION}")
+    _check_strings(plain)
     try:
         portrait = from_plain(Portrait, plain)
     except NotPlain as error:
@@ -258,10 +264,29 @@ def load(text: str) -> Portrait:
     return portrait
 
 
+def _check_strings(value: object) -> None:
+    """The file may come from anybody: nothing in it leads out of a folder, or tells a terminal what to do."""
+    if isinstance(value, dict):
+        for key, content in value.items():
+            _check_strings(key)
+            if key not in TEXTS:
+                _check_strings(content)
+    elif isinstance(value, list):
+        for content in value:
+            _check_strings(content)
+    elif isinstance(value, str) and (_UPWARDS.search(value) or not value.isprintable()):
+        raise NoPortrait(f"{value[:40]!r} is nothing that a node says")
+
+
+def is_host_name(name: str) -> bool:
+    """Whether a node may be called so."""
+    return _HOST_NAME.fullmatch(name) is not None
+
+
 def _check(portrait: Portrait) -> None:
     names = [n.hostname for n in portrait.nodes]
-    if not names or len(set(names)) < len(names):
-        raise NoPortrait("it names no node, or one of them twice")
+    if not names or len(set(names)) < len(names) or not all(map(is_host_name, names)):
+        raise NoPortrait("it names no node, one of them twice, or one by what is no host name")
     for node in portrait.nodes:
         for path, variant in (node.database.files if node.database is not None else {}).items():
             if variant >= len(portrait.files.get(path, ())) or variant < 0:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pve_runbook.facts.portrait import Membership, NodePortrait, Portrait, UnitState
+from pve_runbook.facts.portrait import Membership, NodePortrait, Portrait, UnitState, is_host_name
 from pve_runbook.lab import twin_node, twin_past
 from pve_runbook.lab.build import SERVICES_AGE, keys_and_certificates, make_database, system_files
 from pve_runbook.lab.model.cluster import Cluster
@@ -100,7 +100,7 @@ def _with_the_rest(portrait: Portrait) -> list[tuple[NodePortrait, bool]]:
         text = portrait.text_of(node, "corosync.conf") or node.corosync_conf
         for member in parse(text).members if text is not None else ():
             sees = node.membership is not None and member.nodeid in node.membership.members
-            if member.name and (member.name not in found or (sees and not found[member.name][1])):
+            if is_host_name(member.name) and (member.name not in found or (sees and not found[member.name][1])):
                 stand_in = replace(
                     node,
                     name=member.name,

@@ -65,7 +65,12 @@ def start_twin(portrait: Portrait) -> LabProcess:
     """Start the twin of a cluster. Raises UsageError."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="pve-runbook-", delete=False) as file:
         file.write(dump(portrait))
-    return replace(start_from(Path(file.name)), facts=Path(file.name))
+    path = Path(file.name)
+    try:
+        return replace(start_from(path), facts=path)
+    except pytest.UsageError:
+        path.unlink()
+        raise
 
 
 def _start(arguments: list[str], silent: str) -> LabProcess:

@@ -18,6 +18,7 @@ Json = dict[str, Any]
 def _interfaces(node: Node) -> list[Interface]:
     found = list(node.interfaces)
     index = max(i.index for i in found) + 1
+    bridges = {c.vmid: c.bridge for c in node.guests.configs()}
     for vmid, process in sorted(node.guests.running.items()):
         tap = process.comm == "kvm"
         mac = f"d6:56:bd:ba:{vmid // 256:02x}:{vmid % 256:02x}"
@@ -27,7 +28,7 @@ def _interfaces(node: Node) -> list[Interface]:
                 f"tap{vmid}i0" if tap else f"veth{vmid}i0",
                 mac,
                 kind="tun" if tap else "veth",
-                master="vmbr0",
+                master=bridges.get(vmid, "vmbr0"),
             )
         )
         index += 1

@@ -43,6 +43,12 @@ class GuestConfig:
         return int(amount[1]) if amount is not None else 512
 
     @property
+    def bridge(self) -> str:
+        """The bridge that its first card is a port of."""
+        match = re.search(r"(?:^|,)bridge=([^,]+)", self.values.get("net0", ""))
+        return match[1] if match is not None else "vmbr0"
+
+    @property
     def volumes(self) -> list[str]:
         """All volumes named in any section."""
         found = []
