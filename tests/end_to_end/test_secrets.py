@@ -1,15 +1,22 @@
-"""Secrets planted all over a cluster and at the operator's: a whole run leaves them in backups/ and nowhere else."""
+"""Secrets and markup planted all over a cluster: the ones are left in backups/ only, the others are text."""
 
 from __future__ import annotations
 
 import base64
 import gzip
+import json
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[test]'")
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))
 SECRET = "C4N4RY"
 
 PRIVATE = "/etc/pve/priv"
@@ -25,12 +32,13 @@ APPENDED = {
     "/etc/pve/notifications.cfg": "smtp: mail\n\tusername {0}smtp\n\n",
     "/etc/pve/storage.cfg": "\ncifs: smb\n\tpath /mnt/pve/smb\n\tserver 10.0.0.9\n\tshare x\n\tdisable 1\n"
     "\tusername {0}user\n\tpassword {0}password\n\toptions password={0}option\n#{0}remark\n\n",
-    "/etc/hosts": "10.9.9.9 other # {0}hosts\n",
+    "/etc/hosts": "10.9.9.9 other <img/src=x/onerror=alert(2)> # {0}hosts\n",
     "/etc/network/interfaces": "# {0}wifi\n",
     "/root/.ssh/id_rsa": "-----BEGIN OPENSSH PRIVATE KEY-----\n{0}root\n-----END OPENSSH PRIVATE KEY-----\n",
     "/root/.ssh/authorized_keys2": 'environment="X={0}key" ssh-ed25519 AAAAC3Nza{0} eve\n',
 }
 GUEST = "/etc/pve/nodes/pve1/qemu-server/101.conf"
+EVIL = "<img src=x onerror=alert(1)>"
 IN_A_GUEST = "#the database's password: {0}note\n#{0}html\ncipassword: {0}ci\nargs: -object secret,data={0}args\n"
 
 
@@ -45,7 +53,8 @@ def plant(lab: Any) -> None:
     on("pve1", f"mkdir -p {PRIVATE}/storage")
     for path, text in APPENDED.items():
         on("pve1", f"printf %s {shlex.quote(text.format(SECRET))} >> {path}")
-    config = on("pve1", f"cat {GUEST}")
+    config = on("pve1", f"cat {GUEST}").replace("name: web101", f"name: web101{EVIL}")
+    assert EVIL in config
     on("pve1", f"printf %s {shlex.quote(IN_A_GUEST.format(SECRET) + config)} > {GUEST}")
 
 
@@ -72,12 +81,18 @@ def test_no_secret_stands_outside_the_backups(start_lab: Callable[..., Any], run
             place = path.relative_to(checked.record)
             if path.is_file() and place.parts[0] != "backups":
                 told[str(place)] = path.read_bytes()
+        assert list(VALIDATOR.iter_errors(json.loads(told["record.json"]))) == []
         assert {"journal.jsonl", "report.html", "record.json", "summary.md"} <= set(told)
         for name, data in told.items():
             for secret in (SECRET, "LAB-SECRET", operators_key(lab)):
                 assert not [v for v in variants(secret) if v in data], (name, secret, _around(data, secret))
             assert b"PRIVATE KEY" not in data, name
     assert checked.status == 0, checked.text
+
+    # Markup in a guest's name and in what nodes answer is text.
+    page = (checked.record / "report.html").read_text("utf-8")
+    assert "web101&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img src=x" not in page and "onerror=alert(1)>" not in page
 
     # They were there to be found: the backups hold them.
     kept = b"".join(gzip.decompress(p.read_bytes()) for p in (checked.record / "backups" / "pve1").glob("*.tar.gz"))

@@ -58,7 +58,9 @@ class Journal:
     def run(self, **fields: object) -> None:
         given = {
             "run": "20260108T021000Z",
+            "work": "20260108T021000Z",
             "mode": "runbook",
+            "folder": "/root/records/2026-01-08T021000Z-prod-CHG-4711",
             "cluster": "prod",
             "hosts": list(NODES),
             "operator": "anna@jump",

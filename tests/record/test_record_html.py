@@ -210,6 +210,31 @@ def test_backups_show_size_and_whole_hash() -> None:
     assert "backups/pve1/config.db96.0 KiB" + record_journals.sha("pve1config.db") in text
 
 
+def test_it_is_said_where_the_backups_are_here_and_on_the_nodes() -> None:
+    text = check(summary_html(build(record_journals.whole_run().events))).text
+    assert "where anna@jump ran this: /root/records/2026-01-08T021000Z-prod-CHG-4711/backups (secret" in text
+    assert "On each node that was backed up: /var/lib/pve-runbook/20260108T021000Z." in text
+
+
+def test_who_approved_what_fits_one_screen_and_the_question_is_folded_whole() -> None:
+    page = summary_html(build(record_journals.whole_run().events))
+    asked = page.split("<h2>Approvals</h2>")[1].split("</section>")[0]
+    assert "<summary>The scheduler and HA stop on pve1, pve2, pve3.</summary>" in asked
+    assert "Undo: systemctl start pvescheduler" in asked
+
+
+def test_reads_in_a_row_are_one_fold_unless_one_was_not_answered() -> None:
+    journal = Journal()
+    journal.start(0, "freeze", "waits", "It waits.")
+    for _ in range(3):
+        journal.read("pve1", {"sleep": ""})
+    journal.read("pve2", {"sleep": None})
+    journal.finish()
+    page = detail_html(build(journal.events))
+    assert "3 requests, 3 probes, all answered" in page
+    assert "1 probe, 0.2 s, 1 without an answer" in page
+
+
 def test_the_same_note_of_three_nodes_is_said_once() -> None:
     text = check(summary_html(build(record_journals.whole_run().events))).text
     assert text.count("The article names no command") == 1

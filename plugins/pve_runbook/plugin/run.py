@@ -213,6 +213,7 @@ class Run:
             run=self.id,
             work=None if self.options.plan else cluster.work,
             mode=self.options.kind,
+            folder=str(self.folder.resolve()),
             cluster=self.cluster_name,
             hosts=[n.name for n in cluster.nodes],
             operator=operator(),

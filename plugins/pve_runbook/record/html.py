@@ -16,6 +16,7 @@ from pve_runbook.record.markup import (
     code,
     count,
     date_time,
+    details,
     join,
     pairs,
     size,
@@ -35,9 +36,10 @@ def summary_html(record: Record, journal_head: str = "") -> str:
     Self-contained markup for the top of a page; ``style.css`` beside this module dresses it.
     ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
     """
+    is_reading = record.header.mode == "checks"
     sections = [
         _banner(record),
-        _notes(record, "verdict", "Why this verdict"),
+        _notes(record, "verdict", "Why this verdict") if is_reading else Html(),
         _stopped(record),
         _notes(record, "left", "What is left for you"),
         _notes(record, "rehearsed", "What was rehearsed"),
@@ -47,9 +49,10 @@ def summary_html(record: Record, journal_head: str = "") -> str:
         _section("Phases and nodes", phase_grid(record)),
         _continuity(record),
         _approvals(record),
+        Html() if is_reading else _notes(record, "verdict", "What the cluster was like before the first change"),
         _notes(record, "accepted", "What the operator accepted by name"),
-        _changes(record),
         _notes(record, "undo", "How to undo all of it"),
+        _changes(record),
         _backups(record),
         _notes(record, "earlier", "What earlier attempts did, which this run took up"),
         _notes(record, "article", "Where this differs from the article, and why"),
@@ -124,6 +127,7 @@ def _facts(record: Record, journal_head: str) -> Html:
         ("Command", code(header.command) if header.command else NOTHING),
         ("Code", " · ".join(filter(None, [header.code, header.version and f"version {header.version}"]))),
         ("Run", header.run or NOTHING),
+        ("Record", code(header.folder) if header.folder else NOTHING),
         ("Sent", str(record.sent)),
     ]
     if journal_head:
@@ -175,13 +179,19 @@ def _approvals(record: Record) -> Html:
             badge(item.answer),
             item.how,
             item.by,
-            tag("span", item.text, css="pve-lines"),
+            _asked(item.text),
         ]
         for item in record.approvals
     ]
     return _section(
         "Approvals", table(["Time", "Phase", "For", "Answer", "How", "By", "What was asked"], rows, css="pve-approvals")
     )
+
+
+def _asked(text: str) -> Html:
+    """The question's first line, the rest of it folded: who approved what has to fit one screen."""
+    first, _, rest = text.strip().partition("\n")
+    return details(first, tag("p", rest, css="pve-lines"), css="pve-asked") if rest else tag("span", first)
 
 
 def _backups(record: Record) -> Html:
@@ -204,7 +214,8 @@ def _backups(record: Record) -> Html:
 
 
 def _where(record: Record) -> list[str]:
-    here = ["On the control host: the folder ", code("backups"), " beside this report (secret: never attach it)."]
+    folder = code(f"{record.header.folder or '.'}/backups")
+    here = ["On the control host, where ", record.header.operator, " ran this: ", folder, " (secret: never attach it)."]
     if not record.header.work:
         return here
     there = code(f"{BACKUP_ROOT}/{record.header.work}")

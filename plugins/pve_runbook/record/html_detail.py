@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from pve_runbook.record import words
 from pve_runbook.record.markup import (
@@ -36,6 +37,9 @@ from pve_runbook.record.parts import (
 
 # Topics that the first part shows; in the steps they would only be said twice.
 _SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "earlier", "verdict", "accepted"})
+
+FEW = 1
+"""Requests in a row that stand by themselves; more are folded together."""
 
 MANY = 8
 """Probes that answered as before are named up to here; more are a range of lines."""
@@ -112,7 +116,21 @@ def _step(step: Step) -> Html:
 
 
 def _commands(commands: Iterable[Command]) -> Html:
-    return join(_command(command) for command in commands)
+    """Return them in order; several reads in a row that were all answered are one fold."""
+    parts: list[Html] = []
+    for quiet, group in groupby(commands, lambda c: isinstance(c, Read) and not c.unanswered):
+        found = list(group)
+        shown = join(_command(command) for command in found)
+        parts.append(_fold(found, shown) if quiet and len(found) > FEW else shown)
+    return join(parts)
+
+
+def _fold(reads: Sequence[Command], content: Html) -> Html:
+    nodes = ", ".join(dict.fromkeys(read.node for read in reads))
+    probes = sum(len(read.answers) for read in reads if isinstance(read, Read))
+    told = f" {count(len(reads), 'request')}, {count(probes, 'probe')}, all answered"
+    summary = join([tag("span", nodes, css="pve-node"), tag("span", told, css="pve-name")])
+    return details(summary, content, css="pve-read")
 
 
 def _command(command: Command) -> Html:

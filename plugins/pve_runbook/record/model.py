@@ -265,6 +265,7 @@ def _header(event: Fields) -> Header:
         run=fields.text(event, "run"),
         mode=fields.text(event, "mode") or "runbook",
         work=fields.text(event, "work"),
+        folder=fields.text(event, "folder"),
         cluster=fields.text(event, "cluster"),
         hosts=fields.texts(event, "hosts"),
         operator=fields.text(event, "operator"),

@@ -32,6 +32,8 @@ class Header:
     ``rehearsal``: a run on a twin of the nodes."""
     work: str = ""
     """Names the folder of this work on the nodes: the run that began it."""
+    folder: str = ""
+    """Where the record was written on the control host, from the root."""
     cluster: str = ""
     hosts: tuple[str, ...] = ()
     operator: str = ""
