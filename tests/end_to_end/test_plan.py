@@ -27,7 +27,8 @@ def planned(ran: Any) -> dict[str, Any]:
 
 def sent(ran: Any) -> list[tuple[str, str, list[str]]]:
     """(node, action, argv) of every command in the journal that changes a node, in its order."""
-    return [(e["node"], e["action"], e["argv"]) for e in ran.journal() if e["kind"] == "action-intent"]
+    events = ran.journal() if ran.record is not None else []
+    return [(e["node"], e["action"], e["argv"]) for e in events if e["kind"] == "action-intent"]
 
 
 def named(plan: dict[str, Any]) -> list[tuple[str, str, list[str]]]:

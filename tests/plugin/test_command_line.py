@@ -47,6 +47,9 @@ def test_no_hosts_never_means_this_machine(project: pytest.Pytester, mode: str) 
         ((HOSTS, "--ticket=.."), "--ticket='..'"),
         ((HOSTS, "--approve=3"), "--approve='3'"),
         ((HOSTS, "--approve=yes"), "--approve='yes'"),
+        ((HOSTS, "--approve=all@"), "--approve='all@': behind the @ stands the hash of a plan"),
+        ((HOSTS, "--approve=all@0123456789AB"), "--approve='all@0123456789AB': behind the @ stands the hash"),
+        ((HOSTS, "--approve=x@0123456789ab"), "--approve='x@0123456789ab': write"),
         ((HOSTS, "--authority=pve9"), "--authority=pve9: not among --hosts (pve1, pve2)"),
         ((HOSTS, "--canary=99"), "--canary='99'"),
         ((HOSTS, "--accept=zfs"), "--accept='zfs': write words out of shared-storage, ceph, locks"),
@@ -90,6 +93,18 @@ def test_the_past_is_read_by_checks_only(project: pytest.Pytester, option: str) 
 )
 def test_a_bad_reason_is_refused(project: pytest.Pytester, options: tuple[str, ...], words: str) -> None:
     refused(project.runpytest("runbook/", HOSTS, *options), words)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "words"),
+    [
+        ("checks", ("--plan",), "--plan names what runbook/ would send"),
+        ("runbook", ("--plan", "--rollback=records"), "--plan means nothing with --rollback"),
+        ("runbook", ("--approve=all@0123456789ab", "--rollback=records"), "means nothing with --rollback"),
+    ],
+)
+def test_a_plan_is_of_the_runbook(project: pytest.Pytester, mode: str, options: tuple[str, ...], words: str) -> None:
+    refused(project.runpytest(f"{mode}/", HOSTS, *options), words)
 
 
 def test_checks_need_no_reason(project: pytest.Pytester) -> None:

@@ -228,7 +228,9 @@ def _freeze(journal: Journal, title: str, text: str) -> None:
         by=f"anna@jump{text}",
         text=f"The scheduler and HA stop on pve1, pve2, pve3.\nUndo: systemctl start pvescheduler{text}",
         at="2026-01-08T02:10:20.000Z",
+        plan="0123456789ab",
     )
+    planned(journal, text)
     journal.finish(seconds=11.2)
     for node in NODES:
         journal.start(0, title, "backup", "The databases and folders are backed up here.", node)
@@ -248,6 +250,20 @@ def _freeze(journal: Journal, title: str, text: str) -> None:
         journal.add("note", topic="article", node=node, text=f"The article names no command for backups.{text}")
         journal.add("note", topic="scheduler", node=node, text=f"1 job is overdue: vzdump all.{text}")
         journal.finish()
+
+
+def planned(journal: Journal, text: str = "") -> None:
+    """The plan of one command on every node."""
+    command = {
+        "phase": 0,
+        "stage": "scheduler_off",
+        "name": "stop-scheduler",
+        "argv": ["systemctl", "stop", f"pvescheduler.service{text}"],
+        "why": f"nothing starts{text}",
+        "undo": f"systemctl start pvescheduler{text}",
+        "stdin_sha256": None,
+    }
+    journal.add("plan", hash=f"0123456789ab{text}", commands=[{**command, "node": n + text} for n in NODES], nodes=[])
 
 
 def _window(journal: Journal, phase: int, title: str, node: str, text: str) -> None:

@@ -317,3 +317,15 @@ def test_a_run_of_sixteen_nodes_stays_below_five_megabytes() -> None:
 def test_a_record_has_no_field_that_only_a_script_could_fill() -> None:
     assert "script" not in {tag for tag, _ in check(both(record_journals.whole_run())).tags}
     assert not any(field.name.startswith("on") for field in fields(build([]).header))
+
+
+def test_a_plan_shows_what_a_run_would_send_and_a_run_does_not() -> None:
+    journal = Journal()
+    journal.run(mode="plan")
+    record_journals.planned(journal, EVIL)
+    journal.end(0, "A plan.", "")
+    found = check(both(journal))
+    assert found.planted == []
+    assert "systemctl stop 'pvescheduler.service<img" in found.text
+    assert "What a run would send" in found.text and "3 commands" in found.text
+    assert "What a run would send" not in check(both(record_journals.whole_run())).text

@@ -5,6 +5,8 @@ Static: it reads without a script and without a network. Text from nodes and peo
 
 from __future__ import annotations
 
+import shlex
+
 from pve_runbook.record import words
 from pve_runbook.record.html_detail import detail_html
 from pve_runbook.record.html_tables import change_table, guest_tables, phase_grid
@@ -41,6 +43,7 @@ def summary_html(record: Record, journal_head: str = "") -> str:
         _banner(record),
         _notes(record, "verdict", "Why this verdict") if is_reading else Html(),
         _stopped(record),
+        _planned(record),
         _notes(record, "left", "What is left for you"),
         _notes(record, "rehearsed", "What was rehearsed"),
         _notes(record, "twin", "What the twin could not know"),
@@ -166,6 +169,19 @@ def _continuity(record: Record) -> Html:
     return _section("Guests before and after", tag("p", caption), *guest_tables(last))
 
 
+def _planned(record: Record) -> Html:
+    """What a plan names; a run's own commands stand in its phases."""
+    plan = record.plan
+    if plan is None or record.header.mode != "plan":
+        return Html()
+    rows = [
+        [NOTHING if c.phase is None else str(c.phase), c.node, code(shlex.join(c.argv)), c.why, c.undo]
+        for c in plan.commands
+    ]
+    told = f"Plan {plan.hash}: {count(len(rows), 'command')}. Names in capitals stand for values that the run has."
+    return _section("What a run would send", tag("p", told), table(["Phase", "Node", "Command", "Why", "Undo"], rows))
+
+
 def _approvals(record: Record) -> Html:
     if not record.approvals:
         if record.header.mode != "runbook":
@@ -177,7 +193,7 @@ def _approvals(record: Record) -> Html:
             NOTHING if item.phase is None else str(item.phase),
             item.subject,
             badge(item.answer),
-            item.how,
+            item.how + (f" (plan {item.plan})" if item.plan else ""),
             item.by,
             _asked(item.text),
         ]

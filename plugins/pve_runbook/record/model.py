@@ -23,6 +23,8 @@ from pve_runbook.record.parts import (
     Note,
     Outcome,
     Phase,
+    Planned,
+    PlannedCommand,
     Read,
     Record,
     Sample,
@@ -81,6 +83,7 @@ class _Builder:
     last: dict[tuple[str, str], Answer] = field(default_factory=dict)
     """What a node said last to a probe, where it was something else than before."""
     approvals: list[Approval] = field(default_factory=list)
+    plan: Planned | None = None
     transfers: list[Transfer] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     continuity: list[Continuity] = field(default_factory=list)
@@ -113,6 +116,8 @@ class _Builder:
                 self._commands(event).append(_gate_command(event))
             case "approval":
                 self.approvals.append(_approval(event))
+            case "plan":
+                self.plan = _plan(event)
             case "transfer":
                 self.transfers.append(_transfer(event))
             case "note":
@@ -237,6 +242,7 @@ def build(events: Sequence[Mapping[str, object]]) -> Record:
         phases=builder.phases(),
         outside=tuple(builder.outside),
         approvals=tuple(builder.approvals),
+        plan=builder.plan,
         transfers=tuple(builder.transfers),
         notes=tuple(builder.notes),
         continuity=tuple(builder.continuity),
@@ -332,6 +338,24 @@ def _approval(event: Fields) -> Approval:
         how=fields.text(event, "how"),
         by=fields.text(event, "by"),
         at=fields.text(event, "t"),
+        plan=fields.text_or_none(event, "plan"),
+    )
+
+
+def _plan(event: Fields) -> Planned:
+    return Planned(
+        hash=fields.text(event, "hash"),
+        commands=tuple(
+            PlannedCommand(
+                phase=fields.integer(row, "phase"),
+                node=fields.text(row, "node"),
+                name=fields.text(row, "name"),
+                argv=fields.texts(row, "argv"),
+                why=fields.text(row, "why"),
+                undo=fields.text(row, "undo"),
+            )
+            for row in fields.rows(event, "commands")
+        ),
     )
 
 

@@ -285,6 +285,28 @@ class Approval:
     how: str
     by: str
     at: str
+    plan: str | None = None
+    """Hash of the plan of what was left to be sent then."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCommand:
+    """One command that a plan names; values that only the run has stand in it as names in capitals."""
+
+    phase: int | None
+    node: str
+    name: str
+    argv: tuple[str, ...]
+    why: str
+    undo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan that was made before the first change, by its hash."""
+
+    hash: str
+    commands: tuple[PlannedCommand, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +350,7 @@ class Record:
     last_event: str
     """When the last event was written."""
     sent: Sent = field(default_factory=Sent)
+    plan: Planned | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from pve_runbook.record import words
 from pve_runbook.record.markup import clock, count, date_time, duration, size
-from pve_runbook.record.parts import Action, Command, GateCommand, Phase, Read, Record, Step
+from pve_runbook.record.parts import Action, Command, GateCommand, Phase, Planned, Read, Record, Step
 
 SCHEMA_VERSION = 2
 """Of record.json; docs/record.schema.json describes it. Counted up when a field goes or means something else."""
@@ -135,6 +135,7 @@ def record_json(record: Record, journal_head: str) -> dict[str, object]:
         "outside": [_command(command) for command in record.outside],
         "baseline": record.baseline or None,
         "approvals": [asdict(item) for item in record.approvals],
+        "plan": _plan(record.plan) if record.plan is not None else None,
         "transfers": [asdict(item) for item in record.transfers],
         "notes": [asdict(item) for item in record.notes],
         "continuity": [
@@ -148,6 +149,10 @@ def record_json(record: Record, journal_head: str) -> dict[str, object]:
         "samples": [{"at": item.at, "gone": list(item.gone)} for item in record.samples],
         "journal_head": journal_head,
     }
+
+
+def _plan(plan: Planned) -> dict[str, object]:
+    return {"hash": plan.hash, "commands": [{**asdict(c), "argv": list(c.argv)} for c in plan.commands]}
 
 
 def _phase(phase: Phase) -> dict[str, object]:
