@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable
-
 import pytest
 from lab_bench import Bench, MakeBench
-from pve_runbook.facts.output import Output, ParseError
+from lab_facts import ask, facts_of
 from pve_runbook.lab.expected import EXPECTED
 from pve_runbook.work import families, membership, network, probes
 from pve_runbook.work.diagnosis import diagnose
-from pve_runbook.work.followup import Question, network_round, of_family, second_round
+from pve_runbook.work.followup import Question, of_family
 from pve_runbook.work.histories import history_of
 from pve_runbook.work.network import Cause
 from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import Missing, UnknownFact
 from pve_runbook.work.stability import Findings, History, judge
-
-
-def ask(bench: Bench, facts: NodeFacts, questions: Iterable[Question[object]]) -> None:
-    """One round trip of one node."""
-    new = [q for q in questions if q.key not in facts.readings]
-    said = bench.batch(facts.node, [shlex.join(q.argv) for q in new]) if new else []
-    for question, answer in zip(new, said, strict=True):
-        try:
-            facts.readings[question.key] = question.parse(Output(answer.stdout, answer.stderr, answer.exit_status))
-        except ParseError as error:
-            facts.readings[question.key] = Missing(str(error), type(error))
-
-
-def facts_of(bench: Bench) -> list[NodeFacts]:
-    """The facts of every node, as a run over checks/ would read them."""
-    everyone = []
-    for name in bench.cluster.nodes:
-        facts = NodeFacts(name, {})
-        first = [p for p in probes.FIRST_ROUND if p.group in (Group.CORE, Group.NETWORK) or p is probes.COUNTERS]
-        ask(bench, facts, [Question(p.name, p.argv, p.timeout, p.parse, p.why, None) for p in first])
-        ask(bench, facts, second_round(facts))
-        ask(bench, facts, network_round(facts))
-        ask(bench, facts, network_round(facts))
-        everyone.append(facts)
-    return everyone
 
 
 def found(everyone: list[NodeFacts]) -> dict[Cause, list[tuple[tuple[str, ...], str]]]:

@@ -235,7 +235,7 @@ def test_what_reading_cannot_judge_is_named_with_its_kind() -> None:
 
 
 def test_only_what_is_there_is_asked_about() -> None:
-    assert [q.key for q in storage_round(facts_with())] == ["zfs_dataset:tank/guests", "ceph"]
+    assert [q.key for q in storage_round(facts_with())] == ["zfs_dataset:tank/guests", "iscsi_sessions", "ceph"]
     alone = NodeFacts("pve1", {"hostname": "pve1", "storage_cfg": parse_storage_cfg_text("")})
     assert storage_round(alone) == []
 

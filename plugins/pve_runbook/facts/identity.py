@@ -37,6 +37,11 @@ def parse_pveversion(output: Output) -> Version:
     return Version(int(match["major"]), int(match["minor"]), match["full"])
 
 
+def parse_version_if_any(output: Output) -> Version | None:
+    """The version, None where there is no pveversion: that is an answer, not a fact that is missing."""
+    return None if output.exit_status == NOT_INSTALLED else parse_pveversion(output)
+
+
 def parse_hostname(output: Output) -> str:
     """Read `hostname`."""
     return _whole_line(output, "hostname", _HOST_NAME)

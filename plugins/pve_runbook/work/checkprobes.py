@@ -20,7 +20,7 @@ ISCSI_SESSIONS = Probe(
     "iscsi_sessions",
     ("iscsiadm", "-m", "session"),
     storage_state.parse_iscsi_sessions,
-    "which iSCSI targets the node is logged in to",
+    "which iSCSI targets the node is logged in to; asked only where a storage lies on one",
     group=Group.STORAGE,
 )
 SSHD = Probe(
@@ -52,4 +52,6 @@ AUTHORITY = Probe(
     "whether nodes that left a cluster still have one certificate authority",
     group=Group.STORAGE,
 )
-PROBES: tuple[Probe[object], ...] = (VGS, ISCSI_SESSIONS, SSHD, ROOT_KEYS, AUTHORITY, CEPH)
+WHERE_NEEDED: tuple[Probe[object], ...] = (ISCSI_SESSIONS, CEPH)
+"""Asked in the second round, of nodes with such a storage."""
+PROBES: tuple[Probe[object], ...] = (VGS, SSHD, ROOT_KEYS, AUTHORITY, *WHERE_NEEDED)

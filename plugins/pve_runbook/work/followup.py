@@ -77,8 +77,12 @@ def storage_round(facts: NodeFacts) -> list[Question[object]]:
     """What to ask about the storages that there are, of what is not asked about every node."""
     stores = known(lambda: tuple(facts.storages.values())) or ()
     datasets = sorted({s.options["pool"] for s in stores if s.type == "zfspool" and s.options.get("pool")})
-    ceph = any(s.type in ("rbd", "cephfs") and not s.options.get("monhost") for s in stores)
-    return _about(families.ZFS_DATASET, datasets) + ([of_probe(checkprobes.CEPH)] if ceph else [])
+    found = _about(families.ZFS_DATASET, datasets)
+    if any(s.type == "iscsi" for s in stores):
+        found.append(of_probe(checkprobes.ISCSI_SESSIONS))
+    if any(s.type in ("rbd", "cephfs") and not s.options.get("monhost") for s in stores):
+        found.append(of_probe(checkprobes.CEPH))
+    return found
 
 
 def pause(seconds: int) -> Question[str]:

@@ -8,6 +8,7 @@ Proxmox's sources.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from pve_runbook.facts import (
@@ -30,7 +31,6 @@ from pve_runbook.facts import (
     units,
     web,
 )
-from pve_runbook.facts.answers import NOT_INSTALLED
 from pve_runbook.facts.output import Output
 from pve_runbook.work import checkprobes
 from pve_runbook.work.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
@@ -75,14 +75,9 @@ def _probe(
     return probe
 
 
-def _version_if_any(output: Output) -> identity.Version | None:
-    """The version, None where there is no pveversion: that is an answer, not a fact that is missing."""
-    return None if output.exit_status == NOT_INSTALLED else identity.parse_pveversion(output)
-
-
 HOSTNAME = _probe("hostname", ["hostname"], identity.parse_hostname, "which node answers at this address")
 UID = _probe("uid", ["id", "-u"], identity.parse_uid, "whether the login is root")
-VERSION = _probe("version", ["pveversion"], _version_if_any, "which Proxmox VE this is")
+VERSION = _probe("version", ["pveversion"], identity.parse_version_if_any, "which Proxmox VE this is")
 BOOT_ID = _probe(
     "boot_id",
     ["cat", "/proc/sys/kernel/random/boot_id"],
@@ -383,24 +378,17 @@ TREE_SQL = (
     "AND (path LIKE '%.conf' OR path LIKE '%.cfg' OR path LIKE '%.fw' OR path LIKE '%.cron' OR path LIKE 'ha/%' "
     "OR path LIKE '%/lrm_status') ORDER BY path"
 )
-_TREE_WHY = "every guest's config, from the database that survives corosync"
 TREE = _probe(
     "tree",
     ["sqlite3", "-readonly", CONFIG_DB, TREE_SQL],
     config_tree.parse_config_tree,
-    _TREE_WHY,
+    "every guest's config, from the database that survives corosync",
     redact=config_tree.redact_config_tree,
 )
 # While no pmxcfs runs, a plain open would leave -wal and -shm files beside the database.
-TREE_AT_REST = Probe(
-    "tree",
-    ("sqlite3", "-readonly", f"file:{CONFIG_DB}?immutable=1", TREE_SQL),
-    config_tree.parse_config_tree,
-    _TREE_WHY,
-    redact=config_tree.redact_config_tree,
-)
+TREE_AT_REST = replace(TREE, argv=("sqlite3", "-readonly", f"file:{CONFIG_DB}?immutable=1", TREE_SQL))
 
-FIRST_ROUND = tuple(p for p in _registry if p not in (TREE, checkprobes.CEPH))
+FIRST_ROUND = tuple(p for p in _registry if p is not TREE and p not in checkprobes.WHERE_NEEDED)
 
 
 def registry() -> tuple[Probe[object], ...]:
