@@ -165,6 +165,7 @@ def test_a_plan_and_a_rehearsal_are_never_taken_for_a_change() -> None:
         assert check(page).text.startswith(f"{word} · exit status 0")
         assert "Nothing was done" in page.split("</header>")[0]
         assert page.startswith(f'<div class="pve-record pve-mode-{mode}">')  # what print marks every page by
+        assert detail_html(build(journal.events)).startswith(f'<div class="pve-record pve-detail pve-mode-{mode}">')
         del journal.events[-1]
         assert check(summary_html(build(journal.events))).text.startswith(f"{word}, INTERRUPTED")
 
@@ -198,9 +199,9 @@ def test_what_a_verification_found_stands_right_under_its_verdict() -> None:
     journal.run(mode="checks")
     journal.start(None, "Verdict", "nothing", "Nothing has to be done.")
     journal.add("note", topic="verdict", node=None, text="DISMANTLE: take it apart\nlink 0 is shared with guests")
-    journal.finish("failed", "said elsewhere")
+    journal.finish("failed", "DISMANTLE: take it apart\nlink 0 is shared with guests")
     journal.end(1, "DISMANTLE: take it apart.", "pytest runbook/")
-    text = check(both(journal)).text
+    text = check(summary_html(build(journal.events))).text
     assert text.index("Why this verdict") < text.index("link 0 is shared with guests") < text.index("What did not hold")
     assert text.count("link 0 is shared with guests") == 1
 

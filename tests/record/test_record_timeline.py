@@ -6,7 +6,7 @@ import re
 
 import record_journals
 from pve_runbook.record.model import build
-from pve_runbook.record.timeline import COLUMN, LEFT, timeline
+from pve_runbook.record.timeline import LEFT, PAGE, RIGHT, timeline
 from record_html import check
 from record_journals import Journal
 
@@ -37,7 +37,7 @@ def test_a_guest_that_was_interrupted_has_a_broken_line_and_a_failed_change_a_cr
 def test_a_change_stands_in_the_column_of_its_phase() -> None:
     journal = record_journals.whole_run()
     places = [float(given["x"] or 0) for given in shapes(journal, "pve-svg-done")]
-    assert [int((x - LEFT) // COLUMN) for x in sorted(places)] == [0, 0, 0, 4, 4, 4]
+    assert [int((x - LEFT) // ((PAGE - LEFT - RIGHT) / 8)) for x in sorted(places)] == [0, 0, 0, 4, 4, 4]
 
 
 def test_a_guest_that_moved_on_with_another_process_later_stays_broken() -> None:
@@ -67,8 +67,8 @@ def test_a_verification_has_no_picture() -> None:
 
 def test_it_stays_within_its_frame() -> None:
     picture = timeline(build(record_journals.failed_run().events))
-    frame = re.search(r'viewBox="0 0 (\d+) (\d+)"', picture)
+    frame = re.search(r'viewBox="0 0 ([\d.]+) (\d+)"', picture)
     assert frame is not None
-    width = int(frame[1])
+    width = float(frame[1])
     places = [float(x) for x in re.findall(r'x="([\d.]+)"|[MH]([\d.]+)', picture) for x in x if x]
     assert places and min(places) >= 0 and max(places) <= width

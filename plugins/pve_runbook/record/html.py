@@ -60,11 +60,7 @@ def summary_html(record: Record, journal_head: str = "") -> str:
         _notes(record, "earlier", "What earlier attempts did, which this run took up"),
         _notes(record, "article", "Where this differs from the article, and why"),
     ]
-    return tag("div", join(sections), css=f"pve-record pve-mode-{_letters(record.header.mode)}")
-
-
-def _letters(word: str) -> str:
-    return "".join(letter for letter in word if letter.isascii() and letter.isalnum())
+    return tag("div", join(sections), css=f"pve-record {words.mode_class(record)}")
 
 
 def _section(title: str, *content: str) -> Html:
@@ -93,6 +89,7 @@ def _stopped(record: Record) -> Html:
     steps = words.stopped_at(record)
     if not steps:
         return Html()
+    above = {note.text.strip() for note in record.topic("verdict")}
     items = [
         tag(
             "li",
@@ -102,7 +99,9 @@ def _stopped(record: Record) -> Html:
                     " ",
                     tag("b", step.title),
                     f" ({step.node or 'all nodes'}, {clock(step.started)})",
-                    tag("pre", step.message, css="pve-message") if step.message else "",
+                    tag("pre", step.message, css="pve-message")
+                    if step.message and step.message.strip() not in above
+                    else "",
                 ]
             ),
         )

@@ -62,7 +62,7 @@ def detail_html(record: Record) -> str:
         parts.append(details(summary, _commands(record.outside), css="pve-phase"))
     parts.extend(_phase(phase) for phase in record.phases)
     parts.append(_catalogue(record))
-    return tag("div", join(parts), css="pve-record pve-detail")
+    return tag("div", join(parts), css=f"pve-record pve-detail {words.mode_class(record)}")
 
 
 def _phase(phase: Phase) -> Html:

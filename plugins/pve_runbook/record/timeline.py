@@ -18,6 +18,8 @@ from pve_runbook.record.parts import Action, Approval, GuestRow, Phase, Record
 
 LEFT, RIGHT = 92, 8
 COLUMN = 112
+"""The least width of a phase; fewer than eight share the width of the page."""
+PAGE = 1100
 HEAD = 62
 """Height of the phases' names."""
 LANE = 20
@@ -35,18 +37,23 @@ class _Axis:
 
     starts: tuple[float, ...]
 
+    @property
+    def column(self) -> float:
+        """How wide a phase is."""
+        return max(COLUMN, (PAGE - LEFT - RIGHT) / (len(self.starts) - 1))
+
     def x(self, stamp: str) -> float:
         """Return the place of a time; what lies outside the run stands at its border."""
         at = min(max(_seconds(stamp), self.starts[0]), self.starts[-1])
         column = min(bisect_right(self.starts, at) - 1, len(self.starts) - 2)
         begin, end = self.starts[column], self.starts[column + 1]
         within = (at - begin) / (end - begin) if end > begin else 0.0
-        return LEFT + COLUMN * (column + within)
+        return LEFT + self.column * (column + within)
 
     @property
-    def width(self) -> int:
+    def width(self) -> float:
         """Of the whole picture."""
-        return LEFT + COLUMN * (len(self.starts) - 1) + RIGHT
+        return LEFT + self.column * (len(self.starts) - 1) + RIGHT
 
 
 def _seconds(stamp: str) -> float:
@@ -76,9 +83,9 @@ def timeline(record: Record) -> Html:
             parts.append(_guest(row, record, axis, y))
             y += GUEST
         y += GAP
-    shades = [_shade(phase, number, y) for number, phase in enumerate(phases)]
+    shades = [_shade(phase, number, axis, y) for number, phase in enumerate(phases)]
     said = "Phases from left to right, nodes from top to bottom"
-    size = {"viewBox": f"0 0 {axis.width} {y}", "width": str(axis.width), "height": str(y)}
+    size = {"viewBox": f"0 0 {axis.width:g} {y}", "width": f"{axis.width:g}", "height": str(y)}
     picture = tag("svg", join([tag("title", said), *shades, *parts]), role="img", **size)
     return join([tag("div", picture, css="pve-scroll pve-timeline", tabindex="0"), _legend(record)])
 
@@ -95,7 +102,7 @@ def _bands(record: Record) -> dict[str, list[GuestRow]]:
 
 def _columns(phases: list[Phase], axis: _Axis) -> Iterator[Html]:
     for number, phase in enumerate(phases):
-        x = LEFT + COLUMN * number
+        x = LEFT + axis.column * number
         name = words.phase_name(phase).removeprefix("Phase ").partition(": ")
         short = f"{name[0]} {name[2]}".partition(":")[0].partition(",")[0]
         for line, part in enumerate(wrap(short, LETTERS)[:3]):
@@ -103,10 +110,10 @@ def _columns(phases: list[Phase], axis: _Axis) -> Iterator[Html]:
         yield _text(clock(phase.started), x + 4, HEAD - 10, "pve-svg-time")
 
 
-def _shade(phase: Phase, number: int, height: int) -> Html:
+def _shade(phase: Phase, number: int, axis: _Axis, height: int) -> Html:
     css = f"pve-svg-phase pve-svg-{phase.outcome.replace(' ', '-')}"
     hint = tag("title", f"{words.phase_name(phase)}: {phase.outcome}")
-    return _shape("rect", css, hint, x=LEFT + COLUMN * number, y=0, width=COLUMN - 2, height=height)
+    return _shape("rect", css, hint, x=LEFT + axis.column * number, y=0, width=axis.column - 2, height=height)
 
 
 def _label(name: str, y: float) -> Html:

@@ -39,6 +39,11 @@ def page_title(mode: str) -> str:
     return titles.get(mode, "Change record")
 
 
+def mode_class(record: Record) -> str:
+    """Return the class by which a printed page says what it is of; made of letters only."""
+    return f"pve-mode-{''.join(letter for letter in record.header.mode if letter.isascii() and letter.isalnum())}"
+
+
 def judgement(record: Record) -> str:
     """Return ``passed``, ``failed`` or ``incomplete``: how the run ended, by its exit status."""
     if record.end is None or record.end.exit_status is None:
