@@ -18,13 +18,13 @@ import pytest
 import testinfra.backend
 from pytest_html.basereport import BaseReport
 
-from pve_runbook.plugin import labs, order, outside, plan_mode, rehearsal, steps, terminal
+from pve_runbook.plugin import labs, opening, order, outside, plan_mode, rehearsal, steps, terminal
 from pve_runbook.plugin.approval import ask_at_terminal
 from pve_runbook.plugin.command_line import add_options
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions, mode_of, read_options
-from pve_runbook.plugin.run import RUN, UNREACHED, Run
+from pve_runbook.plugin.run import RUN, Run
 from pve_runbook.plugin.verdict import Verdict, judge_run
 from pve_runbook.record.html_hooks import STYLE, ChangeRecord
 from pve_runbook.record.words import page_title
@@ -198,11 +198,11 @@ def _open(config: pytest.Config, run: Run) -> None:
     )
     config.add_cleanup(run.close)
     if run.options.rehearse:
-        run.rehearsal = rehearsal.rehearse(run.options, connect, run.id, UNREACHED)
+        run.rehearsal = rehearsal.rehearse(run.options, connect, run.id, opening.UNREACHED)
         config.add_cleanup(run.rehearsal.lab.stop)
         run.options = rehearsal.on_the_twin(run.options, run.rehearsal)
         connect = ConnectOptions(ssh_config=run.rehearsal.lab.ssh_config)
-    run.open(connect)
+    opening.open_run(run, connect)
     if run.rehearsal is not None:
         _begin_rehearsal(run, run.rehearsal)
     elif run.options.save_facts is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import shlex
 import shutil
@@ -19,20 +18,18 @@ from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
-from pve_runbook.plugin.provenance import code_revision, program, tool_version
+from pve_runbook.plugin.provenance import program
 from pve_runbook.plugin.rehearsal import Rehearsal
-from pve_runbook.plugin.rollback import Rollback, not_ours
-from pve_runbook.plugin.unfinished import Unfinished, operator, whose
+from pve_runbook.plugin.rollback import Rollback
+from pve_runbook.plugin.unfinished import Unfinished
 from pve_runbook.record.model import Record, build
-from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
+from pve_runbook.wire.connection import ConnectOptions
 from pve_runbook.wire.journal import Journal
-from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, resettled, snapshot
 from pve_runbook.work.diagnosis import Diagnosis
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
-from pve_runbook.work.probe import CHECKED, Group
 from pve_runbook.work.procedure import Stage
 from pve_runbook.work.readings import UnknownFact, known
 from pve_runbook.work.refusal import refusal
@@ -42,9 +39,6 @@ if TYPE_CHECKING:
 
 EARLIER_SECONDS = 200
 """The longest that one of our own commands may take."""
-
-ACTIVATED = "--activate-storage: `pvesm status` was asked, which mounts and imports what was not there (pve-storage)"
-UNREACHED = "not every node was reached; nothing was changed on any. One is powered off: see --absent.\n{lines}"
 
 
 class Run:
@@ -159,7 +153,7 @@ class Run:
 
     @property
     def cluster(self) -> Cluster:
-        """The nodes. Only after :meth:`open`."""
+        """The nodes. Only after :meth:`attach`."""
         assert self._cluster is not None, "the run is not open yet"
         return self._cluster
 
@@ -173,138 +167,10 @@ class Run:
         """The nodes in the order in which they leave: the authority last."""
         return self.peers + ([self.authority] if self.authority is not None else [])
 
-    def open(self, connect: ConnectOptions) -> None:
-        """Connect to all nodes, read them once, and create the record's folder.
-
-        Raises UsageError when a node is not reached (checks/ go on with the others) or the folder cannot be made:
-        nothing was changed then.
-        """
-        read_only = self.options.mode == "checks" or self.options.plan
-        cluster = Cluster(
-            self.options.targets,
-            connect,
-            self.journal,
-            read_only=read_only,
-            attempt=self.id,
-            timeout_scale=self.options.timeout_scale,
-            since=self.options.since,
-            activate_storage=self.options.activate_storage,
-        )
-        failed = cluster.open()
-        if failed and self.options.mode == "runbook":
-            failed = self._by_the_second_way(cluster, failed)
-        if self.options.mode == "checks" and self.options.save_facts is None and len(failed) < len(cluster.nodes):
-            failed = self._without(cluster, failed)
-        if failed:
-            cluster.close()
-            lines = "\n".join(f"  {error}" for error in failed.values())
-            raise pytest.UsageError(UNREACHED.format(lines=lines))
+    def attach(self, cluster: Cluster, connect: ConnectOptions) -> None:
+        """Work on ``cluster``, logged in to as ``connect`` says."""
         self._cluster = cluster
         self.connect = connect
-        self._learn_the_cluster()
-        if self.options.mode == "runbook":
-            self._take_up()
-        if self.options.activate_storage:
-            self.note("storage", ACTIVATED)
-        self.folder = self._make_folder()
-        self.journal.attach(self.folder / "journal.jsonl")
-        self.journal.write(
-            "run",
-            run=self.id,
-            work=None if self.options.plan else cluster.work,
-            mode=self.options.kind,
-            folder=str(self.folder.resolve()),
-            cluster=self.cluster_name,
-            hosts=[n.name for n in cluster.nodes],
-            operator=operator(),
-            ticket=self.options.ticket,
-            code=code_revision(self.config.rootpath),
-            command=self.command_line(),
-            version=tool_version(),
-        )
-        if self.rollback is None and not self.options.plan:
-            self.note("undo", questions.way_back(cluster.work, str(self.folder)))
-        if self.unfinished is not None:
-            self.journal.write("continues", folder=self.unfinished.last, head=self.unfinished.head)
-            for text in self.unfinished.what_it_did():
-                self.note("earlier", text)
-
-    def _without(self, cluster: Cluster, failed: dict[str, ConnectFailed]) -> dict[str, ConnectFailed]:
-        """Go on with the nodes that were reached: all that the others would say is unknown."""
-        for name, error in failed.items():
-            cluster.node(name).unreached = str(error)
-            self.note("unreached", str(error), name)
-        self.unreached = tuple(failed)
-        return {}
-
-    def _by_the_second_way(self, cluster: Cluster, failed: dict[str, ConnectFailed]) -> dict[str, ConnectFailed]:
-        """Log in with the key of a run that was cut short: where /etc/pve is not mounted, root's own keys are gone."""
-        keys = sorted(self.options.records.glob("*/access/second-way-in"), reverse=True)
-        for name, error in list(failed.items()):
-            for key in keys if error.kind is Failure.AUTHENTICATION else ():
-                if cluster.node(name).reopen(key) is None:
-                    self.note(
-                        "access", f"logged in by the key of {key.parents[1].name}: root's own keys are gone", name
-                    )
-                    del failed[name]
-                    break
-        return failed
-
-    def _learn_the_cluster(self) -> None:
-        """Name and members of the cluster, from every node that still knows them."""
-        self.cluster.read(*(CHECKED if self.options.mode == "checks" else (Group.CORE,)))
-        members: dict[str, None] = {}
-        standalone = set()
-        for node in self.cluster.nodes:
-            conf = known(lambda f=node.facts: f.corosync_conf)  # type: ignore[misc]
-            self.hostnames[node.name] = known(lambda f=node.facts: f.hostname) or node.name  # type: ignore[misc]
-            if conf is not None:
-                self.cluster_name = conf.cluster_name
-                self.clusters[node.name] = conf.cluster_name
-                members.update({n.name: None for n in conf.nodes})
-            if known(lambda f=node.facts: f.state) is NodeState.STANDALONE:  # type: ignore[misc]
-                standalone.add(node.name)
-        self.standalone_at_start = frozenset(standalone)
-        self.member_names = tuple(members)
-
-    def _take_up(self) -> None:
-        """Find the unfinished run that these nodes are locked for; its baseline is the one that counts."""
-        locks = {}
-        for node in self.cluster.nodes:
-            try:
-                locks[node.name] = node.facts.get(probes.LOCK)
-            except UnknownFact as error:
-                self.held = str(error)
-        if self.rollback is not None:
-            self.unfinished = self.rollback.take_over(locks)
-            self.held = self.held or not_ours(locks, self.unfinished.work, operator(), self.options.break_lock)
-        elif not self.held:
-            self.unfinished, self.held = whose(locks, self.options.records, self.options.break_lock)
-        if self.unfinished is None:
-            return
-        self.cluster.work = self.unfinished.work
-        found = self.unfinished.baseline
-        if found is not None:
-            self.first_baseline, self.network = found.snapshot, found.network
-            self.scheduled, self.quorate = found.scheduled, found.quorate
-            self.member_names, self.clusters = found.members, found.clusters
-            self.standalone_at_start = found.standalone
-            self.cluster_name = next(iter(found.clusters.values()), self.cluster_name)
-
-    def _make_folder(self) -> Path:
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", self.cluster_name)[:64]
-        name = f"{self.started:%Y-%m-%dT%H%M%SZ}-{safe}"
-        if self.options.ticket:
-            name += f"-{self.options.ticket}"
-        if self.rehearsal is not None:
-            name += "-rehearsal"
-        folder = self.options.records / name
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            folder = self.options.records / f"{name}-{self.id[-4:]}"
-            folder.mkdir(mode=0o700)
-        return folder
 
     def close(self) -> None:
         """Close the connections and the journal."""
