@@ -6,7 +6,7 @@ import pytest
 from pve_runbook.plugin.steps import WARNING
 from pve_runbook.work import storages
 from pve_runbook.work.refusal import refusal
-from pve_runbook.work.sharing import owners_in_words
+from pve_runbook.work.sharing import owners_in_words, shared_by_guests
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_proxmox_calls_them_active(host, run):
 
 def test_no_storage_has_guests_of_two_nodes(cluster):
     """No shared storage has disks of guests of two nodes."""
-    found = storages.shared_with_guests([n.facts for n in cluster.nodes])
+    found = shared_by_guests([n.facts for n in cluster.nodes], ())
     if found:
         told = "; ".join(f"{storage}: {owners_in_words(nodes)}" for storage, nodes in found.items())
         pytest.skip(f"{WARNING}{told}; once the nodes are apart no lock crosses them")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROJECT = Path(__file__).parents[2]
 OWN_CHECK = '''
 """Our own checks."""
@@ -68,3 +70,15 @@ def test_a_check_can_ask_what_is_registered_and_nothing_else(
     assert sum(r["probes"] for r in reads) == record["sent"]["probes"]
     assert [u for r in reads for u in r["unanswered"]] == []
     assert re.search(r"Sent</th>\s*<td>\d+ commands, all registered", (ran.record / "report.html").read_text())
+
+
+@pytest.mark.sweep
+def test_what_mounts_is_asked_on_demand_and_named(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab("storage-missing", nodes=2)
+    ran = run("checks/test_storage.py", *lab.options, "--activate-storage")
+    assert ("Proxmox itself calls every storage active.", "pve2: nas is inactive") in [
+        (title, message.partition(".")[0]) for title, message in ran.failed()
+    ]
+    record = json.loads((ran.record / "record.json").read_text())
+    assert record["sent"]["activating"] == 2
+    assert any("which mounts and imports" in note["text"] for note in record["notes"])

@@ -7,7 +7,7 @@ from lab_facts import facts_of
 from pve_runbook.facts.state import ha_leftovers
 from pve_runbook.work import checkprobes, readiness, storages
 from pve_runbook.work.compared import clocks_apart, two_owners
-from pve_runbook.work.sharing import owners_in_words
+from pve_runbook.work.sharing import owners_in_words, shared_by_guests
 
 
 def test_clocks(make_bench: MakeBench) -> None:
@@ -47,7 +47,7 @@ def test_a_ceph_of_their_own_is_asked(make_bench: MakeBench) -> None:
 
 
 def test_guests_of_two_nodes_on_one_storage(make_bench: MakeBench) -> None:
-    found = storages.shared_with_guests(facts_of(make_bench("shared-by-two")))
+    found = shared_by_guests(facts_of(make_bench("shared-by-two")), ())
     assert {i: owners_in_words(nodes) for i, nodes in found.items()} == {"nas": "pve2 (203), pve3 (301, 302, 303)"}
 
 

@@ -77,7 +77,7 @@ def test_a_bad_window_is_refused(project: pytest.Pytester, option: str, words: s
     refused(project.runpytest("checks/", HOSTS, option), words)
 
 
-@pytest.mark.parametrize("option", ["--since=1h", "--watch=60"])
+@pytest.mark.parametrize("option", ["--since=1h", "--watch=60", "--activate-storage"])
 def test_the_past_is_read_by_checks_only(project: pytest.Pytester, option: str) -> None:
     refused(project.runpytest("runbook/", HOSTS, option), f"{option.partition('=')[0]} is for checks/ only")
 

@@ -29,7 +29,7 @@ class Sent:
             "all registered probes" if alone else count(self.probes, "registered probe"),
             count(self.others, "command of gates that were added", "commands of gates that were added"),
             f"{self.activating} of them `pvesm status`, which mounts and imports (--activate-storage)",
-            f"{self.changes} changes",
+            count(self.changes, "change"),
             count(self.refused, "batch refused", "batches refused"),
         ]
         shown = (True, True, self.others > 0, self.activating > 0 and alone, True, self.refused > 0)

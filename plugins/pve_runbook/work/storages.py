@@ -6,14 +6,13 @@ none of that kind. Each raises UnknownFact when a listing is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from pve_runbook.facts.output import TimedOut
 from pve_runbook.facts.sections import yes_or_no
 from pve_runbook.facts.storage import MountPoint, Storage
 from pve_runbook.work import checkprobes, families, probes
 from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.sharing import shared_by_guests
 
 LOCAL_FILES = ("dir", "btrfs")
 OVER_THE_NETWORK = ("nfs", "cifs", "cephfs", "glusterfs")
@@ -165,11 +164,6 @@ def inactive(facts: NodeFacts) -> dict[str, str]:
     status = facts.get(probes.PVESM)
     found = {i: status[i].status if i in status else "not listed" for i in facts.storages}
     return {i: s for i, s in found.items() if s != "active"}
-
-
-def shared_with_guests(everyone: Iterable[NodeFacts]) -> Mapping[str, Mapping[str, list[int]]]:
-    """Shared storages with volumes of guests of two or more nodes: node → VMIDs."""
-    return shared_by_guests(everyone, ())
 
 
 def _on_own_ceph(facts: NodeFacts) -> list[Storage] | None:
