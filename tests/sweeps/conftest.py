@@ -138,20 +138,30 @@ def _pattern(argv: tuple[str, ...]) -> str:
     return re.sub(r"\\\{\w+\\\}", r"\\S+", re.escape(" ".join(argv)))
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A lab of two nodes."""
+def _lab(nodes: int, records: Path) -> Iterator[Stage]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pve_runbook.lab", "--nodes", str(NODES), "--until-eof"],
+        [sys.executable, "-m", "pve_runbook.lab", "--nodes", str(nodes), "--until-eof"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdin is not None and process.stdout is not None
-    found = Stage(json.loads(process.stdout.readline()), tmp_path_factory.mktemp("records"))
+    found = Stage(json.loads(process.stdout.readline()), records)
     yield found
     unknown = found.control.unsimulated()
     process.stdin.close()
     process.wait(BOUND)
     process.stdout.close()
     assert unknown == []
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A lab of two nodes."""
+    yield from _lab(NODES, tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A lab of three nodes."""
+    yield from _lab(3, tmp_path_factory.mktemp("records"))
