@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,14 @@ def test_checks_say_the_same_of_the_twin(
 
 
 @pytest.mark.sweep
-def test_a_node_that_is_not_reached_ends_the_rehearsal(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+def test_a_node_that_is_not_reached_ends_the_rehearsal(
+    start_lab: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
     lab = start_lab("member-unreachable")
+    facts = tmp_path / "facts.json"
+    kept = run("checks/", *lab.options, f"--save-facts={facts}")
+    assert kept.status == 4 and "--save-facts" not in kept.text.partition(" next ")[2]
+    assert [node["hostname"] for node in json.loads(facts.read_text())["nodes"]] == ["pve1", "pve2"]
     ran = run("runbook/", *lab.options, "--rehearse")
     assert ran.status == 4 and ran.record is None
     lab.hosts.remove("pve3")

@@ -43,7 +43,7 @@ def open_run(run: Run, connect: ConnectOptions) -> None:
     failed = cluster.open()
     if failed and run.options.mode == "runbook":
         failed = _by_the_second_way(run, cluster, failed)
-    if run.options.mode == "checks" and run.options.save_facts is None and len(failed) < len(cluster.nodes):
+    if run.options.mode == "checks" and len(failed) < len(cluster.nodes):
         failed = _without(run, cluster, failed)
     if failed:
         cluster.close()

@@ -13,6 +13,7 @@ from pve_runbook.work.diagnosis import Verdict as Diagnosed
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
 _NOTHING_COLLECTED = 5
 _FOLDER = re.compile(r"checks(/\S*)?")
+KEPT = "--save-facts="
 REARM = (
     "after five minutes of stable quorum (`pvecm status`), on every node: systemctl unmask --runtime pvescheduler; "
     "systemctl start pvescheduler; systemctl enable --now pve-ha-lrm pve-ha-crm"
@@ -34,12 +35,12 @@ def judge_run(run: Run, pytest_status: int) -> Verdict:
     found = _judge(run, pytest_status)
     if run.rehearsal is None:
         return found
-    following = run.command_line(without=("--rehearse", "--save-facts=")) if not found.exit_status else found.next
+    following = run.command_line(without=("--rehearse", KEPT)) if not found.exit_status else found.next
     return replace(found, sentence=f"Rehearsed on a twin: {found.sentence}", next=following)
 
 
 def _judge(run: Run, pytest_status: int) -> Verdict:
-    again = run.command_line()
+    again = _again(run)
     if pytest_status in (_NOTHING_COLLECTED, USAGE):
         return Verdict(USAGE, "Nothing was run.", again)
     if pytest_status == INTERRUPTED:
@@ -69,6 +70,11 @@ def _judge(run: Run, pytest_status: int) -> Verdict:
     return Verdict(PASSED, f"Every node of {run.cluster_name}{absent} is standalone; {_guests(run)}", run.checks_line())
 
 
+def _again(run: Run) -> str:
+    """The same command line; what was to be kept is kept."""
+    return run.command_line(without=(KEPT,))
+
+
 def _guests(run: Run) -> str:
     if not run.lost_guests:
         return "every guest ran on."
@@ -79,12 +85,12 @@ def _guests(run: Run) -> str:
 
 def _judge_plan(run: Run) -> Verdict:
     if run.approved is None:
-        return Verdict(INCOMPLETE, f"No plan: {run.stopped_at}", run.command_line())
+        return Verdict(INCOMPLETE, f"No plan: {run.stopped_at}", _again(run))
     stops = f"the run would stop before its first command: {run.stopped_at}"
     if run.counts["failed"]:
-        return Verdict(FAILED, f"As the nodes are now {stops}", run.command_line())
+        return Verdict(FAILED, f"As the nodes are now {stops}", _again(run))
     if run.counts["unknown"] or not run.plan_ended:
-        return Verdict(INCOMPLETE, f"Something is unknown; {stops}", run.command_line())
+        return Verdict(INCOMPLETE, f"Something is unknown; {stops}", _again(run))
     sentence = f"Plan {run.approved.hash}: {count(len(run.approved.commands), 'command')}; nothing was changed."
     return Verdict(
         PASSED, sentence, f"{run.command_line(without=('--plan',))}, or with --approve=all@{run.approved.hash}"
@@ -94,7 +100,7 @@ def _judge_plan(run: Run) -> Verdict:
 def _judge_checks(run: Run) -> Verdict:
     found = run.diagnosis
     head = "" if found is None else f"{found.verdict.upper()}: {found.gist}. "
-    following = _FOLDER.sub("checks/", run.command_line(), count=1) if found is None else _following(run, found)
+    following = _FOLDER.sub("checks/", _again(run), count=1) if found is None else _following(run, found)
     for outcome, status, one, many in (
         ("failed", FAILED, "One check does not hold", "{count} checks do not hold"),
         ("unknown", INCOMPLETE, "One check is unknown", "{count} checks are unknown"),
@@ -109,7 +115,7 @@ def _judge_checks(run: Run) -> Verdict:
 def _following(run: Run, found: Diagnosis) -> str:
     """What to type next."""
     if found.verdict in (Diagnosed.DISMANTLE, Diagnosed.HALF):
-        return _FOLDER.sub("runbook/", run.command_line(), count=1)
+        return _FOLDER.sub("runbook/", _again(run), count=1)
     if found.verdict is Diagnosed.REPAIR:
-        return f"{found.advice}; then {run.command_line()}"
-    return "nothing" if found.verdict in (Diagnosed.HEALTHY, Diagnosed.STANDALONE) else run.command_line()
+        return f"{found.advice}; then {_again(run)}"
+    return "nothing" if found.verdict in (Diagnosed.HEALTHY, Diagnosed.STANDALONE) else _again(run)
