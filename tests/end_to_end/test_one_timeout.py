@@ -81,13 +81,19 @@ def test_a_node_that_stops_answering(start_lab: StartLab, run: Run) -> None:
 
 
 @pytest.fixture
-def black_hole() -> Iterator[int]:
-    """A port on which connections are taken and nothing is ever said."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+def black_hole(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A port that refuses connections, or takes them and never says anything."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if request.param == "says nothing":
+            server.listen()
         yield server.getsockname()[1]
 
 
-def test_a_blackholed_node(start_lab: StartLab, run: Run, black_hole: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "black_hole", ["refuses", pytest.param("says nothing", marks=pytest.mark.sweep)], indirect=True
+)
+def test_a_node_that_is_not_reached(start_lab: StartLab, run: Run, black_hole: int, tmp_path: Path) -> None:
     lab = start_lab("own-link")
     text = Path(lab.ssh_config).read_text()
     [port] = [line for line in text.partition("Host pve3\n")[2].splitlines() if line.startswith("  Port ")][:1]
