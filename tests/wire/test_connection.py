@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from pve_runbook.wire.batch import run_batch
 from pve_runbook.wire.channel import execute
 from pve_runbook.wire.connection import (
     ConnectFailed,
@@ -19,6 +20,7 @@ from pve_runbook.wire.connection import (
     Failure,
     open_all,
 )
+from pve_runbook.wire.guard import Refused
 from wire_server import PASSWORD, Server, Site
 
 Start = Callable[..., Server]
@@ -348,6 +350,19 @@ def test_with_sudo_commands_and_their_input_arrive_unchanged(
         assert result.stdout == b"line\nline\0\nit's 1\n"
         assert execute(node, "cat; exit 5", timeout=5).exit_status == 5
         assert execute(node, "cat", timeout=5).stdout == b""
+
+
+@pytest.mark.parametrize(("rule", "password"), [("free", None), ("ask", PASSWORD)])
+def test_with_sudo_too_only_known_questions_are_sent(
+    with_sudo: Callable[[str], str], site: Site, rule: str, password: str | None
+) -> None:
+    options = {"sudo": True, "password": password, "known": lambda argv: tuple(argv) == ("id", "-u")}
+    with site.connection(with_sudo(rule), **options) as node:
+        assert run_batch(node, [("uid", 5, ("id", "-u"))])["uid"].exit_status == 0
+        with pytest.raises(Refused):
+            run_batch(node, [("uid", 5, ("id", "-g"))])
+        with pytest.raises(Refused):
+            execute(node, "id -u", timeout=5)
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
