@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyte
 import pytest
-
-pyte = pytest.importorskip("pyte", reason="pip install -e '.[test]'")
 
 PROJECT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("terminal-80x24.txt")

@@ -9,13 +9,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pyte
 import pytest
 from pve_runbook.plugin import live
 from pve_runbook.plugin.live import Live, in_words
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work.waits import Wait, Waits
-
-pyte = pytest.importorskip("pyte", reason="pip install -e '.[test]'")
 
 COLUMNS = 80
 

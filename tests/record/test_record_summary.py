@@ -22,13 +22,22 @@ def test_summary_says_what_who_when_how_it_went_and_what_next() -> None:
         "**EXECUTED, passed** (exit status 0): All three nodes stand alone; no guest was interrupted.",
         "- Nodes: pve1, pve2, pve3 (authority: pve1)",
         "- No guest was interrupted: 11 of 11 that ran have the same process and start time; 14 of 14 guests",
-        "prod approved by anna@jump (typed)",
+        "- Approved: 4 of 4 questions by anna@jump (typed), anna@jump (--approve)",
         "- Backups: 9 files, 458.0 KiB, hashes in record.json",
         "- Left to do (2): HA stays off",
         "- Next: pytest checks/",
         "| Phase 5: restart services | passed | 6 of 6 | 02:10:46 |",
     ):
         assert expected in text
+
+
+def test_summary_names_what_was_refused() -> None:
+    journal = record_journals.whole_run()
+    next(e for e in reversed(journal.events) if e["kind"] == "approval").update(answer="refused", how="typed")
+    text = summary_md(build(journal.events))
+    assert (
+        "- Approved: 3 of 4 questions by anna@jump (typed), anna@jump (--approve); refused: pve1 by" in text
+    )
 
 
 def test_summary_of_a_failed_run_says_where_it_stopped() -> None:

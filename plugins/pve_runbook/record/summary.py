@@ -59,8 +59,7 @@ def _facts(record: Record, journal_head: str) -> list[str]:
         facts.append(f"{_md(words.interrupted(record.survival))}; {words.survival(record.survival)}")
     facts.extend(f"Stopped at: {_md(_stop(step))}" for step in words.stopped_at(record)[:1])
     if record.approvals:
-        answers = (f"{item.subject} {item.answer} by {item.by} ({item.how})" for item in record.approvals)
-        facts.append(f"Approvals: {_md('; '.join(answers))}")
+        facts.append(f"Approved: {_md(words.approved(record))}")
     proof = []
     if record.transfers:
         total = sum(item.size or 0 for item in record.transfers)

@@ -134,13 +134,16 @@ def changed(item: Continuity) -> list[str]:
 
 
 def approved(record: Record) -> str:
-    """Return how the run was approved: ``6 of 6 questions by anna (typed)``, empty when nothing was asked."""
+    """Return how the run was approved: ``6 of 6 questions by anna (typed)``, and what was refused; empty when nothing
+    was asked."""
     asked = record.approvals
-    yes = [item for item in asked if item.answer == "approved"]
     if not asked:
         return ""
-    how = ", ".join(dict.fromkeys(f"{item.by} ({item.how})" for item in yes or asked))
-    return f"{len(yes)} of {count(len(asked), 'question')} by {how}"
+    yes = [item for item in asked if item.answer == "approved"]
+    by = ", ".join(dict.fromkeys(f"{item.by} ({item.how})" for item in yes))
+    no = ", ".join(f"{item.subject} by {item.by} ({item.how})" for item in asked if item.answer != "approved")
+    told = f"{len(yes)} of {count(len(asked), 'question')}" + (f" by {by}" if by else "")
+    return told + (f"; refused: {no}" if no else "")
 
 
 def changes(record: Record) -> str:
