@@ -134,3 +134,62 @@ def test_an_approval_holds_for_its_own_plan_only(
         "- phase 0 pve1: systemctl mask --runtime pvescheduler.service",
         "+ phase 0 pve1: systemctl mask --Runtime pvescheduler.service",
     )
+
+
+@pytest.mark.sweep
+def test_a_run_that_was_cut_short_goes_on_within_its_plan(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    """The same command line, bound to the same plan: all that is left was named by it."""
+    lab = start_lab(nodes=2)
+    plan = planned(run("runbook/", *lab.options, "--plan"))
+    bound = f"--approve=all@{plan['hash']}"
+    lab.control.fault("fail", argv=("systemctl", "restart", "pvestatd.service"))
+    assert run("runbook/", *lab.options, bound).status == 1
+    again = run("runbook/", *lab.options, bound)
+    assert again.status == 0, again.text
+    assert {e["how"] for e in again.journal() if e["kind"] == "approval"} == {f"--approve=...@{plan['hash']}"}
+
+
+@pytest.mark.sweep
+def test_what_changes_on_the_way_is_refused_at_the_next_approval(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    """Somebody stops corosync on the nodes after the freeze: a bound approval ends there, a bare one notes it."""
+    lab = start_lab(nodes=2)
+    last = ("systemctl", "disable", "pve-ha-crm.service")
+
+    def other_hand() -> None:
+        for node in lab.hosts:
+            lab.control.fault("run", when="after", argv=last, node=node, command="systemctl stop corosync")
+
+    plan = planned(run("runbook/", *lab.options, "--plan"))
+    other_hand()
+    ran = run("runbook/", *lab.options, f"--approve=all@{plan['hash']}")
+    assert ran.status == 1
+    [(title, message)] = ran.failed()
+    assert title == "The operator approves that the authority counts its own vote alone."
+    assert "systemctl stop corosync.service" in message and "- phase 2" in message
+    lab.control.reset()
+    other_hand()
+    bare = run("runbook/", *lab.options, "--approve=all")
+    assert bare.status == 0, bare.text
+    assert any(e["kind"] == "note" and e["topic"] == "plan" and "- phase 2" in e["text"] for e in bare.journal())
+    hows = {e["how"] for e in bare.journal() if e["kind"] == "approval"}
+    assert hows == {"--approve, bound to no plan"}
+
+
+@pytest.mark.sweep
+def test_a_name_that_leads_to_another_machine_is_refused(
+    start_lab: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Two names swapped in ~/.ssh/config after the plan was read."""
+    lab = start_lab(nodes=2)
+    plan = planned(run("runbook/", *lab.options, "--plan"))
+    text = Path(lab.ssh_config).read_text()
+    swapped = tmp_path / "swapped"
+    swapped.write_text(
+        re.sub(r"^Host (pve[12])$", lambda m: f"Host {'pve1' if m[1] == 'pve2' else 'pve2'}", text, flags=re.M)
+    )
+    ran = run("runbook/", lab.options[0], f"--ssh-config={swapped}", f"--approve=all@{plan['hash']}")
+    refused(lab, ran, "node: - pve1 is pve1", "node: + pve1 is pve2")
