@@ -35,9 +35,7 @@ def test_summary_names_what_was_refused() -> None:
     journal = record_journals.whole_run()
     next(e for e in reversed(journal.events) if e["kind"] == "approval").update(answer="refused", how="typed")
     text = summary_md(build(journal.events))
-    assert (
-        "- Approved: 3 of 4 questions by anna@jump (typed), anna@jump (--approve); refused: pve1 by" in text
-    )
+    assert "- Approved: 3 of 4 questions by anna@jump (typed), anna@jump (--approve); refused: pve1 by" in text
 
 
 def test_summary_of_a_failed_run_says_where_it_stopped() -> None:

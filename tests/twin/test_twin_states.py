@@ -16,12 +16,17 @@ FEW = ("config-older-names",)
 """Databases, files and memberships that are not the same everywhere; the others run with the sweeps."""
 
 
+SLOW = ("hung-pve", "hung-nas")
+"""Here one probe after the other waits for the model's clock, which the node's own is held against."""
+
+
 @pytest.mark.parametrize("scenario", [s if s in FEW else pytest.param(s, marks=pytest.mark.sweep) for s in SCENARIOS])
 def test_a_twin_is_what_was_read(make: Callable[..., Any], scenario: str) -> None:
     original = make(scenario)
     portrait = original.portrait()
     twin = make(portrait)
-    assert differences(portrait, twin.portrait()) == []
+    found = differences(portrait, twin.portrait())
+    assert [text for text in found if scenario not in SLOW or ".clock" not in text] == []
     assert twin.verdict() == original.verdict()
 
 

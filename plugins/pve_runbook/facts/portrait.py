@@ -17,6 +17,10 @@ from pve_runbook.facts.plain import NotPlain, from_plain, to_plain
 
 FORMAT = "pve-runbook facts"
 VERSION = 1
+NO_ANSWER = "no answer in time"
+NOT_SERVED = "nobody serves the file system"
+NOT_READ = "no answer that could be read"
+"""The kinds of silence."""
 TEXTS = ("files", "corosync_conf")
 """Fields that hold whole files."""
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63}){0,8}")
@@ -173,8 +177,8 @@ class NodePortrait:
     """One node. ``name`` as it was given in --hosts, ``clock`` in seconds that it is ahead of the slowest,
     ``authkey`` a word: the same for the same key. ``bound``: link → the address that corosync listens on.
     ``storages``: path of a storage of files → names below images/ and private/; ``inactive``: storages that are mounted
-    nowhere though they should be. ``latency``: microseconds there and back on the cluster's links; ``dead_links``: the
-    links that carry to no peer though corosync runs."""
+    nowhere though they should be. ``ceph``: its health, where a storage lies on it. ``latency``: microseconds there and
+    back on the cluster's links; ``dead_links``: the links that carry to no peer though corosync runs."""
 
     name: str
     hostname: str
@@ -208,6 +212,7 @@ class NodePortrait:
     inactive: tuple[str, ...] = ()
     wiring: Wiring | None = None
     past: Past | None = None
+    ceph: str = ""
     latency: int | None = None
     dead_links: tuple[int, ...] = ()
     held: HeldBy | None = None

@@ -258,6 +258,8 @@ def _as_it_is_now(body: _Body, public_key: str) -> None:
     _set_pmxcfs(node, known)
     _set_corosync_files(body)
     twin_node.traces(node, known, public_key)
+    twin_node.ceph(node, known)
+    twin_node.hanging(node, known)
     twin_node.high_availability(node, known)
     node.scheduler.overdue = not node.pmxcfs.quorate and twin_node.has_backup_jobs(node)
 

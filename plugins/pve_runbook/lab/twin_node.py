@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from pve_runbook.facts.limits import flaps
-from pve_runbook.facts.portrait import NodePortrait, Wiring
+from pve_runbook.facts.portrait import NO_ANSWER, NodePortrait, Wiring
 from pve_runbook.lab.model.cluster import Cluster
 from pve_runbook.lab.model.guest_config import GuestConfig
 from pve_runbook.lab.model.network import Interface, Route
@@ -115,6 +115,21 @@ def storages(node: Node, known: NodePortrait) -> None:
                 node.files.make_directories(f"{path}/images/{name}")
             else:
                 node.files.put(f"{path}/images/{name}", b"\0" * 64)
+
+
+def ceph(node: Node, known: NodePortrait) -> None:
+    """A monitor, where a storage lies on Ceph and it answered."""
+    if known.ceph:
+        node.storages.ceph_health = known.ceph
+        node.processes.spawn("ceph-mon", ("/usr/bin/ceph-mon", "-f", "--id", node.name), age=GUEST_AGE)
+
+
+def hanging(node: Node, known: NodePortrait) -> None:
+    """Mounts on which no look returns."""
+    for probe, why in known.unknown.items():
+        name, _, path = probe.partition(":")
+        if name == "files" and why == NO_ANSWER:
+            node.files.hung.add(path)
 
 
 def _percent(value: float | None) -> str:

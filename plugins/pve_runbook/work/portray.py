@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from pve_runbook.facts.corosync_log import CorosyncLog
 from pve_runbook.facts.output import NotConnected, TimedOut
 from pve_runbook.facts.portrait import (
+    NO_ANSWER,
+    NOT_READ,
+    NOT_SERVED,
     Card,
     Database,
     DefaultRoute,
@@ -32,8 +35,7 @@ from pve_runbook.work.netfacts import is_guest_port
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.readings import Missing, known
 
-NOT_READ = "no answer that could be read"
-_SILENCE = ((TimedOut, "no answer in time"), (NotConnected, "nobody serves the file system"))
+_SILENCE = ((TimedOut, NO_ANSWER), (NotConnected, NOT_SERVED))
 _WORD = re.compile(r"[A-Za-z0-9_.,:/+-]+")
 """Names of hosts, units, volumes and paths as they may be told."""
 _IMAGE = re.compile(r"[\w.+-]+(?:/[\w.+-]+)?")
@@ -142,6 +144,7 @@ class _Painter:
             inactive=self._inactive(),
             wiring=known(self._wiring),
             past=known(self._past),
+            ceph=known(lambda: facts.get(checkprobes.CEPH).status) or "",
             latency=known(self._latency),
             dead_links=known(self._dead_links) or (),
             held=None if lock is None else HeldBy(lock.run, re.sub(r"[^0-9TZ:.+-]", "", lock.since)),

@@ -69,6 +69,7 @@ class Storages:
         self.pools = {"tank": "ONLINE"}
         """ZFS pool → health."""
         self.mounts: list[Mount] = []
+        self.ceph_health = "HEALTH_OK"
 
     def all(self) -> list[Storage]:
         """The storages of storage.cfg; without one there is the default `local`."""
