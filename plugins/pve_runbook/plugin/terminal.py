@@ -112,7 +112,10 @@ def end_of_phase(reporter: pytest.TerminalReporter, run: Run) -> None:
     """The last line of the phase that was begun, if one was."""
     if run.phase_is_open:
         run.phase_is_open = False
-        _write_guests(reporter, run)
+        if run.last_comparison is not None or run.stopped_at is None:
+            _write_guests(reporter, run)
+        else:
+            reporter.write_line("guests, nodes, configs, volumes: not compared, the run ended before that")
 
 
 def _write_guests(reporter: pytest.TerminalReporter, run: Run) -> None:
