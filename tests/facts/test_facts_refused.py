@@ -13,10 +13,12 @@ from pve_runbook.facts import (
     guests,
     ha,
     identity,
+    logins,
     net,
     pmxcfs,
     quorum,
     storage,
+    storage_state,
     tasks,
     units,
 )
@@ -24,7 +26,22 @@ from pve_runbook.facts.output import Output, ParseError
 
 Parser = Callable[[Output], object]
 
-MODULES = (api, config_tree, corosync_conf, guests, ha, identity, net, pmxcfs, quorum, storage, tasks, units)
+MODULES = (
+    api,
+    config_tree,
+    corosync_conf,
+    guests,
+    ha,
+    identity,
+    logins,
+    net,
+    pmxcfs,
+    quorum,
+    storage,
+    storage_state,
+    tasks,
+    units,
+)
 PARSERS: dict[str, Parser] = {
     name: function
     for module in MODULES
@@ -55,7 +72,7 @@ MAY_BE_EMPTY = {
 
 
 def test_all_parsers_are_found() -> None:
-    assert len(PARSERS) == 47
+    assert len(PARSERS) == 53
 
 
 @pytest.mark.parametrize("name", PARSERS)

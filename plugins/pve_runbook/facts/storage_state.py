@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pve_runbook.facts.answers import NOT_INSTALLED, lines_of, stdout_of, unread
 from pve_runbook.facts.jsontext import parse_object
-from pve_runbook.facts.output import Output
+from pve_runbook.facts.output import Output, ParseError
 
 _SESSION = re.compile(r"\S+ \[\d+\] \S+ (?P<target>\S+)( \(.*\))?")
 _NO_SESSION = 21
@@ -43,6 +43,8 @@ def parse_zfs_get(output: Output) -> Mapping[str, str] | None:
         if not tab:
             raise unread("zfs get", line)
         found[name] = value
+    if not found:
+        raise ParseError("zfs get ended with exit status 0 but shows no property.")
     return found
 
 
@@ -56,6 +58,8 @@ def parse_iscsi_sessions(output: Output) -> frozenset[str]:
         if match is None:
             raise unread("iscsiadm", line)
         targets.add(match["target"])
+    if not targets:
+        raise ParseError("iscsiadm ended with exit status 0 but shows no session.")
     return frozenset(targets)
 
 
