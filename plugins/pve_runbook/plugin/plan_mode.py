@@ -33,11 +33,11 @@ def judging(run: Run | None) -> Iterator[None]:
 
 
 def make(run: Run) -> None:
-    """Make the plan at the end of a session, and write it down; why there is none is where the run stopped."""
+    """Make the plan at the end of a session, and write it down; why there is none is where the run would stop."""
     try:
         plan = planning.plan_ahead(run)
         run.plan_text = plans.write(run, plan)
         run.approved = plan
     except (UnknownFact, ParseError, OSError) as error:
-        run.stopped_at = str(error)
+        run.stopped_at = run.stopped_at or str(error)
         run.note("plan", f"no plan could be made: {error}")

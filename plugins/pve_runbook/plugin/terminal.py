@@ -211,4 +211,4 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
             reporter.write_line(line)
     if run.folder is not None:
         reporter.write_line(f"journal   head {run.journal.head[:16]}")
-        reporter.write_line(f"record    {run.folder}/{'plan.md' if run.options.plan else 'report.html'}")
+        reporter.write_line(f"record    {run.folder}/{'plan.md' if run.plan_text else 'report.html'}")

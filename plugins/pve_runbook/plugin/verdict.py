@@ -85,7 +85,8 @@ def _guests(run: Run) -> str:
 
 def _judge_plan(run: Run) -> Verdict:
     if run.approved is None:
-        return Verdict(INCOMPLETE, f"No plan: {run.stopped_at}", _again(run))
+        status = FAILED if run.counts["failed"] else INCOMPLETE
+        return Verdict(status, f"No plan can be made: {run.stopped_at}", _again(run))
     stops = f"the run would stop before its first command: {run.stopped_at}"
     if run.counts["failed"]:
         return Verdict(FAILED, f"As the nodes are now {stops}", _again(run))
