@@ -11,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[test]'")
+import jsonschema
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))

@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 import record_journals
 from pve_runbook.record.model import build
 from pve_runbook.record.summary import SCHEMA_VERSION, record_json
 from record_journals import Journal
-
-jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[test]'")
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

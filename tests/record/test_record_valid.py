@@ -10,8 +10,7 @@ import record_journals
 from pve_runbook.record.verify import rebuild
 from pve_runbook.wire.journal import Journal as Written
 from record_journals import Journal
-
-HTMLParser = pytest.importorskip("tinyhtml5.parser", reason="pip install -e '.[test]'").HTMLParser
+from tinyhtml5.parser import HTMLParser
 
 EVIL = "<img src=x onerror=alert(1)>\"'</pre></details></td></svg>&amp;"
 

@@ -6,7 +6,8 @@ import random
 from typing import Any
 
 import pytest
-from sweep_points import PARTS, points, stride
+from sampling import EVERYTHING
+from sweep_points import PARTS, points
 
 pytestmark = pytest.mark.sweep
 
@@ -91,7 +92,7 @@ def test_frozen_at_some_changes(stage: Any) -> None:
     assert status == 0, said
     count = stage.control.mutating_count()
     wrong = []
-    for point in sorted(random.Random(2026).sample(range(1, count + 1), count if stride() == 1 else 6)):
+    for point in sorted(random.Random(2026).sample(range(1, count + 1), count if EVERYTHING else 6)):
         stage.set()
         stage.control.fault("freeze", when="after", at=point)
         status, said = stage.run("-o", "pve_timeout_scale=0.05")

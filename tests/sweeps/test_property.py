@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from sampling import EVERYTHING
 
 pytestmark = pytest.mark.sweep
 
-EVERYTHING = os.environ.get("PVE_RUNBOOK_SWEEP") == "all"
 CHANGES = 100
 """About as many commands of an undisturbed run on two nodes change something; a later point strikes nothing."""
 LEFT = 60
@@ -51,7 +50,7 @@ def faults() -> st.SearchStrategy[list[Strike]]:
 
 
 PROFILE = settings(
-    max_examples=400 if EVERYTHING else 10,
+    max_examples=400 if EVERYTHING else 6,
     derandomize=not EVERYTHING,
     deadline=None,
     database=None,
