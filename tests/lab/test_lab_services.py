@@ -82,7 +82,7 @@ def test_a_database_put_back_is_what_pmxcfs_loads(make_bench: MakeBench) -> None
     bench.run(
         "pve1", "systemctl stop pve-cluster corosync; mkdir /root/b; cp -p /var/lib/pve-cluster/config.db /root/b/"
     )
-    assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout == "config.db\n"
+    assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout == ".pmxcfs.lockfile\nconfig.db\n"
     bench.run("pve1", "pmxcfs -l; rm /etc/pve/corosync.conf; rm /etc/pve/nodes/pve2/qemu-server/201.conf")
     edited = int(bench.run("pve1", version).stdout)
     bench.run("pve1", "pkill -TERM -x pmxcfs; while pgrep -x pmxcfs >/dev/null; do sleep .2; done")
@@ -111,9 +111,10 @@ def test_a_read_only_look_at_a_closed_database_leaves_files_beside_it(make_bench
     asked = "'SELECT count(*) FROM tree'"
     said = bench.run("pve1", f"sqlite3 -readonly 'file:/var/lib/pve-cluster/config.db?immutable=1' {asked}")
     assert said.exit_status == 0
-    assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout == "config.db\n"
+    assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout == ".pmxcfs.lockfile\nconfig.db\n"
     assert bench.run("pve1", f"sqlite3 -readonly /var/lib/pve-cluster/config.db {asked}").stdout == said.stdout
-    assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout == "config.db\nconfig.db-shm\nconfig.db-wal\n"
+    left = [".pmxcfs.lockfile", "config.db", "config.db-shm", "config.db-wal"]
+    assert bench.run("pve1", "ls -A /var/lib/pve-cluster").stdout.split() == left
 
 
 def test_du_adds_up_what_lies_below(make_bench: MakeBench) -> None:

@@ -222,15 +222,16 @@ def _link_statistics(node: Node, runtime: Runtime, member: Member) -> list[tuple
     for number in member.rings:
         link = runtime.links[member.nodeid, number]
         key = f"stats.knet.node{member.nodeid}.link{number}"
-        latency = node.cluster.network.latency
+        own = member.nodeid == runtime.nodeid  # knet does not measure the way to itself (recorded)
+        latency = 0 if own else node.cluster.network.latency
         numbers: dict[str, tuple[str, int]] = {
             "connected": ("u8", int(link.connected)),
             "down_count": ("u32", link.down_count),
             "enabled": ("u8", 1),
             "latency_ave": ("u32", latency),
             "latency_max": ("u32", latency * 2),
-            "latency_min": ("u32", latency - 7),
-            "latency_samples": ("u32", 47),
+            "latency_min": ("u32", 4294967295 if own else latency - 7),
+            "latency_samples": ("u32", 0 if own else 47),
             "mtu": ("u32", 65535 if member.nodeid == runtime.nodeid else 1397),
             "up_count": ("u32", link.up_count),
             "rx_total_packets": ("u64", 496),

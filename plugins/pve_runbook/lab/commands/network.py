@@ -101,8 +101,17 @@ def _addresses(node: Node) -> list[Json]:
         row["addr_info"] = []
         if interface.address:
             row["addr_info"].append(_address("inet", interface.address, interface.prefix, "global", interface.name))
+        if interface.kind not in ("tun", "veth") and interface.carrier:  # recorded: guests' ends have none
+            row["addr_info"].append(_address("inet6", _link_local(interface.mac), 64, "link"))
         rows.append(row)
     return rows
+
+
+def _link_local(mac: str) -> str:
+    """The address that the kernel makes of a card's number (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    ident = bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + ident))
 
 
 def _links(node: Node, *, statistics: bool) -> list[Json]:

@@ -104,6 +104,7 @@ class Pmxcfs(PmxcfsView):
         return 0, text, 1.05
 
     def _open_database(self, local: bool) -> None:
+        self._lock_file.touch()
         missing = not self.database.file.exists()
         self.database.open()
         if missing and not local and self.node.files.exists(CONFIG):
@@ -159,6 +160,10 @@ class Pmxcfs(PmxcfsView):
         for file, data in logs.items():
             file.write_bytes(data)
         self.node.files.dead_mounts += 1
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.database.file.with_name(".pmxcfs.lockfile")
 
     def _beside(self, end: str) -> Path:
         return self.database.file.with_name(self.database.file.name + end)
