@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,29 +69,44 @@ class Stage:
         return process.returncode, said
 
 
-@pytest.fixture(scope="module")
-def make_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Stage]]:
-    """Makes a lab of some nodes, ended with the module; one at a time."""
+class Stages:
+    """One lab at a time, of the size that is asked for."""
+
+    def __init__(self, records: Path) -> None:
+        self._records = records
+        self._stage: Stage | None = None
+
+    def of(self, nodes: int) -> Stage:
+        """A lab of so many nodes."""
+        if self._stage is None or len(self._stage.lab.nodes) != nodes:
+            self.end()
+            self._stage = Stage(SystemLab.up(nodes), self._records / str(nodes))
+        return self._stage
+
+    def end(self) -> None:
+        """The lab is ended."""
+        if self._stage is not None:
+            self._stage.lab.down()
+        self._stage = None
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+    """Labs of any size, one at a time."""
     why_not = missing()
     if why_not is not None:
         if os.environ.get(REQUIRED):
             pytest.fail(why_not)
         pytest.skip(why_not)
-    with ExitStack() as stack:
-        stack.enter_context(alone())
-        made: list[SystemLab] = []
-
-        def make(nodes: int) -> Stage:
-            if made:
-                made.pop().down()
-            made.append(SystemLab.up(nodes))
-            return Stage(made[0], tmp_path_factory.mktemp("records"))
-
-        stack.callback(lambda: [lab.down() for lab in made])
-        yield make
+    with alone():
+        found = Stages(tmp_path_factory.mktemp("records"))
+        try:
+            yield found
+        finally:
+            found.end()
 
 
-@pytest.fixture(scope="module")
-def stage(make_stage: Callable[[int], Stage]) -> Stage:
+@pytest.fixture
+def stage(stages: Stages) -> Stage:
     """A lab of three nodes."""
-    return make_stage(3)
+    return stages.of(3)

@@ -104,14 +104,14 @@ class SystemLab:
         self._fresh()
 
     def _fresh(self) -> None:
-        database = self.directory / "config.db"
-        database.unlink(missing_ok=True)
-        content.template(database, self.nodes, self.keys.public)
-        authkey = os.urandom(256)
+        self.template.unlink(missing_ok=True)
+        content.template(self.template, self.nodes, self.keys.public)
+        self.authkey.write_bytes(os.urandom(256))
+        database, authkey = self.template.read_bytes(), self.authkey.read_bytes()
         for container in self.containers.values():
             container.clear()
             network.link(container, up=True)
-            content.write(container.upper, container.node, self.nodes, self.keys, database.read_bytes(), authkey)
+            content.write(container.upper, container.node, self.nodes, self.keys, database, authkey)
         with ThreadPoolExecutor() as pool:
             list(pool.map(Container.boot, self.containers.values()))
         self.wait_quorate()
@@ -129,6 +129,16 @@ class SystemLab:
         network.take_away(list(self.containers.values()))
         remove_groups()
         shutil.rmtree(self.directory)
+
+    @property
+    def template(self) -> Path:
+        """The database that all nodes begin with."""
+        return self.directory / "config.db"
+
+    @property
+    def authkey(self) -> Path:
+        """Corosync's key of all nodes."""
+        return self.directory / "authkey"
 
     # -- what to type -------------------------------------------------------------------------
 
@@ -157,6 +167,8 @@ class SystemLab:
         """Until every node has quorum and its guests were started."""
         self.every(lambda c: pve_mode(c) == "755", READY, "it gets no quorum")
         self.every(_started, READY, "its guests do not start")
+        wanted = sum(plan.running for node in self.nodes for _, plan in content.guests(node))
+        self.every(lambda c: _running_as_told(c) == wanted, READY, "it does not hear of all guests")
 
     def wait_read_only(self) -> None:
         """Until every node has noticed that it has no quorum."""
@@ -185,6 +197,12 @@ def pve_mode(container: Container) -> str:
 def _started(container: Container) -> bool:
     states = container.says("systemctl", "is-active", "pve-guests", "pvescheduler")
     return states.split() == ["active", "active"]
+
+
+def _running_as_told(container: Container) -> int:
+    """How many guests of all nodes run, as this node's web UI would show."""
+    told = container.says("pvesh", "get", "/cluster/resources", "--output-format", "json")
+    return told.count('"status":"running"')
 
 
 @contextlib.contextmanager

@@ -140,15 +140,15 @@ class Container:
                     return pid
         return None
 
-    def run(self, *argv: str, timeout: float = 120, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, timeout: float = 120, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a command on the node as root, past SSH. Raises SystemLabError when the node is off."""
         pid = self._init()
         if pid is None:
             raise SystemLabError(f"{self.node.name} is off")
         enter = ("nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "--", *_INSIDE)
-        return subprocess.run(
-            [*enter, *argv], input=stdin or "", capture_output=True, text=True, timeout=timeout, check=False
-        )
+        done = subprocess.run([*enter, *argv], input=stdin, capture_output=True, timeout=timeout, check=False)
+        said = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, *said)
 
     def says(self, *argv: str) -> str:
         """What a command on the node prints; empty when it fails."""

@@ -90,7 +90,7 @@ def write(upper: Path, node: Node, nodes: list[Node], keys: Keys, database: byte
     _put(upper, "etc/machine-id", f"{uuid.uuid4().hex}\n")
     _put(upper, "etc/hosts", inventory.hosts(nodes))
     _put(upper, "etc/resolv.conf", f"search lab.local\nnameserver {inventory.GATEWAY}\n")
-    _put(upper, "etc/nsswitch.conf", "passwd: files systemd\ngroup: files systemd\nshadow: files\nhosts: files\n")
+    _put(upper, "etc/nsswitch.conf", "passwd: files systemd\ngroup: files systemd\nshadow: files\nhosts: files dns\n")
     _put(upper, "etc/network/interfaces", inventory.interfaces(node))
     _put(upper, "etc/corosync/corosync.conf", inventory.corosync_conf(nodes))
     _put(upper, "etc/corosync/authkey", authkey, 0o400)
@@ -106,8 +106,7 @@ def write(upper: Path, node: Node, nodes: list[Node], keys: Keys, database: byte
     for vmid, plan in guests(node):
         config = GuestConfig(vmid, plan.kind, node.name, config_text(vmid, plan, 0))
         for volume in config.volumes:
-            kind = "images" if plan.kind == "qemu" else "private"
-            disk = upper / f"var/lib/vz/{kind}" / volume.partition(":")[2]
+            disk = upper / "var/lib/vz/images" / volume.partition(":")[2]
             disk.parent.mkdir(parents=True)
             disk.touch()
             os.truncate(disk, config.boot_disk_bytes)

@@ -8,6 +8,8 @@ from pve_runbook.syslab import units
 
 _HALT = b"\xfa\xf4\xeb\xfd"
 """cli; hlt; jmp to hlt."""
+_IDLE = "#!/bin/sh\ntrap 'kill $!; exit 0' TERM\nsleep infinity & wait\n"
+"""A daemon that does nothing, and ends well when it is told to."""
 _ROM = 64 * 1024
 _RESET_VECTOR = _ROM - 16
 
@@ -43,7 +45,7 @@ def write(layer: Path) -> None:
         unit = system / f"{service.name}.service"
         unit.write_text(service.text)
         if service.idle:
-            (programs / service.name).symlink_to("sleep")
+            _executable(programs / service.name, _IDLE)
         if service.install:
             (wants / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
     (system / "corosync.service.d/proxmox.conf").write_text(units.COROSYNC_DROP_IN)

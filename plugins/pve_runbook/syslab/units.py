@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 LIBRARY = "/usr/lib/pve-syslab"
 """Where a node sees this package."""
-_DAEMON = "sleep infinity"
 _WANTED = "WantedBy=multi-user.target"
 
 
@@ -31,7 +30,7 @@ class Service:
     @property
     def text(self) -> str:
         """The unit file."""
-        start = (f"ExecStart=/usr/bin/{self.name} infinity",) if self.idle else ()
+        start = (f"ExecStart=/usr/bin/{self.name}",) if self.idle else ()
         sections = [("Unit", (f"Description={self.description}", *self.unit)), ("Service", (*start, *self.service))]
         if self.install:
             sections.append(("Install", (self.install,)))

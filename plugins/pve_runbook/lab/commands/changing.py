@@ -239,13 +239,13 @@ def chmod(call: Call) -> Result:
 
 
 def tar(call: Call) -> Result:
-    """tar -C DIR -czf FILE MEMBER... | -tzf FILE | -C DIR -xzf FILE."""
+    """tar -C DIR -czf FILE MEMBER... | -tzf FILE | -C DIR -xzf FILE [MEMBER...]."""
     given, names = options(call.argv, "Cf", ("directory", "file"))
     files = call.node.files
     base = given.get("C", "/")
     archive = call.path(given.get("f", ""))
     if "t" in given or "x" in given:
-        return _unpack(call, given, archive, base)
+        return _unpack(call, given, archive, base, names)
     buffer = io.BytesIO()
     errors = ""
     with tarfile.open(fileobj=buffer, mode="w:gz" if "z" in given else "w") as out:
@@ -287,12 +287,12 @@ def _members(files: NodeFiles, path: str, name: str) -> list[tuple[str, tarfile.
     return found
 
 
-def _unpack(call: Call, given: dict[str, str], archive: str, base: str) -> Result:
+def _unpack(call: Call, given: dict[str, str], archive: str, base: str, names: list[str]) -> Result:
     files = call.node.files
     try:
         data = files.read(archive)
         with tarfile.open(fileobj=io.BytesIO(data)) as source:
-            members = source.getmembers()
+            members = [m for m in source.getmembers() if not names or _is_within(m.name, names)]
             if "t" in given:
                 return Result("".join(m.name + ("/" if m.isdir() else "") + "\n" for m in members))
             for member in members:
@@ -305,6 +305,10 @@ def _unpack(call: Call, given: dict[str, str], archive: str, base: str) -> Resul
     except (OSError, tarfile.TarError) as error:
         return Result("", f"tar: {archive}: {error}\ntar: Error is not recoverable: exiting now\n", 2)
     return Result(seconds=0.1)
+
+
+def _is_within(member: str, names: list[str]) -> bool:
+    return any(member == name or member.startswith(f"{name}/") for name in names)
 
 
 TABLE: Table = {

@@ -20,8 +20,8 @@ from pve_runbook.syslab.node.tasks import record
 from pve_runbook.syslab.node.words import Said
 
 Json = dict[str, Any]
-BROADCAST = 10
-"""Seconds between two of pvestatd's rounds."""
+BROADCAST = 3
+"""Seconds between two of pvestatd's rounds (10 on PVE)."""
 PAUSE = 1.0
 """Seconds between two looks for quorum."""
 

@@ -89,7 +89,7 @@ def _disks(config: GuestConfig) -> list[Path]:
     for volume in config.volumes:
         ident, _, name = volume.partition(":")
         storage = storages.get(ident, Storage(ident, "dir", {"path": "/nonexistent"}))
-        found.append(Path(storage.path, "images" if config.kind == "qemu" else "private", name))
+        found.append(Path(storage.path, "images", name))
     return found
 
 

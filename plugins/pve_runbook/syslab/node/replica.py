@@ -144,6 +144,8 @@ class Replica:
 
     def _lead_or_follow(self) -> None:
         leader = max(self._states, key=lambda n: (self._states[n]["order"], -n))
+        if self.name in self.values:
+            self.publish(self.values[self.name])
         if len({state["sum"] for state in self._states.values()}) == 1:
             self.synced = True
         elif leader == self.own:
@@ -161,8 +163,10 @@ class Replica:
             raise
 
     def publish(self, value: Json) -> None:
-        """Tell all members what this node says of itself (its guests)."""
-        self._tell("value", name=self.name, value=value)
+        """Tell all members what this node says of itself (its guests); told again to those who join."""
+        self.values[self.name] = value
+        if self.members:
+            self._tell("value", name=self.name, value=value)
 
     def abandon(self, number: int) -> None:
         """The group is gone: every change under way ends with that errno."""
