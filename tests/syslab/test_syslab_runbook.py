@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from syslab_stage import standalone
 
 pytestmark = pytest.mark.syslab
-
-
-def standalone(container: Any) -> bool:
-    """Whether the node is what it should be in the end, by its own files and processes."""
-    mode = container.says("stat", "-c", "%a", "/etc/pve/local").strip()
-    conf = container.run("test", "-e", "/etc/pve/corosync.conf").returncode
-    corosync = container.run("pgrep", "-x", "corosync").returncode
-    kept = container.says("ls", "-A", "/etc/corosync").split()
-    return (mode, conf, corosync, kept) == ("755", 1, 1, ["uidgid.d"])
 
 
 def ends_standalone(stage: Any, *more: str) -> None:

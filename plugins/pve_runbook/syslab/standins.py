@@ -27,9 +27,10 @@ def _executable(file: Path, text: str) -> None:
 def write(layer: Path) -> None:
     """Write the layer into an empty folder."""
     programs, system = layer / "usr/bin", layer / "etc/systemd/system"
+    packaged = layer / "usr/lib/systemd/system"  # not in /etc: a mask of the run time would have no effect there
     wants = system / "multi-user.target.wants"
     for folder in (
-        *(programs, wants, system / "corosync.service.d", layer / "usr/share/pve-syslab"),
+        *(programs, wants, packaged, system / "corosync.service.d", layer / "usr/share/pve-syslab"),
         layer / units.LIBRARY[1:] / "pve_runbook",
         *(layer / f"var/lib/vz/{name}" for name in ("images", "private", "dump", "template/iso")),
         *(layer / name for name in ("etc/pve", "var/lib/pve-cluster", "var/lib/pve-manager", "var/log/pve/tasks")),
@@ -42,12 +43,12 @@ def write(layer: Path) -> None:
         _executable(programs / name, _script(name))
     _executable(programs / "pveproxy", _script("web"))
     for service in units.SERVICES:
-        unit = system / f"{service.name}.service"
+        unit = packaged / f"{service.name}.service"
         unit.write_text(service.text)
         if service.idle:
             _executable(programs / service.name, _IDLE)
         if service.install:
-            (wants / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
+            (wants / unit.name).symlink_to(f"/lib/systemd/system/{unit.name}")
     (system / "corosync.service.d/proxmox.conf").write_text(units.COROSYNC_DROP_IN)
     for name in units.MASKED:
         (system / name).symlink_to("/dev/null")

@@ -1,0 +1,96 @@
+"""A system lab on a stage: starting states, runs against it, and its guests as this machine sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pve_runbook.syslab import truth
+from pve_runbook.syslab.cluster import SystemLab
+from pve_runbook.syslab.container import Container
+from pve_runbook.syslab.scenarios import SCENARIOS
+
+PROJECT = Path(__file__).parents[2]
+BOUND = 900
+"""Seconds that one run may take on a loaded machine."""
+
+
+class Stage:
+    """A system lab of some size, and pytest against it."""
+
+    def __init__(self, lab: SystemLab, records: Path) -> None:
+        self.lab = lab
+        self._records = records
+        self._point = 0
+        self.before: dict[int, truth.GuestProcess] = {}
+
+    @property
+    def records(self) -> Path:
+        """Where the records of this state's runs are."""
+        return self._records / str(self._point)
+
+    def set(self, scenario: str) -> None:
+        """A starting state, with all guests of the inventory running."""
+        self._point += 1
+        self.lab.reset()
+        self.before = self.guests()
+        SCENARIOS[scenario].shape(self.lab)
+        assert self.guests() == self.before
+
+    def guests(self) -> dict[int, truth.GuestProcess]:
+        """The guests' processes as this machine sees them."""
+        return truth.guests(list(self.lab.each()))
+
+    def start(self, suite: str, *more: str) -> subprocess.Popen[str]:
+        """Start checks/ or runbook/."""
+        options = self.lab.options.split()
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", suite, "-p", "no:cacheprovider", *options),
+                *(f"--records={self.records}", *more),
+            ],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+        )
+
+    def run(self, suite: str, *more: str) -> tuple[int, str]:
+        """Run checks/ or runbook/ to its end: exit status and what it said."""
+        process = self.start(suite, *more)
+        said, _ = process.communicate(timeout=BOUND)
+        return process.returncode, said
+
+
+class Stages:
+    """One lab at a time, of the size that is asked for."""
+
+    def __init__(self, records: Path) -> None:
+        self._records = records
+        self._stage: Stage | None = None
+
+    def of(self, nodes: int) -> Stage:
+        """A lab of so many nodes."""
+        if self._stage is None or len(self._stage.lab.nodes) != nodes:
+            self.end()
+            self._stage = Stage(SystemLab.up(nodes), self._records / str(nodes))
+        return self._stage
+
+    def end(self) -> None:
+        """The lab is ended."""
+        if self._stage is not None:
+            self._stage.lab.down()
+        self._stage = None
+
+
+def standalone(container: Container) -> bool:
+    """Whether the node is what it should be in the end, by its own files and processes."""
+    mode = container.says("stat", "-c", "%a", "/etc/pve/local").strip()
+    conf = container.run("test", "-e", "/etc/pve/corosync.conf").returncode
+    corosync = container.run("pgrep", "-x", "corosync").returncode
+    kept = container.says("ls", "-A", "/etc/corosync").split()
+    return (mode, conf, corosync, kept) == ("755", 1, 1, ["uidgid.d"])
