@@ -3,9 +3,14 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 # The tests start hundreds of interpreters: without this each of them compiles all that it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 pytest_plugins = ["pytester"]
 

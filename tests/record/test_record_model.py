@@ -6,7 +6,7 @@ import json
 
 import pytest
 import record_journals
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pve_runbook.record.html import detail_html, summary_html
 from pve_runbook.record.model import Record, build
@@ -196,7 +196,6 @@ ODD = [
 ODD += [[{}], [{"id": [], "vmid": {}, "node": None, "same": 1}], [["x"]], {"id": 1}]
 
 
-@settings(deadline=None)
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, len(FAILED_RUN) - 1), st.sampled_from(NAMES), st.sampled_from(ODD)),

@@ -52,7 +52,6 @@ def faults() -> st.SearchStrategy[list[Strike]]:
 PROFILE = settings(
     max_examples=400 if EVERYTHING else 6,
     derandomize=not EVERYTHING,
-    deadline=None,
     database=None,
     phases=(Phase.generate, Phase.shrink) if EVERYTHING else (Phase.generate,),
 )

@@ -159,7 +159,7 @@ def nearly_a_probe(draw: st.DrawFn) -> list[str]:
     return argv
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.one_of(nearly_a_probe(), st.lists(WORDS, min_size=1, max_size=6)))
 @example(["sqlite3", probes.CONFIG_DB, "DELETE FROM tree"])
 @example([*probes.CLOCK.argv, "-s", "@0"])
@@ -174,7 +174,7 @@ def test_no_unregistered_argv_passes(argv: list[str]) -> None:
     assert (objection(command, is_passive) == "") == oracle(argv)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_no_text_passes_that_is_not_the_runners_own(data: st.DataObject) -> None:
     command = batch_command([CLOCK, ("uid", 10, probes.UID.argv)])
@@ -189,7 +189,7 @@ def test_no_text_passes_that_is_not_the_runners_own(data: st.DataObject) -> None
         assert batch_command(read) == changed and RUNNER in shlex.split(changed)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(nearly_a_probe(), st.text(max_size=60)))
 def test_the_node_never_sees_what_is_refused(guarded: Connection, server: Server, thrown: list[str] | str) -> None:
     server.executed.clear()
