@@ -227,7 +227,7 @@ class Node:
         seconds = round(time.monotonic() - started, 3)
         values: dict[str, T | Missing] = {}
         for i, question in ids.items():
-            answer = answers.get(i, NoAnswer("no answer"))
+            answer = answers.pop(i, NoAnswer("no answer"))  # a large one is not kept longer than it takes
             self._run.answers.record(self.name, batch, question, answer, seconds)
             if isinstance(answer, NoAnswer):
                 values[question.key] = Missing(answer.why, TimedOut if answer.timed_out else ParseError)

@@ -1,0 +1,47 @@
+"""What looking at the guests once a second costs a node: `python tests/benchmarks/sampling.py`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from nodes import Nodes, NoServer
+from pve_runbook.wire.batch import run_batch
+from pve_runbook.wire.connection import Connection, ConnectOptions
+from pve_runbook.wire.targets import parse_hosts
+from pve_runbook.work import probes
+
+FEW, MANY = 10, 110
+PROBE = probes.GUEST_PROCESSES
+
+
+def seconds(nodes: Nodes, config: Path, times: int) -> float:
+    """CPU seconds of the node for a login and so many looks."""
+    before = nodes.seconds()
+    with Connection(parse_hosts("pve1")[0], ConnectOptions(ssh_config=str(config))) as connection:
+        for _ in range(times):
+            run_batch(connection, [("p0", PROBE.timeout, PROBE.argv)])
+    return nodes.seconds() - before
+
+
+def main() -> None:
+    """Measure, print one line."""
+    with tempfile.TemporaryDirectory(prefix="pve-sample-") as name:
+        nodes = Nodes(Path(name), {"pve1": {}})
+        try:
+            config = nodes.write_ssh_config({"pve1": nodes.servers["pve1"].port})
+            few, many = (seconds(nodes, config, times) for times in (FEW, MANY))
+        finally:
+            nodes.stop()
+    each = (many - few) / (MANY - FEW)
+    processes = sum(entry.name.isdigit() for entry in Path("/proc").iterdir())
+    print(f"one look costs its node {each * 1000:.1f} ms of CPU ({processes} processes there); once a second is")
+    print(f"{each:.1%} of one core, at most 2% wanted")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except NoServer as error:
+        sys.exit(str(error))
