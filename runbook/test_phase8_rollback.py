@@ -244,7 +244,7 @@ def test_node_has_its_own_configuration_again(host, node, back, restored):
     )
     if node.name not in restored:
         return
-    before, now = back.before(node).tree.guests(), host.pve.guests
+    before, now = back.before(node).tree.guests, host.pve.guests
     own = {v: g.sha256 for v, g in before.items() if g.node == host.pve.hostname}
     assert {v: g.sha256 for v, g in now.items()} == own, refusal(
         host.pve.node,
