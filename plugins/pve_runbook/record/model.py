@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pve_runbook.record import fields
+from pve_runbook.record import events, fields
 from pve_runbook.record.fields import Fields
 from pve_runbook.record.parts import (
     CUT_SHORT,
-    OUTCOMES,
     Action,
     Answer,
     Approval,
     Command,
     Continuity,
     End,
-    GateCommand,
-    GuestRow,
     Header,
-    NodeRow,
     Note,
     Outcome,
     Phase,
     Planned,
-    PlannedCommand,
     Read,
     Record,
     Sample,
@@ -34,8 +29,6 @@ from pve_runbook.record.parts import (
 from pve_runbook.record.sent import count_sent
 
 __all__ = ["Record", "build"]
-
-NO_ANSWER = "no answer was recorded"
 
 PhaseKey = tuple[int | None, str]
 
@@ -54,7 +47,7 @@ class _OpenStep:
         said = self.result if self.result is not None else self.start
         outcome: Outcome = "unknown"
         if self.result is not None:
-            outcome = _outcome(fields.text(self.result, "outcome"))
+            outcome = events.outcome(fields.text(self.result, "outcome"))
         return Step(
             nodeid=self.nodeid,
             phase=fields.integer(said, "phase"),
@@ -95,7 +88,7 @@ class _Builder:
         """File one event; an unknown kind is ignored."""
         match event.get("kind"):
             case "run":
-                self.header = _header(event)
+                self.header = events.header(event)
             case "step-start":
                 self._step(fields.text(event, "nodeid")).start = event
             case "step":
@@ -103,27 +96,27 @@ class _Builder:
             case "batch":
                 commands = self._commands(event)
                 self.reads[fields.integer(event, "n")] = (commands, len(commands))
-                commands.append(_read(event))
+                commands.append(events.read(event))
             case "probe":
                 self._answer(event)
             case "action-intent":
                 commands = self._commands(event)
                 self.actions[fields.integer(event, "n")] = (commands, len(commands))
-                commands.append(_intent(event))
+                commands.append(events.intent(event))
             case "action":
                 self._outcome_of_action(event)
             case "testinfra":
-                self._commands(event).append(_gate_command(event))
+                self._commands(event).append(events.gate_command(event))
             case "approval":
-                self.approvals.append(_approval(event))
+                self.approvals.append(events.approval(event))
             case "plan":
-                self.plan = _plan(event)
+                self.plan = events.plan(event)
             case "transfer":
-                self.transfers.append(_transfer(event))
+                self.transfers.append(events.transfer(event))
             case "note":
                 self._note(event)
             case "continuity":
-                self.continuity.append(_continuity(event))
+                self.continuity.append(events.continuity(event))
             case "baseline":
                 self.baseline = self.baseline or fields.text(event, "t")
             case "sample":
@@ -131,7 +124,7 @@ class _Builder:
             case "phase-line":
                 self.lines.setdefault(fields.integer(event, "phase"), []).append(fields.text(event, "text"))
             case "end":
-                self.end = _end(event)
+                self.end = events.end(event)
 
     def _step(self, nodeid: str) -> _OpenStep:
         return self.steps.setdefault(nodeid, _OpenStep(nodeid))
@@ -154,7 +147,7 @@ class _Builder:
             commands[place] = replace(read, answers=answers)
 
     def _answered(self, asked: Answer, event: Fields) -> Answer:
-        line = _line(event)
+        line = events.line(event)
         same_as = fields.integer(event, "same_as")
         earlier = self.answers.get(same_as) if same_as is not None else None
         exit_status = fields.integer(event, "exit_status")
@@ -189,7 +182,7 @@ class _Builder:
         assert isinstance(action, Action)
         commands[place] = replace(
             action,
-            line=_line(event),
+            line=events.line(event),
             outcome=fields.text(event, "outcome") or "unknown",
             exit_status=fields.integer(event, "exit_status"),
             stdout=fields.text(event, "stdout"),
@@ -256,165 +249,3 @@ def build(events: Sequence[Mapping[str, object]]) -> Record:
 
 def _said(answer: Answer) -> tuple[int | None, str, str, str | None]:
     return answer.exit_status, answer.stdout, answer.stderr, answer.error
-
-
-def _line(event: Fields) -> int:
-    return fields.integer(event, "n") or 0
-
-
-def _outcome(word: str) -> Outcome:
-    return next((outcome for outcome in OUTCOMES if outcome == word), "unknown")
-
-
-def _header(event: Fields) -> Header:
-    return Header(
-        run=fields.text(event, "run"),
-        mode=fields.text(event, "mode") or "runbook",
-        work=fields.text(event, "work"),
-        folder=fields.text(event, "folder"),
-        cluster=fields.text(event, "cluster"),
-        hosts=fields.texts(event, "hosts"),
-        operator=fields.text(event, "operator"),
-        ticket=fields.text_or_none(event, "ticket"),
-        code=fields.text(event, "code"),
-        command=fields.text(event, "command"),
-        version=fields.text(event, "version"),
-        started=fields.text(event, "t"),
-    )
-
-
-def _read(event: Fields) -> Read:
-    return Read(
-        line=_line(event),
-        node=fields.text(event, "node"),
-        started=fields.text(event, "t"),
-        answers=tuple(_asked(probes, _line(event)) for probes in fields.rows(event, "probes")),
-    )
-
-
-def _asked(probe: Fields, line: int) -> Answer:
-    return Answer(
-        line=line,
-        id=fields.text(probe, "id"),
-        argv=fields.texts(probe, "argv"),
-        why=fields.text(probe, "why"),
-        error=NO_ANSWER,
-    )
-
-
-def _intent(event: Fields) -> Action:
-    return Action(
-        line=_line(event),
-        node=fields.text(event, "node"),
-        name=fields.text(event, "action"),
-        argv=fields.texts(event, "argv"),
-        why=fields.text(event, "why"),
-        undo=fields.text(event, "undo"),
-        started=fields.text(event, "t"),
-        stdin_sha256=fields.text_or_none(event, "stdin_sha256"),
-        error=NO_ANSWER,
-    )
-
-
-def _gate_command(event: Fields) -> GateCommand:
-    return GateCommand(
-        line=_line(event),
-        node=fields.text(event, "node"),
-        command=fields.text(event, "command"),
-        started=fields.text(event, "t"),
-        exit_status=fields.integer(event, "exit_status"),
-        stdout=fields.text(event, "stdout"),
-        stderr=fields.text(event, "stderr"),
-        seconds=fields.seconds(event),
-    )
-
-
-def _approval(event: Fields) -> Approval:
-    return Approval(
-        phase=fields.integer(event, "phase"),
-        subject=fields.text(event, "subject"),
-        text=fields.text(event, "text"),
-        answer=fields.text(event, "answer"),
-        how=fields.text(event, "how"),
-        by=fields.text(event, "by"),
-        at=fields.text(event, "t"),
-        plan=fields.text_or_none(event, "plan"),
-    )
-
-
-def _plan(event: Fields) -> Planned:
-    return Planned(
-        hash=fields.text(event, "hash"),
-        commands=tuple(
-            PlannedCommand(
-                phase=fields.integer(row, "phase"),
-                node=fields.text(row, "node"),
-                name=fields.text(row, "name"),
-                argv=fields.texts(row, "argv"),
-                why=fields.text(row, "why"),
-                undo=fields.text(row, "undo"),
-            )
-            for row in fields.rows(event, "commands")
-        ),
-    )
-
-
-def _transfer(event: Fields) -> Transfer:
-    return Transfer(
-        node=fields.text(event, "node"),
-        file=fields.text(event, "file"),
-        size=fields.integer(event, "size"),
-        sha256=fields.text(event, "sha256"),
-    )
-
-
-def _continuity(event: Fields) -> Continuity:
-    return Continuity(
-        line=_line(event),
-        at=fields.text(event, "t"),
-        phase=fields.integer(event, "phase"),
-        label=fields.text(event, "label"),
-        guests=tuple(_guests(fields.rows(event, "rows"))),
-        nodes=tuple(_nodes(fields.rows(event, "nodes"))),
-    )
-
-
-def _guests(rows: Iterable[Fields]) -> Iterable[GuestRow]:
-    for row in rows:
-        yield GuestRow(
-            vmid=fields.scalar(row, "vmid"),
-            name=fields.text(row, "name"),
-            node=fields.text(row, "node"),
-            kind=fields.text(row, "kind"),
-            pid_before=fields.scalar(row, "pid_before"),
-            pid_after=fields.scalar(row, "pid_after"),
-            start_before=fields.scalar(row, "start_before"),
-            start_after=fields.scalar(row, "start_after"),
-            config_before=fields.scalar(row, "config_before"),
-            config_after=fields.scalar(row, "config_after"),
-            owner_before=fields.scalar(row, "owner_before"),
-            owner_after=fields.scalar(row, "owner_after"),
-            volumes_before=fields.scalar(row, "volumes_before"),
-            volumes_after=fields.scalar(row, "volumes_after"),
-            same=fields.flag(row, "same"),
-        )
-
-
-def _nodes(rows: Iterable[Fields]) -> Iterable[NodeRow]:
-    for row in rows:
-        yield NodeRow(
-            node=fields.text(row, "node"),
-            boot_before=fields.scalar(row, "boot_before"),
-            boot_after=fields.scalar(row, "boot_after"),
-            same=fields.flag(row, "same"),
-        )
-
-
-def _end(event: Fields) -> End:
-    return End(
-        exit_status=fields.integer(event, "exit_status"),
-        verdict=fields.text(event, "verdict"),
-        next=fields.text(event, "next"),
-        signal=fields.text_or_none(event, "signal"),
-        at=fields.text(event, "t"),
-    )

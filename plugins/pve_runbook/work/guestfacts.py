@@ -225,8 +225,9 @@ class GuestFacts(Readings, ABC):
         pools = self.get(probes.ZPOOLS)
         for store in self.used_storages.values():
             pool = store.options.get("pool", "").partition("/")[0]
-            if store.type == "zfspool" and pools.get(pool, "ONLINE") not in ("ONLINE", "DEGRADED"):
-                wrong[store.id] = pools[pool]
+            health = pools.get(pool, "its pool is not imported")
+            if store.type == "zfspool" and health not in ("ONLINE", "DEGRADED"):
+                wrong[store.id] = health
         return {**wrong, **{i: f"mounted read-only at {t}" for i, t in self.read_only_storages().items()}}
 
     def read_only_storages(self) -> dict[str, str]:
