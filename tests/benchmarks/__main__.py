@@ -21,6 +21,8 @@ from recording import Recording, record
 from table import Cell, Turn
 
 MOST_SECONDS = 900
+NOT_MEASURED = 77
+"""Exit status where OpenSSH cannot be run here."""
 FEW_NODES, TARGET_PLACE = 3, (16, 20)
 QUICK_NODES, QUICK_RTT, QUICK_TURNS = 3, 20, 3
 
@@ -163,4 +165,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except NoServer as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(NOT_MEASURED)

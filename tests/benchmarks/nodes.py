@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shlex
 import shutil
 import socket
@@ -16,6 +17,7 @@ from recording import Answers
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LOG_IN = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SSHD_CONFIG = """\
@@ -75,6 +77,7 @@ class Nodes:
         self.servers = {name: self._start(name, said) for name, said in answers.items()}
         for server in self.servers.values():
             _wait_for(server)
+        self._log_in()
 
     def _start(self, name: str, answers: Answers) -> SshServer:
         place = self.directory / name
@@ -104,7 +107,7 @@ class Nodes:
         known_hosts = self.directory / "known_hosts"
         known_hosts.write_text(known)
         lines = [
-            f"User {os.environ.get('USER') or 'root'}",
+            f"User {pwd.getpwuid(os.getuid()).pw_name}",
             "HostName 127.0.0.1",
             f"IdentityFile {self.identity}",
             "IdentitiesOnly yes",
@@ -116,6 +119,16 @@ class Nodes:
         config = self.directory / f"ssh_config{len(extra)}"
         config.write_text(text)
         return config
+
+    def _log_in(self) -> None:
+        """Prove that it can be done at all: an account may be locked."""
+        config = self.write_ssh_config({name: server.port for name, server in self.servers.items()})
+        tried = subprocess.run(
+            [*LOG_IN, "-F", config, next(iter(self.servers)), "true"], capture_output=True, text=True
+        )
+        if tried.returncode != 0:
+            self.stop()
+            raise NoServer(f"no login to an sshd of our own: {tried.stderr.strip()}")
 
     def seconds(self) -> float:
         """CPU seconds of all nodes so far."""

@@ -100,7 +100,7 @@ def doubled(cells: Sequence[Cell], ours: str, floor: str) -> Iterator[str]:
     bounds = (
         ("facts, in relation to the floor's", ratio(own, low, "facts"), 1.3),
         ("CPU of the nodes, in relation to the floor's", ratio(own, low, "node_seconds"), 2.2),
-        ("CPU of this side, in relation to the floor's", ratio(own, low, "control_seconds"), 9),
+        ("CPU of this side, in relation to the floor's", ratio(own, low, "control_seconds"), 12),
         ("connections a node", own.median("connections") / own.nodes, 1),
         ("round trips a node, in relation to the floor's", ratio(own, low, "round_trips"), 1.4),
     )
