@@ -63,6 +63,8 @@ SUBJECTS = {
     "line_before": "600",
     "pause": "1",
 }
+NOT_HERE = {"zfs_dataset": "there is no ZFS in the system lab"}
+"""Families about what the system lab does not have."""
 STATES: dict[str, Callable[[Cluster], None]] = {
     "broken": shapes.broken,
     "quorate": shapes.quorate,
@@ -75,7 +77,7 @@ def questions(pids: str) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]
     """Every probe and every family with a subject: name, parser, argv."""
     at_rest = probes.TREE_AT_REST  # asked only while no pmxcfs runs
     found: list[Any] = [(p.name, p.parse, p.argv) for p in probes.registry() if p is not at_rest]
-    for family in families.registry():
+    for family in (f for f in families.registry() if f.name not in NOT_HERE):
         subject = pids if family.name == "proc_stats" else SUBJECTS[family.name]
         found.append((family.name, family.parse, family.argv(subject)))
     return found
