@@ -34,7 +34,7 @@ def write(layer: Path) -> None:
         layer / units.LIBRARY[1:] / "pve_runbook",
         *(layer / f"var/lib/vz/{name}" for name in ("images", "private", "dump", "template/iso")),
         *(layer / name for name in ("etc/pve", "var/lib/pve-cluster", "var/lib/pve-manager", "var/log/pve/tasks")),
-        *(layer / name for name in ("etc/network/interfaces.d", "etc/cron.d")),
+        *(layer / name for name in ("etc/network/interfaces.d", "etc/cron.d", "etc/ssh/sshd_config.d")),
     ):
         folder.mkdir(parents=True, exist_ok=True)
     for name in units.TOOLS:
@@ -49,6 +49,7 @@ def write(layer: Path) -> None:
             _executable(programs / service.name, _IDLE)
         if service.install:
             (wants / unit.name).symlink_to(f"/lib/systemd/system/{unit.name}")
+    (layer / "etc/ssh/sshd_config.d/proxmox.conf").write_text("PermitRootLogin yes\n")  # as Proxmox's installer has it
     (system / "corosync.service.d/proxmox.conf").write_text(units.COROSYNC_DROP_IN)
     for name in units.MASKED:
         (system / name).symlink_to("/dev/null")
