@@ -44,11 +44,14 @@ def files(container: Container) -> dict[str, str]:
     for folder, names, leaves in os.walk(container.upper):
         for name in (*names, *leaves):
             path = Path(folder, name)
-            status = path.lstat()
-            what = f"{status.st_mode:o} {status.st_uid}:{status.st_gid}"
-            if path.is_symlink():
-                what += f" -> {os.readlink(path)}"
-            elif path.is_file():
-                what += f" {hashlib.sha256(path.read_bytes()).hexdigest()}"
-            found[str(path.relative_to(container.upper))] = what
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                found[str(path.relative_to(container.upper))] = _what(path)
     return found
+
+
+def _what(path: Path) -> str:
+    status = path.lstat()
+    what = f"{status.st_mode:o} {status.st_uid}:{status.st_gid}"
+    if path.is_symlink():
+        return f"{what} -> {os.readlink(path)}"
+    return f"{what} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else what
