@@ -137,6 +137,8 @@ ORDER = (
     *("start-old-scheduler", "unpark-backup-cron", "forget-outcomes", "release-lock"),
 )
 """Every action once, so that each meets a state it can meet in a run."""
+NEEDS_A_QDEVICE = ("mask-qdevice", "unmask-qdevice")
+"""Sent only where there is one, and the system lab has none: a mask of a unit that does not exist is not modelled."""
 AFTER = (
     *(probes.UNIT_STATES, probes.JOBS, probes.PVE_MOUNT, probes.PVE_MODE, probes.PVECM, probes.PVE_COROSYNC_CONF),
     *(probes.ETC_COROSYNC_CONF, probes.COROSYNC_DIRS, probes.PMXCFS_PROCESS, probes.COROSYNC_PROCESS, probes.LOCK),
@@ -192,7 +194,7 @@ def test_every_action_does_the_same(stage: Any, tmp_path: Path) -> None:
         return not differences().keys() - told
 
     try:
-        for name in ORDER:
+        for name in (n for n in ORDER if n not in NEEDS_A_QDEVICE):
             action = actions.registry()[name].bind(**VALUES)
             seen = real(container, action.argv, stdin_of(name, real_file))
             modelled = model.ask(NODE, action.argv, stdin_of(name, model_file))
