@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 STEP = "The node's configuration is on the control host, opened and equal to the live one."
 PULLED = ("config.db", "system.tar.gz", "etc-pve.tar.gz")
 """In the order in which they come."""
@@ -62,6 +64,7 @@ HOLDS_SOMETHING_ELSE = [
 """After which command, how many such before it, what another hand types then, and what the run says."""
 
 
+@pytest.mark.sweep
 def test_a_backup_that_holds_something_else_stops_the_run(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:

@@ -30,6 +30,7 @@ def end(lab: Any) -> dict[str, NodeTruth]:
     return {name: replace(truth, version=0, tasks=()) for name, truth in lab.control.state().items()}
 
 
+@pytest.mark.sweep
 def test_the_card_ends_where_the_tool_ends(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     lab = start_lab(nodes=2)
     planned = run("runbook/", *lab.options, "--plan", "--canary=off")

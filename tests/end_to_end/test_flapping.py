@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 MODULE = "checks/test_stability.py"
 FLAPS = "The cluster link does not come and go."
 WATCHED = "Neither quorum nor membership changed while it was watched."
@@ -40,6 +42,7 @@ def test_flapping_is_found_from_the_past_and_by_watching(
     assert lab.mutating() == []
 
 
+@pytest.mark.sweep
 def test_a_quorate_cluster_passes_and_is_not_watched_unasked(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:
@@ -62,6 +65,7 @@ def test_standalone_nodes_have_no_cluster_link(start_lab: Callable[..., Any], ru
     assert ran.outcomes() == {"not evaluated": 21}
 
 
+@pytest.mark.sweep
 def test_without_corosync_only_the_past_is_judged(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     """A membership that nobody sees neither holds nor changes; what the log tells of before still counts."""
     lab = start_lab("half-dismantled")

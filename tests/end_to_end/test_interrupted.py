@@ -101,6 +101,7 @@ def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
     assert lab.changed_guests() == []
 
 
+@pytest.mark.sweep
 def test_a_scheduler_that_a_reset_brought_back_is_stopped_again(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_scheduler_that_a_reset_brought_back_is_stopped_again(
     assert lab.control.state()["pve1"].units["pvescheduler.service"] == ("inactive", "masked-runtime")
 
 
+@pytest.mark.sweep
 def test_a_run_that_ends_before_the_thaw_is_not_over(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]
 ) -> None:

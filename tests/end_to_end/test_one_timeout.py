@@ -38,6 +38,7 @@ def bad(outcomes: dict[str, str]) -> dict[str, str]:
     return {title: outcome for title, outcome in outcomes.items() if outcome in ("failed", "unknown")}
 
 
+@pytest.mark.sweep
 def test_a_hung_nfs_mount(start_lab: StartLab, run: Run) -> None:
     lab = start_lab("hung-nas")
     ran = run("checks/", *lab.options)

@@ -114,6 +114,7 @@ def refused(lab: Any, ran: Any, *words: str) -> None:
     assert lab.mutating() == []
 
 
+@pytest.mark.sweep
 def test_an_approval_holds_for_its_own_plan_only(
     start_lab: Callable[..., Any], run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_whole_runbook_runs_on_the_twin_and_the_nodes_are_only_asked(
     assert "next pytest runbook/ --hosts=pve1,pve2,pve3" in ran.text.replace(" -m pytest", " pytest")
 
 
+@pytest.mark.sweep
 def test_a_refusal_is_rehearsed_too(start_lab: Callable[..., Any], run: Callable[..., Any], tmp_path: Path) -> None:
     lab = start_lab("guest-locked", nodes=2)
     facts = tmp_path / "facts.json"

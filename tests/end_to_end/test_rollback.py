@@ -38,6 +38,7 @@ def test_a_dismantled_cluster_is_had_back(
     assert members(lab) == before
 
 
+@pytest.mark.sweep
 def test_past_the_point_of_no_return_only_by_the_nodes_name(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_node_of_another_cluster_is_left_alone(start_lab: Callable[..., Any], 
     assert lab.mutating()[before:] == []
 
 
+@pytest.mark.sweep
 def test_a_guest_that_runs_since_is_never_given_up(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     lab = start_lab("quorate", nodes=2)
     done = run("runbook/", *lab.options, "--approve=all")

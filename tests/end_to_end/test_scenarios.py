@@ -13,7 +13,6 @@ PLANNED = ("plan.md", "plan.json", "by-hand.md")
 ENDS_STANDALONE = [
     "broken",
     "half-dismantled",
-    "startall-waiting",
     *(
         pytest.param(s, marks=pytest.mark.sweep)
         for s in ("quorate", "flapping", "heals-mid-run", "standalone", "ha-quorate", "pve7", "pve9")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))
@@ -70,6 +71,7 @@ def variants(secret: str) -> list[bytes]:
     return [data, data.hex().encode(), *encoded]
 
 
+@pytest.mark.sweep
 def test_no_secret_stands_outside_the_backups(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     lab = start_lab("quorate")
     plant(lab)
