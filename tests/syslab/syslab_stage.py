@@ -93,4 +93,4 @@ def standalone(container: Container) -> bool:
     conf = container.run("test", "-e", "/etc/pve/corosync.conf").returncode
     corosync = container.run("pgrep", "-x", "corosync").returncode
     kept = container.says("ls", "-A", "/etc/corosync").split()
-    return (mode, conf, corosync, kept) == ("755", 1, 1, ["uidgid.d"])
+    return (mode, conf, corosync) == ("755", 1, 1) and set(kept) <= {"uidgid.d"}
