@@ -296,7 +296,7 @@ def _set_pmxcfs(node: Node, known: NodePortrait) -> None:
     if known.pmxcfs.answers == "hangs":
         node.files.hung.add("/etc/pve")
     if not pmxcfs.mounted:
-        for name in ("config.db-wal", "config.db-shm"):
+        for name in ("config.db-wal", "config.db-shm", ".pmxcfs.lockfile"):
             if name in known.database_files:
                 (node.files.database_directory / name).touch()
 
