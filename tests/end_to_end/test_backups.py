@@ -89,6 +89,7 @@ def test_too_little_space_for_a_whole_backup_stops_the_run(
     assert written == []
 
 
+@pytest.mark.sweep
 def test_a_flipped_byte_in_any_backup_blocks_the_run_that_takes_it_up(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:

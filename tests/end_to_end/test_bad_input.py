@@ -115,6 +115,7 @@ def test_a_canary_id_in_use_is_refused(lab: Any, run: Run) -> None:
     assert lab.mutating() == []
 
 
+@pytest.mark.sweep
 def test_an_authority_whose_database_is_older(start_lab: StartLab, run: Run) -> None:
     lab = start_lab("quorate")
     lab.control.partition([["pve1"], ["pve2", "pve3"]])

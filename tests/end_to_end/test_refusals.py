@@ -250,6 +250,7 @@ def test_the_words_have_to_be_typed_or_approved(without_pve3: Any, run: Run) -> 
     assert without_pve3.mutating() == []
 
 
+@pytest.mark.sweep
 def test_the_others_leave_without_an_absent_member_and_it_leaves_alone_later(without_pve3: Any, run: Run) -> None:
     lab = without_pve3
     command = ("runbook/", *hosts(lab, "pve1", "pve2"), "--absent=pve3", "--approve=all")
