@@ -14,6 +14,7 @@ from pve_runbook.lab.scenarios import SCENARIOS
 from sampling import some
 
 PROJECT = Path(__file__).parents[2]
+ACTIONS = Path("pve_runbook", "work", "actions.py")
 PLACEHOLDER = re.compile(r"\b(RUN|ATTEMPT|LOCK|VMID|TAG)\b")
 TAKEN = ("half-dismantled",)
 """Starting states that the default suite tries."""
@@ -126,7 +127,7 @@ def test_an_approval_holds_for_its_own_plan_only(
     ran = run("runbook/", *swapped, bound)
     refused(lab, ran, "nodes: pve1, pve2 -> pve2, pve1")
     other = copy_of_the_project(tmp_path / "other")
-    actions = other / "plugins/pve_runbook/work/actions.py"
+    actions = other / "plugins" / ACTIONS
     actions.write_text(
         actions.read_text().replace('"mask", "--runtime", "pvescheduler', '"mask", "--Runtime", "pvescheduler')
     )
@@ -135,7 +136,7 @@ def test_an_approval_holds_for_its_own_plan_only(
     refused(
         lab,
         ran,
-        "code: pve_runbook/work/actions.py was changed",
+        f"code: {ACTIONS} was changed",
         "- phase 0 pve1: systemctl mask --runtime pvescheduler.service",
         "+ phase 0 pve1: systemctl mask --Runtime pvescheduler.service",
     )

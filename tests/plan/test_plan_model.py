@@ -21,7 +21,7 @@ PLAN = Plan(
     nodes=(Identity("a", "pve1", "boot-1"), Identity("b", "pve2", "boot-2")),
     members=("pve1", "pve2"),
     authority="b",
-    code={"pve_runbook/work/actions.py": "1" * 64},
+    code={"runbook/test_phase4_window.py": "1" * 64},
     commands=(
         command("one", "a", "systemctl", "stop", "x"),
         command("one", "b", "systemctl", "stop", "x"),
@@ -45,7 +45,7 @@ OTHERS = {
     "another member": replace(PLAN, members=("pve1", "pve2", "pve3")),
     "another authority": replace(PLAN, authority="a"),
     "another cluster": replace(PLAN, cluster="other"),
-    "one byte of the code": replace(PLAN, code={"pve_runbook/work/actions.py": "4" * 64}),
+    "one byte of the code": replace(PLAN, code={"runbook/test_phase4_window.py": "4" * 64}),
     "a file more": replace(PLAN, code={**PLAN.code, "runbook/conftest.py": "5" * 64}),
 }
 
