@@ -36,6 +36,7 @@ def test_clocks_agree(cluster):
 
 def test_there_is_space(host):
     """There is space for the configuration database."""
+    assert not host.pve.read_only_places, refusals.read_only_place(host.pve)
     for where in host.pve.free_space:
         enough = where.target == "/run" or where.available_kib >= 65_536
         assert enough, refusals.no_space(host.pve, where.target, where.available_kib)

@@ -49,6 +49,7 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
     "name-on-loopback": (LOOPBACK, ("pve3 resolves to 127.0.1.1",)),
     "clock-skew": (CLOCKS, ("pve3: its clock is 9", "chronyc tracking")),
     "disk-full": (SPACE, ("pve2:", "has 0 MiB left")),
+    "root-readonly": (SPACE, ("pve2: / is mounted read-only", "dmesg")),
     "stacked-mount": (STACKED, ("pve2: 2 mounts lie on /etc/pve",)),
     "stale-mount": (STALE, ("pve2: /etc/pve is a stale mount", "Transport endpoint is not connected")),
     "hung-pve": (HUNG, ("pve2: /etc/pve hangs",)),

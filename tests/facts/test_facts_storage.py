@@ -195,6 +195,9 @@ def test_mounts_with_blanks_and_read_only() -> None:
     readonly, nas = storage.parse_proc_mounts(Output(text, "", 0))
     assert readonly == MountPoint("/dev/sda1", "/mnt/a b", "ext4", ("ro", "relatime"))
     assert (readonly.is_writable, nas.is_writable) == (False, True)
+    for marked in ("emergency_ro", "shutdown"):  # recorded on Linux 6.18, after an error and after FS_IOC_SHUTDOWN
+        text = f"/dev/loop0 /mnt/disks ext4 rw,relatime,errors=remount-ro,{marked} 0 0\n"
+        assert [m.is_writable for m in storage.parse_proc_mounts(Output(text, "", 0))] == [False]
     found = storage.parse_findmnt_target(Output("/mnt/a\\x20b rw,relatime /dev/sda1 ext4\n", "", 0))
     assert found == MountPoint("/dev/sda1", "/mnt/a b", "ext4", ("rw", "relatime"))
     assert storage.parse_findmnt_target(Output("", "", 1)) is None

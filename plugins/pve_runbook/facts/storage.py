@@ -25,6 +25,7 @@ _LOCAL_CONTENT = ("backup", "images", "iso", "rootdir", "snippets", "vztmpl")
 _PVESM_ROW = re.compile(r"(?P<id>\S+)\s+(?P<type>\S+)\s+(?P<status>active|inactive|disabled)(\s+\d+){3}\s+\S+\s*")
 _MOUNT_ESCAPE = re.compile(r"\\([0-7]{3})")
 _FINDMNT_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_STOPPED = frozenset({"emergency_ro", "shutdown"})
 _DF_ROW = re.compile(r"(?P<filesystem>\S.*?)\s+\d+\s+\d+\s+(?P<available>-?\d+)\s+(\d+%|-)\s+(?P<target>/.*)")
 _ZFS_ABSENT = ("The ZFS modules are not loaded", "The ZFS modules cannot be auto-loaded")
 _ZFS_NAME = re.compile(r"[A-Za-z][\w.:% /-]*")
@@ -74,8 +75,12 @@ class MountPoint:
 
     @property
     def is_writable(self) -> bool:
-        """True unless mounted (or remounted after an error) read-only."""
-        return "rw" in self.options
+        """True unless mounted (or remounted after an error) read-only.
+
+        From Linux 6.15 on ext4 that met an error, or was shut down, stays "rw" and says so behind it (fs/ext4/super.c,
+        seen on 6.18).
+        """
+        return "rw" in self.options and not _STOPPED.intersection(self.options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ SCENARIOS: dict[str, Scenario] = {
     "disk-short": Scenario(
         "broken, the root file system of pve2 has a little less left than its backup needs", refused.disk_short
     ),
+    "root-readonly": Scenario("broken, the root file system of pve2 went read-only", refused.root_readonly),
     "stacked-mount": Scenario(
         "broken, /etc/pve of pve2 is mounted twice, the lower mount is dead", refused.stacked_mount
     ),

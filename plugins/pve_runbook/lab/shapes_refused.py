@@ -130,6 +130,13 @@ def disk_full(cluster: Cluster) -> None:
     root.used = root.total - 8
 
 
+def root_readonly(cluster: Cluster) -> None:
+    """The root file system of pve2 met an error of its disk and went read-only."""
+    broken(cluster)
+    root = second(cluster).storages.mounts[0]
+    root.options = root.options.replace("rw,", "ro,", 1)
+
+
 def disk_short(cluster: Cluster) -> None:
     """The root file system of pve2 has 256 MiB and 16 KiB left: less than a backup needs beside what must stay free."""
     broken(cluster)

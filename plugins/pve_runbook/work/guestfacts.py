@@ -215,6 +215,13 @@ class GuestFacts(Readings, ABC):
         return self.get(probes.FREE_SPACE)
 
     @property
+    def read_only_places(self) -> tuple[str, ...]:
+        """Mount points, of those that backups and the database are written to, that are read-only."""
+        mounts = {m.target: m for m in self.get(probes.PROC_MOUNTS)}  # of several at one place the last counts
+        found = (mounts.get(where.target) for where in self.free_space)
+        return tuple(dict.fromkeys(m.target for m in found if m is not None and not m.is_writable))
+
+    @property
     def unusable_storages(self) -> dict[str, str]:
         """Storage id → what is wrong, for storages that hold this node's guests."""
         wrong: dict[str, str] = {}

@@ -114,6 +114,16 @@ def no_space(facts: NodeFacts, target: str, available_kib: int) -> str:
     )
 
 
+def read_only_place(facts: NodeFacts) -> str:
+    """A file system that matters is mounted read-only."""
+    return refusal(
+        facts.node,
+        seen=f"{_named(facts.read_only_places)} is mounted read-only",
+        why="neither a backup nor pmxcfs's own database can be written; the kernel does that to a disk that fails",
+        do="Look at `dmesg` there; once the disk is well, remount it, or move its guests and reboot it",
+    )
+
+
 def locked_guests(facts: NodeFacts) -> str:
     """Guests with a lock in their config."""
     return refusal(
