@@ -61,13 +61,14 @@ def restored(run, cluster, back, scheduler_off, second_way):
 def corosync_back(run, cluster, back, restored):
     """Corosync runs on every member, without a forced quorum: the nodes may find each other again."""
     members = [n for n in cluster.nodes if back.is_member(n)]
-    lost, newest = back.lost_guests(cluster.nodes), back.newest(cluster.nodes)
-    assert not lost, refusals.lost_when_they_meet(newest, lost)
+    meeting = back.meeting(cluster.nodes)
+    lost = meeting.lost_guests()
+    assert not lost, refusals.lost_when_they_meet(meeting.newest, lost)
     for node in members:
         if back.is_forced(node):
             node.act(actions.STOP_COROSYNC.bind())
     # The newest database first, and alone: nobody has quorum, and writes, before it is there.
-    first = [n for n in members if n.name == newest]
+    first = [n for n in members if n.name == meeting.newest]
     cluster.each(_start_corosync, first)
     cluster.each(_start_corosync, [n for n in members if n not in first])
 
@@ -191,8 +192,9 @@ def test_nobody_changed_the_node_since(node, run, back):
 
 def test_no_guest_is_lost_when_they_meet(cluster, back):
     """Every node's own guests are in the newest database as the node itself has them."""
-    lost = back.lost_guests(cluster.nodes)
-    assert not lost, refusals.lost_when_they_meet(back.newest(cluster.nodes), lost)
+    meeting = back.meeting(cluster.nodes)
+    lost = meeting.lost_guests()
+    assert not lost, refusals.lost_when_they_meet(meeting.newest, lost)
 
 
 def test_baseline_is_taken(host, run, baseline):

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pve_runbook.facts.corosync_conf import parse_corosync_conf_text
-from pve_runbook.facts.guests import GuestConfig
 from pve_runbook.facts.lock import Lock
 from pve_runbook.facts.output import ParseError
 from pve_runbook.facts.state import NodeState
@@ -20,6 +19,7 @@ from pve_runbook.record.verify import Disagreement, NoRecord
 from pve_runbook.work.backup import BackupFailed, unchanged
 from pve_runbook.work.backup_contents import COROSYNC_FILES, Unreadable, unpacked
 from pve_runbook.work.database import Database, live_database, read_database
+from pve_runbook.work.meeting import Meeting
 from pve_runbook.work.node import Node
 from pve_runbook.work.refusal import refusal
 
@@ -28,7 +28,6 @@ NO_RECORD = "--rollback: {why}"
 NOTHING_DONE = "{folder}: its run wrote no baseline down, so it changed nothing: there is nothing to roll back"
 NO_WAY_BACK = "{node}: {what} does not open: {why}.\nThere is no way back then."
 KEY = "/etc/corosync/authkey"
-SHOWN = 8
 
 
 class Rollback:
@@ -151,54 +150,21 @@ class Rollback:
         own = {v for v, g in guests.items() if g.node == node.facts.hostname}
         return sorted(v for v in node.facts.running if v not in own and v not in node.facts.canaries)
 
-    def meeting(self, nodes: list[Node]) -> dict[str, Database]:
-        """Node name → the database with which each member meets the others. Raises BackupFailed, UnknownFact."""
+    def meeting(self, nodes: list[Node]) -> Meeting:
+        """The databases with which the members meet each other. Raises BackupFailed, UnknownFact."""
         members = [n for n in nodes if self.is_member(n)]
-        return {n.name: self.before(n) if self.restores(n) else live_database(n) for n in members}
-
-    def lost_guests(self, nodes: list[Node]) -> list[str]:
-        """The guests whose config, as their own node has it, is not what the newest database has, in words.
-
-        Raises BackupFailed, UnknownFact.
-        """
-        found = self.meeting(nodes)
-        if not found:
-            return []
-        newest = _newest(found)
-        winner = found[newest].tree.guests
-        hostnames = {n.name: n.facts.hostname for n in nodes}
-        return [
-            f"{vmid} of {name}"
-            for name, database in found.items()
-            for vmid, guest in database.tree.guests.items()
-            if guest.node == hostnames[name] and _who_and_what(winner.get(vmid)) != _who_and_what(guest)
-        ]
-
-    def newest(self, nodes: list[Node]) -> str:
-        """The node whose database is the newest, "" without members. Raises BackupFailed, UnknownFact."""
-        found = self.meeting(nodes)
-        return _newest(found) if found else ""
-
-    def differences(self, nodes: list[Node]) -> list[str]:
-        """What the newest database overwrites on each of the other nodes. Raises BackupFailed, UnknownFact."""
-        found = self.meeting(nodes)
-        if not found:
-            return []
-        newest = _newest(found)
-        lines = []
-        for name, database in found.items():
-            paths = database.differs(found[newest])
-            if paths:
-                more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-                lines.append(f"on {name}: {', '.join(paths[:SHOWN])}{more}")
-        return lines
+        return Meeting(
+            {n.name: self.before(n) if self.restores(n) else live_database(n) for n in members},
+            {n.name: n.facts.hostname for n in members},
+        )
 
     def text(self, cluster: str, nodes: list[Node], given_up: frozenset[str]) -> str:
         """The question to the operator. Raises BackupFailed, UnknownFact."""
         back = [n.name for n in nodes if self.restores(n)]
         lost = {n.name: self._seen.get(n.name, []) for n in nodes if n.name in given_up}
         away = sorted(set(self.baseline.members) - {n.facts.hostname for n in nodes})
-        newest, lines = self.newest(nodes), self.differences(nodes)
+        meeting = self.meeting(nodes)
+        lines = meeting.differences()
         return (
             f"ROLL BACK: {', '.join(back) or 'no node'} goes back into the cluster {cluster}.\n"
             + (
@@ -208,7 +174,7 @@ class Rollback:
                 else "Corosync starts on all nodes: "
             )
             + "guests run on.\n"
-            + f"When the nodes meet, {newest}'s database wins (the newest).\n"
+            + f"When the nodes meet, {meeting.newest}'s database wins (the newest).\n"
             + ("It overwrites " + "; ".join(lines) if lines else "The others hold the same.")
             + "\n"
             + "".join(
@@ -225,15 +191,6 @@ class Rollback:
             + "HA and the schedulers stay off. Undo: run the runbook again, without --rollback.\n"
             + questions.waiting(nodes)
         )
-
-
-def _who_and_what(guest: GuestConfig | None) -> tuple[str, str] | None:
-    return None if guest is None else (guest.node, guest.sha256)
-
-
-def _newest(found: dict[str, Database]) -> str:
-    """Whose database wins when nodes meet: the highest (version, mtime) (pve-cluster, dcdb.c)."""
-    return max(found, key=lambda name: (found[name].tree.version, found[name].tree.mtime, name))
 
 
 def not_ours(locks: dict[str, Lock | None], work: str, operator: str, broken: str | None) -> str:
