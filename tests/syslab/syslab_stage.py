@@ -24,6 +24,7 @@ class Stage:
         self.lab = lab
         self._records = records
         self._point = 0
+        self._fresh = True
         self.before: dict[int, truth.GuestProcess] = {}
 
     @property
@@ -34,7 +35,9 @@ class Stage:
     def set(self, scenario: str) -> None:
         """A starting state, with all guests of the inventory running."""
         self._point += 1
-        self.lab.reset()
+        if not self._fresh:
+            self.lab.reset()
+        self._fresh = False
         self.before = self.guests()
         SCENARIOS[scenario].shape(self.lab)
         assert self.guests() == self.before

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from pve_runbook.syslab.cluster import DIRECTORY, MOST_NODES, SystemLab, alone
+from pve_runbook.syslab.cluster import DIRECTORY, MOST_NODES, NEEDS_ROOT, SystemLab, alone
 from pve_runbook.syslab.errors import SystemLabError
 from pve_runbook.syslab.root import CACHE, MIRROR, ensure
 from pve_runbook.syslab.scenarios import SCENARIOS
@@ -41,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = _arguments()
     given = parser.parse_args(argv)
     try:
+        if os.geteuid() != 0:
+            raise SystemLabError(NEEDS_ROOT)
         if given.command == "run":
             return _run(SystemLab(given.dir), given.node, given.argv)
         if given.command == "root":

@@ -23,6 +23,7 @@ from pve_runbook.syslab.root import CACHE, MIRROR, ensure
 DIRECTORY = Path(os.environ.get("PVE_RUNBOOK_SYSLAB_DIR", "/var/lib/pve-runbook-syslab"))
 TOOLS = ("debootstrap", "systemd-nspawn", "nft", "ip", "nsenter", "ssh-keygen", "mount")
 MOST_NODES = 9
+NEEDS_ROOT = "a system lab needs root"
 READY = 180
 """Seconds until the cluster must be whole and all guests run."""
 _INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -33,7 +34,7 @@ _ENOUGH_INSTANCES = 2048
 def missing() -> str | None:
     """Why this machine cannot have a system lab; None if it can."""
     if os.geteuid() != 0:
-        return "a system lab needs root"
+        return NEEDS_ROOT
     absent = on_path(TOOLS)
     if absent:
         return f"a system lab needs {', '.join(absent)} (Debian: debootstrap systemd-container nftables iproute2)"

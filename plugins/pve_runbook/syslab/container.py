@@ -26,10 +26,15 @@ _INSIDE = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=
 
 
 def hierarchies() -> list[Path]:
-    """Where cgroups live that a container touches: the unified hierarchy first. Raises SystemLabError without one."""
+    """Where cgroups live that a container touches: the unified hierarchy first. Raises SystemLabError without one.
+
+    In an unprivileged container it is there, and read-only.
+    """
     found = [p for p in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if (p / "cgroup.procs").exists()]
     if not found or not (found[0] / "cgroup.controllers").exists():
         raise SystemLabError("this machine has no unified cgroup hierarchy (/sys/fs/cgroup/unified)")
+    if not os.access(found[0], os.W_OK):
+        raise SystemLabError(f"a system lab makes cgroups, and {found[0]} is read-only here")
     named = Path("/sys/fs/cgroup/systemd")
     return [found[0], *([named] if (named / "cgroup.procs").exists() else [])]
 
