@@ -53,6 +53,7 @@ class SystemLab:
     def __init__(self, directory: Path = DIRECTORY) -> None:
         self.directory = directory
         self._file = directory / "lab.json"
+        self._instances = directory / "max_user_instances"
         if not self._file.exists():
             raise SystemLabError(f"no system lab is up in {directory}; python -m pve_runbook.syslab up")
         self._known = json.loads(self._file.read_text())
@@ -85,6 +86,7 @@ class SystemLab:
 
     def _make(self) -> None:
         if int(_INSTANCES.read_text()) < _ENOUGH_INSTANCES:
+            self._instances.write_text(_INSTANCES.read_text())
             _INSTANCES.write_text(str(_ENOUGH_INSTANCES))
         standins.write(self.directory / "standins")
         self.keys.make(self.nodes)
@@ -129,6 +131,8 @@ class SystemLab:
         self._stop()
         network.take_away(list(self.containers.values()))
         remove_groups()
+        if self._instances.exists():
+            _INSTANCES.write_text(self._instances.read_text())
         shutil.rmtree(self.directory)
 
     @property
@@ -208,11 +212,15 @@ def _running_as_told(container: Container) -> int:
 
 @contextlib.contextmanager
 def alone(directory: Path = DIRECTORY) -> Iterator[None]:
-    """One command at a time changes the lab."""
+    """One command at a time changes the lab. The lock is on the folder above it: no file of it stays behind."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with directory.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SystemLabError(f"another command works on the system lab in {directory}") from error
+    lock = os.open(directory.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise SystemLabError(f"another command works on the system lab in {directory}") from error
+    try:
         yield
+    finally:
+        os.close(lock)
