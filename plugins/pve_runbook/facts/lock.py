@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pve_runbook.facts.answers import excerpt, stdout_of
 from pve_runbook.facts.output import Output, ParseError
 
 _LOCK = re.compile(r"run=(?P<run>[A-Za-z0-9-]+);by=(?P<by>[^;]*);since=(?P<since>[^;]*);record=(?P<record>[^;]*)")
@@ -37,7 +38,8 @@ def parse_lock(output: Output) -> Lock | None:
     """
     if output.exit_status == _NO_LOCK and not output.stdout and not output.stderr.strip():
         return None
-    match = _LOCK.fullmatch(output.stdout.rstrip("\n"))
-    if output.exit_status != 0 or match is None:
-        raise ParseError(f"the lock is not one of ours: {(output.stdout or output.stderr).strip()!r}")
+    text = stdout_of(output, "readlink of the lock").rstrip("\n")
+    match = _LOCK.fullmatch(text)
+    if match is None:
+        raise ParseError(f"the lock is not one of ours: {excerpt(text)}")
     return Lock(match["run"], match["by"], match["since"], match["record"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.facts.answers import unknown
+from pve_runbook.facts.output import Output
 
 _ANSWERED = (0, 8)
 _NETWORK_FAILURE = 4
@@ -17,4 +18,4 @@ def parse_wget(output: Output) -> bool:
         return True
     if output.exit_status == _NETWORK_FAILURE:
         return False
-    raise ParseError(f"wget ended with exit status {output.exit_status}: {output.stderr.strip()}")
+    raise unknown(output, "wget")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.facts.answers import file_text, stdout_of, unread
+from pve_runbook.facts.output import Output
 
 Ending = Literal["done", "rolled-back", "stuck", "forward"]
 
@@ -20,19 +21,16 @@ class WindowStatus:
 
 
 def parse_window_status(output: Output) -> WindowStatus | None:
-    """Read the status file: ``ENDING why``; None while the window has not ended (no file yet)."""
-    if output.exit_status == 1 and "No such file or directory" in output.stderr:
+    """Read the status file: ``ENDING why``; None while the window has not ended (no file yet). Raises ParseError."""
+    text = file_text(output, "cat of the window's status")
+    if text is None:
         return None
-    if output.exit_status != 0:
-        raise ParseError(output.stderr.strip() or f"exit status {output.exit_status}")
-    ending, _, why = output.stdout.strip().partition(" ")
+    ending, _, why = text.strip().partition(" ")
     if ending not in get_args(Ending):
-        raise ParseError(f"the window's status is {output.stdout.strip()!r}, which it never writes")
+        raise unread("the window's status", text)
     return WindowStatus(cast(Ending, ending), why)
 
 
 def parse_text(output: Output) -> str:
     """Take stdout as it is; raises ParseError when the command failed."""
-    if output.exit_status != 0:
-        raise ParseError(" ".join(output.stderr.split()) or f"exit status {output.exit_status}")
-    return output.stdout
+    return stdout_of(output, "the command")

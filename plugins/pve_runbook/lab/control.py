@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pve_runbook.lab.faults import Fired
+
 Json = dict[str, Any]
 
 
@@ -71,22 +73,6 @@ class Said:
     stdout: str
     stderr: str
     exit_status: int
-
-
-@dataclass(frozen=True)
-class FaultFired:
-    """A fault that struck: at which command (no argv: a batch of probes), and the counts at that moment.
-
-    `mutating` and `reads` count since the lab's start or last reset, this command included; `time` is model time.
-    """
-
-    what: str
-    when: str
-    node: str
-    argv: tuple[str, ...]
-    mutating: int
-    reads: int
-    time: float
 
 
 class LabControl:
@@ -214,9 +200,9 @@ class LabControl:
         """Let no armed fault strike any more."""
         self._ask("disarm")
 
-    def faults_fired(self) -> list[FaultFired]:
+    def faults_fired(self) -> list[Fired]:
         """The faults that struck, in their order."""
-        return [FaultFired(**{**f, "argv": tuple(f["argv"])}) for f in self._ask("faults_fired")]
+        return [Fired(**{**f, "argv": tuple(f["argv"])}) for f in self._ask("faults_fired")]
 
     def mutating_count(self) -> int:
         """How many mutating commands ran on all nodes since the lab's start or last reset, other hands' excepted."""

@@ -78,7 +78,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Fired:
-    """One fault that struck: where, and at the how-manieth mutating command and read since the lab's start."""
+    """A fault that struck: at which command (no argv: a batch of probes), and the counts at that moment.
+
+    `mutating` and `reads` count since the lab's start or last reset, this command included; `time` is model time.
+    """
 
     what: str
     when: str
