@@ -72,9 +72,11 @@ def scheduler_off(run: Run, cluster: Cluster, backups: None) -> None:
 def lrm_off(run: Run, cluster: Cluster, scheduler_off: None) -> None:
     """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
     its services; quorum is read again before each."""
-    for node in cluster.nodes:
-        assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), refusals.ha_armed(node.facts)
-        carry_out(run, procedure.LRM_OFF, [node])
+    carry_out(run, procedure.LRM_OFF, first=_ha_is_not_armed)
+
+
+def _ha_is_not_armed(node: Node) -> None:
+    assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), refusals.ha_armed(node.facts)
 
 
 @pytest.fixture(scope="session")

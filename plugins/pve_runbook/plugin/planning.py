@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from pve_runbook.plan.model import Command, Identity, Idleness, Plan
 from pve_runbook.plan.model import Question as Asked
 from pve_runbook.plugin import questions, stages
@@ -48,6 +50,10 @@ class Place:
     after: str
 
 
+PLACES = pytest.StashKey[list[Place]]()
+"""Where the config keeps the places of the selected steps, which do not change any more."""
+
+
 def placeholders(run: Run) -> Work:
     """The work with names in place of what only the run itself has."""
     return replace(
@@ -65,6 +71,7 @@ def plan_ahead(run: Run, work: Work | None = None) -> Plan:
     Raises UnknownFact.
     """
     work = work or placeholders(run)
+    run.code = run.code or sources(run.config.rootpath / "runbook")
     if work.authority is None:
         work = replace(work, authority=_foreseen_authority(run))
     outlooks = {n.name: Outlook(n) for n in run.cluster.nodes}
@@ -100,7 +107,7 @@ def plan_ahead(run: Run, work: Work | None = None) -> Plan:
         nodes=tuple(Identity(n.name, n.facts.hostname, n.facts.boot_id) for n in run.cluster.nodes),
         members=run.member_names,
         authority=work.authority,
-        code=sources(run.config.rootpath / "runbook"),
+        code=run.code,
         commands=tuple(commands),
         idle=tuple(idle),
         questions=tuple(_questions(run, work, commands)),
@@ -118,6 +125,13 @@ def _foreseen_authority(run: Run) -> str:
 
 def places(run: Run) -> list[Place]:
     """The stages in the order in which the selected steps of the runbook ask for them; those not asked for are not."""
+    known = run.config.stash.get(PLACES, None)
+    if known is None:
+        known = run.config.stash[PLACES] = _places(run)
+    return known
+
+
+def _places(run: Run) -> list[Place]:
     found: list[Place] = []
     seen: set[str] = set()
     since: list[str] = []

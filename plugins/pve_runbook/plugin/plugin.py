@@ -296,7 +296,7 @@ def pytest_runtest_makereport(
     step = item.stash.get(STEP, None)
     if run is None or step is None:
         return report
-    outcome, message = steps.judge(call, report, run.options.kind)
+    outcome, message = steps.judge(call, report, run)
     step.outcome = steps.worse(step.outcome, outcome)
     step.message = "\n".join(m for m in (step.message, message) if m)
     step.seconds += report.duration

@@ -28,6 +28,7 @@ from pve_runbook.wire.journal import Journal
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, resettled, snapshot
 from pve_runbook.work.diagnosis import Diagnosis
+from pve_runbook.work.guestfacts import GuestTruth
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
 from pve_runbook.work.procedure import Stage
@@ -72,6 +73,8 @@ class Run:
         """The node that a plan takes for the authority, before phase 1 has chosen."""
         self.steps: list[pytest.Item] = []
         """The steps that will run, in their order."""
+        self.code: dict[str, str] = {}
+        """Source file → SHA-256 of what decides what is sent, as first looked at: what runs does not change then."""
         self.approved: Plan | None = None
         """The plan of what was left when the operator last said yes."""
         self.plan_text = ""
@@ -105,6 +108,8 @@ class Run:
         """How many steps ended how."""
         self.stopped_at: str | None = None
         """The first step that did not pass, in words."""
+        self.stopped_by: str | None = None
+        """Its id."""
         self.unreached: tuple[str, ...] = ()
         """Nodes that checks/ went on without: they could not be connected to."""
         self.connect = ConnectOptions()
@@ -144,7 +149,7 @@ class Run:
         if self.judged.get((step.phase, step.title), "passed") == "passed":
             self.judged[step.phase, step.title] = step.outcome
         if step.outcome in ("failed", "unknown") and self.stopped_at is None:
-            self.stopped_at = step.title
+            self.stopped_at, self.stopped_by = step.title, step.item.nodeid
 
     @property
     def is_open(self) -> bool:
@@ -267,16 +272,23 @@ class Run:
     def sample(self) -> None:
         """Look at every guest's process on every node, while a window lasts; what is missing is remembered."""
         assert self.baseline is not None
-        seen = self.cluster.each(lambda n: (n, n.processes()))
-        running = {vmid: pid for _, found in seen if found is not None for vmid, pid in found.items()}
-        answered = {self.hostnames.get(n.name, n.name) for n, found in seen if found is not None}
-        gone = [
-            g
-            for g in self.baseline.guests.values()
-            if g.pid is not None and g.node in answered and running.get(g.vmid) != g.pid
-        ]
-        self.journal.write("sample", nodes=sorted(answered), running=len(running), gone=[g.vmid for g in gone])
-        self.interrupted_guests += [g.vmid for g in gone if g.vmid not in self.interrupted_guests]
+        expected: dict[str, dict[int, GuestTruth]] = {}
+        for guest in self.baseline.guests.values():
+            if guest.pid is not None:
+                expected.setdefault(guest.node, {})[guest.pid] = guest
+        watched = [n for n in self.cluster.nodes if self.hostname_of(n) in expected]
+        seen = self.cluster.each(lambda n: (self.hostname_of(n), n.starts(expected[self.hostname_of(n)])), watched)
+        answered = {name: starts for name, starts in seen if starts is not None}
+        gone = []
+        for name, starts in answered.items():
+            gone += [g.vmid for pid, g in expected[name].items() if pid not in starts or starts[pid] != g.start]
+        running = sum(len(expected[name]) for name in answered) - len(gone)
+        self.journal.write("sample", nodes=sorted(answered), running=running, gone=gone)
+        self.interrupted_guests += [vmid for vmid in gone if vmid not in self.interrupted_guests]
+
+    def hostname_of(self, node: Node) -> str:
+        """The node's own name, under which it owns guests."""
+        return self.hostnames.get(node.name, node.name)
 
     def guests_of(self, hostname: str) -> set[int]:
         """The guests that a node owned at the baseline."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -43,21 +43,30 @@ def work_of(run: Run, *, key: str = KEY, card: bytes = b"CARD") -> Work:
     )
 
 
-def carry_out(run: Run, stage: Stage, nodes: Sequence[Node] | None = None, work: Work | None = None) -> None:
+def carry_out(
+    run: Run,
+    stage: Stage,
+    nodes: Sequence[Node] | None = None,
+    work: Work | None = None,
+    *,
+    first: Callable[[Node], None] = lambda node: None,
+) -> None:
     """Do on each of ``nodes`` (all) what ``stage`` decides, and remember it as done.
 
-    Raises ActionFailed, OutcomeUnknown, UnknownFact.
+    ``first`` judges a node by the same reading, right before anything is sent to it. Raises what it raises,
+    ActionFailed, OutcomeUnknown, UnknownFact.
     """
     if run.options.plan:
         pytest.skip(NOT_IN_A_PLAN)
     known = work or work_of(run)
     chosen = list(run.cluster.nodes if nodes is None else nodes)
     for group in [[n] for n in chosen] if stage.one_by_one else [chosen]:
-        run.cluster.each(lambda node: _on_node(run, stage, node, known), group)
+        run.cluster.each(lambda node: _on_node(run, stage, node, known, first), group)
     done(run, stage, chosen)
 
 
-def _on_node(run: Run, stage: Stage, node: Node, work: Work) -> None:
+def _on_node(run: Run, stage: Stage, node: Node, work: Work, first: Callable[[Node], None]) -> None:
+    first(node)
     for decision in stage.decide(Outlook(node), work):
         if isinstance(decision, Idle):
             run.note("state", f"nothing to do: {decision.why}", node.name)

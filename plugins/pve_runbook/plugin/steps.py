@@ -99,16 +99,16 @@ def node_of(item: pytest.Item, run: Run) -> str | None:
     return None
 
 
-def judge(call: pytest.CallInfo[None], report: pytest.TestReport, mode: str) -> tuple[Outcome, str]:
+def judge(call: pytest.CallInfo[None], report: pytest.TestReport, run: Run) -> tuple[Outcome, str]:
     """What one phase of an item's run means, and why, in the words of the gate itself."""
     if report.outcome == "passed":
         return "passed", ""
     if report.outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reason = reason.removeprefix("Skipped: ")
-        if mode in ("checks", "plan"):
+        if run.options.kind in ("checks", "plan"):
             return "not evaluated", reason
-        return "blocked", f"{BLOCKED} ({reason.rpartition(' depends on ')[2] or reason})"
+        return "blocked", f"{BLOCKED} ({run.stopped_by or reason.rpartition(' depends on ')[2] or reason})"
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, UNKNOWN):
         return "unknown", f"{error}\n{UNKNOWN_ADVICE}" if not isinstance(error, OutcomeUnknown) else str(error)

@@ -57,7 +57,8 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
         found.append(of_family(families.PROC_STATS, subject_of_pids(pids.values())))
     for family in (families.STORAGE_FILES, families.STORAGE_MOUNT):
         found += _about(family, _paths(facts))
-    return found
+    lock = known(lambda: facts.lock)
+    return found + (_about(families.OWN_FOLDER, [lock.run]) if lock is not None else [])
 
 
 def history_round(seconds: int) -> list[Question[object]]:

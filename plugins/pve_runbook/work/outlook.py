@@ -78,13 +78,17 @@ class Outlook:
     def parked(self) -> tuple[str, ...]:
         """What this work has put aside on the node."""
         if self._parked is None:
-            return self._node.ask_about(families.OWN_FOLDER, self._node.work) or ()
+            lock, work = self._facts.lock, self._node.work
+            if lock is None or lock.run != work:  # nothing was put aside there yet
+                return ()
+            found = self._facts.family(families.OWN_FOLDER, work)
+            return found or ()
         return self._parked
 
     @property
     def second_keys(self) -> tuple[str, ...]:
         """The lines of root's authorized_keys2."""
-        return tuple(self._node.ask(probes.SECOND_KEYS)) if self._keys is None else self._keys
+        return tuple(self._facts.get(probes.SECOND_KEYS)) if self._keys is None else self._keys
 
     @property
     def state(self) -> NodeState:
