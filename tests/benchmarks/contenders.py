@@ -162,8 +162,6 @@ def _testinfra(backend: str, *extra: str) -> Callable[[Task], Argv]:
             "no:cacheprovider",
             "-p",
             "no:pve_runbook.plugin.plugin",
-            "-p",
-            "no:pve_runbook.plugin.records",
             "--rootdir",
             task.directory,
             "-c",

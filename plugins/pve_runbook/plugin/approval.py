@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +11,9 @@ import pytest
 from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import planning, plans
 from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.terminal import ask_at_terminal
 from pve_runbook.plugin.values import PHASES_THAT_ASK
+from pve_runbook.work.errors import ForOperator
 
 NO_TERMINAL = (
     "not approved: phase {phase} ({name}) asks before it goes on, and there is no terminal to ask on.\n"
@@ -38,7 +39,7 @@ SHOWN = 20
 """Lines of a difference that are shown; the journal has all."""
 
 
-class NotApproved(Exception):
+class NotApproved(ForOperator):
     """The operator said no, or could not be asked."""
 
 
@@ -131,19 +132,3 @@ def _at_the_terminal(ask: _Question, changed: Sequence[str]) -> None:
 def _shown(changed: Sequence[str]) -> str:
     more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
     return "\n".join([*changed[:SHOWN], *more])
-
-
-def ask_at_terminal(config: pytest.Config, prompt: str, read: Callable[[str], str] = input) -> str | None:
-    """Read one line past pytest's capture, by ``read``; None without a terminal. The end of the input is no line."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is not None:
-        capture.suspend(in_=True)
-    try:
-        if not (os.isatty(0) and os.isatty(1)):
-            return None
-        return read(prompt).strip()
-    except EOFError:
-        return ""
-    finally:
-        if capture is not None:
-            capture.resume()

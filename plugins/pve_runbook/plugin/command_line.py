@@ -103,3 +103,13 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption("--lab-nodes", metavar="N", type=int, help="how many nodes the lab has (default: 3)")
     parser.addini("pve_timeout_scale", "multiplies every time bound on a node; for tests of hung nodes", default="1")
+    group.addoption(
+        "--verify-record",
+        metavar="DIR",
+        help="say whether a record's journal, backups and report agree, and name the first line that does not",
+    )
+    group.addoption(
+        "--record-from",
+        metavar="DIR",
+        help="write report.html, record.json and summary.md again, from DIR/journal.jsonl alone",
+    )

@@ -9,10 +9,8 @@ import pytest
 
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
-from pve_runbook.plugin.provenance import code_revision, tool_version
-from pve_runbook.plugin.rollback import not_ours
+from pve_runbook.plugin.provenance import code_revision, operator, tool_version
 from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.unfinished import operator, whose
 from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
 from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
@@ -120,6 +118,9 @@ def _learn_the_cluster(run: Run) -> None:
 
 def _take_up(run: Run) -> None:
     """Find the unfinished run that these nodes are locked for; its baseline is the one that counts."""
+    from pve_runbook.plugin.rollback import not_ours
+    from pve_runbook.plugin.unfinished import whose
+
     locks = {}
     for node in run.cluster.nodes:
         try:

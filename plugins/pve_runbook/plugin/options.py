@@ -10,7 +10,6 @@ from typing import Literal
 
 import pytest
 
-from pve_runbook.facts.portrait import load
 from pve_runbook.plugin import values
 from pve_runbook.plugin.values import Mode
 from pve_runbook.wire.targets import Target, TargetError, parse_hosts
@@ -202,6 +201,8 @@ def _targets(config: pytest.Config) -> tuple[bool, tuple[Target, ...]]:
 
 
 def _names_in_facts(config: pytest.Config) -> list[str]:
+    from pve_runbook.facts.portrait import load
+
     option = config.option
     for name, given in (("--lab-scenario", option.lab_scenario), ("--lab-nodes", option.lab_nodes)):
         if given is not None:

@@ -1,15 +1,14 @@
-"""--plan: read, judge what reading can judge, and name what a run would send."""
+"""--plan: read, judge what reading can judge, and name what a run would send. A plugin that is loaded for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 
 import pytest
 
 from pve_runbook.facts.output import ParseError
 from pve_runbook.plugin import planning, plans
-from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.run import RUN, Run
 from pve_runbook.work.errors import NotAllowed
 from pve_runbook.work.readings import UnknownFact
 
@@ -17,13 +16,21 @@ LATER = "judged by the run, once its first command was sent"
 MAY_NOT_ASK = "not evaluated by a plan, which only reads: {why}"
 
 
-@contextmanager
-def judging(run: Run | None) -> Iterator[None]:
-    """While one part of a step runs: in a plan, a step behind the first question, or one that would send more than
-    probes, is skipped."""
-    if run is None or not run.options.plan:
-        yield
-        return
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """A plan judges what reading can judge, up to the first question."""
+    yield from _judging(item.config.stash[RUN])
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """What a gate of a plan may not ask is not evaluated."""
+    yield from _judging(item.config.stash[RUN])
+
+
+def _judging(run: Run) -> Generator[None]:
+    """While one part of a step runs: a step behind the first question, or one that would send more than probes, is
+    skipped."""
     if run.plan_ended:
         pytest.skip(LATER)
     try:

@@ -1,13 +1,21 @@
-"""What ran: the tool's version, the revision of the runbook, and the program as it was typed."""
+"""Who ran what: the operator, the tool's version, the revision of the runbook, and the program as it was typed."""
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
+import re
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+
+
+def operator() -> str:
+    """user@host of this control host, in letters that a lock may carry."""
+    return re.sub(r"[^A-Za-z0-9._@-]", "_", f"{getpass.getuser()}@{socket.gethostname()}")
 
 
 def program() -> str:

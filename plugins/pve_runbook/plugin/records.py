@@ -17,29 +17,11 @@ ALONE = "{option} stands alone: it reads a record, and no node; leave out {other
 UNREADABLE = "{folder}: cannot be read or written ({why}); nothing is known about this record"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register the two options."""
-    group = parser.getgroup("pve-runbook")
-    group.addoption(
-        "--verify-record",
-        metavar="DIR",
-        help="say whether a record's journal, backups and report agree, and name the first line that does not",
-    )
-    group.addoption(
-        "--record-from",
-        metavar="DIR",
-        help="write report.html, record.json and summary.md again, from DIR/journal.jsonl alone",
-    )
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Do what one of the options asks, in place of a session; None when neither is given. Raises UsageError."""
+def serve(config: pytest.Config) -> int:
+    """Do what one of the two options asks, in place of a session; its exit status. Raises UsageError."""
     option = config.option
     given = {"--verify-record": option.verify_record, "--record-from": option.record_from}
-    name = next((name for name, value in given.items() if value is not None), None)
-    if name is None:
-        return None
+    name = next(name for name, value in given.items() if value is not None)
     others = [*option.file_or_dir, *([f"--hosts={option.hosts}"] if option.hosts else [])]
     if all(value is not None for value in given.values()):
         others.append("--record-from")

@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pve_runbook.facts.state import NodeState
-from pve_runbook.plan.model import Plan
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.provenance import program
-from pve_runbook.plugin.rehearsal import Rehearsal
-from pve_runbook.plugin.rollback import Rollback
-from pve_runbook.plugin.unfinished import Unfinished
-from pve_runbook.record.model import Record, build
 from pve_runbook.wire.connection import ConnectOptions
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, resettled, snapshot
-from pve_runbook.work.diagnosis import Diagnosis
 from pve_runbook.work.guestfacts import GuestTruth
 from pve_runbook.work.node import Node
 from pve_runbook.work.obstacles import window_obstacle
-from pve_runbook.work.procedure import Stage
 from pve_runbook.work.readings import UnknownFact, known
 from pve_runbook.work.refusal import refusal
 
 if TYPE_CHECKING:
+    from pve_runbook.plan.model import Plan
+    from pve_runbook.plugin.rehearsal import Rehearsal
+    from pve_runbook.plugin.rollback import Rollback
     from pve_runbook.plugin.steps import Step
+    from pve_runbook.plugin.unfinished import Unfinished
+    from pve_runbook.record.model import Record
+    from pve_runbook.work.diagnosis import Diagnosis
+    from pve_runbook.work.procedure import Stage
 
 EARLIER_SECONDS = 200
 """The longest that one of our own commands may take."""
@@ -89,7 +89,7 @@ class Run:
         """Node name → name of the cluster it is or was a member of."""
         self.unfinished: Unfinished | None = None
         """The run that this one takes up, or rolls back."""
-        self.rollback = Rollback(options.rollback) if options.rollback is not None else None
+        self.rollback = _rollback(options.rollback) if options.rollback is not None else None
         self.rehearsal: Rehearsal | None = None
         """The twin that this run is made on, in place of the nodes."""
         self.held = ""
@@ -364,8 +364,16 @@ class Run:
     def record(self) -> Record:
         """The change record as far as it goes."""
         if self._record is None or self._record[0] != self.journal.head:
+            from pve_runbook.record.model import build
+
             self._record = self.journal.head, build(self.journal.events)
         return self._record[1]
+
+
+def _rollback(folder: Path) -> Rollback:
+    from pve_runbook.plugin.rollback import Rollback
+
+    return Rollback(folder)
 
 
 RUN = pytest.StashKey[Run]()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pve_runbook.facts.lock import Lock
+from pve_runbook.plugin.provenance import operator
 from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.unfinished import operator
 from pve_runbook.work.access import MARK
 from pve_runbook.work.node import Node
 from pve_runbook.work.outlook import Outlook

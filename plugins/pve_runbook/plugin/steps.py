@@ -8,21 +8,18 @@ from typing import Literal
 
 import pytest
 
-from pve_runbook.plugin.approval import NotApproved
 from pve_runbook.plugin.order import host_name, leave_slots, phase_of
 from pve_runbook.plugin.run import Run
 from pve_runbook.wire.channel import WireError
 from pve_runbook.wire.guard import Refused
 from pve_runbook.wire.journal import utc_now
-from pve_runbook.work.backup import BackupFailed
-from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
+from pve_runbook.work.errors import ForOperator, OutcomeUnknown
 from pve_runbook.work.readings import UnknownFact
-from pve_runbook.work.window import WindowFailed
 
 Outcome = Literal["passed", "failed", "unknown", "blocked", "not evaluated"]
 
 UNKNOWN = (UnknownFact, OutcomeUnknown, WireError)
-SPEAKING = (ActionFailed, NotApproved, NotAllowed, Refused, BackupFailed, WindowFailed)
+SPEAKING = (ForOperator, Refused)
 """Errors whose text is written for the operator: no traceback beside it."""
 
 UNKNOWN_ADVICE = (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+from collections.abc import Callable
 
 import pytest
 
@@ -183,6 +185,22 @@ def progress(config: pytest.Config, text: str) -> None:
         reporter.ensure_newline()
         for line in wrapped(" " * 11, text):
             reporter.write_line(line)
+
+
+def ask_at_terminal(config: pytest.Config, prompt: str, read: Callable[[str], str] = input) -> str | None:
+    """Read one line past pytest's capture, by ``read``; None without a terminal. The end of the input is no line."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend(in_=True)
+    try:
+        if not (os.isatty(0) and os.isatty(1)):
+            return None
+        return read(prompt).strip()
+    except EOFError:
+        return ""
+    finally:
+        if capture is not None:
+            capture.resume()
 
 
 def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import re
 import shlex
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pve_runbook.facts.lock import Lock
+from pve_runbook.plugin.provenance import operator
 from pve_runbook.record.verify import Disagreement, NoRecord, read_chain
 from pve_runbook.wire.journal import is_live
 from pve_runbook.work.continuity import Snapshot, snapshot_from_journal
 from pve_runbook.work.refusal import refusal
 
 Event = dict[str, Any]
-
-
-def operator() -> str:
-    """user@host of this control host, in letters that a lock may carry."""
-    return re.sub(r"[^A-Za-z0-9._@-]", "_", f"{getpass.getuser()}@{socket.gethostname()}")
 
 
 @dataclass(frozen=True)

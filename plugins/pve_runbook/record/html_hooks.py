@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import pytest
 from pytest_metadata.plugin import metadata_key
 
-from pve_runbook.record.html import detail_html, summary_html
 from pve_runbook.record.markup import badge, clock, esc, tag
-from pve_runbook.record.parts import Record
 
 if TYPE_CHECKING:
     from pytest_html.report_data import ReportData
+
+    from pve_runbook.record.parts import Record
 
 STYLE = Path(str(files("pve_runbook.record").joinpath("style.css")))
 """The style sheet of the record, for pytest-html's ``--css``."""
@@ -36,6 +36,12 @@ class StepRow(TypedDict):
     message: NotRequired[str]
 
 
+def page_title(mode: str) -> str:
+    """Return the title of the page of a run in ``mode``."""
+    titles = {"checks": "Verification record", "plan": "Plan of a change", "rehearsal": "Rehearsal of a change"}
+    return titles.get(mode, "Change record")
+
+
 HEADER = (
     ("phase", "Phase"),
     ("time", "Time UTC"),
@@ -49,9 +55,8 @@ HEADER = (
 class ChangeRecord:
     """Make pytest-html's report the change record.
 
-    ``get_record`` is called at the start of the session for the header (empty when the run has not named
-    itself yet) and at its end, when the page is written: the journal's ``end`` must stand by then.
-    ``get_head`` is called then too: the SHA-256 of the journal's last line. ``title`` is the page's title.
+    ``get_record`` and ``get_head`` (the SHA-256 of the journal's last line) are called at the end of the session, when
+    the page is written: the journal's ``end`` must stand by then. ``title`` is the page's title.
     """
 
     def __init__(self, get_record: Callable[[], Record], get_head: Callable[[], str], title: str) -> None:
@@ -61,14 +66,8 @@ class ChangeRecord:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Replace the list of plugin versions by the facts of the run: pytest-html shows it unescaped."""
-        header = self._get_record().header
-        metadata = session.config.stash[metadata_key]
-        metadata.clear()
-        metadata["Cluster"] = str(esc(header.cluster))
-        metadata["Operator"] = str(esc(header.operator))
-        metadata["Command"] = str(esc(header.command))
-        metadata["Code"] = str(esc(header.code))
+        """Take the list of plugin versions away: pytest-html shows it unescaped."""
+        session.config.stash[metadata_key].clear()
 
     def pytest_html_report_title(self, report: ReportData) -> None:
         """Name the page (pytest-html escapes it), keep the steps in their order and their messages folded."""
@@ -76,9 +75,18 @@ class ChangeRecord:
         report.set_data("initialSort", "original")
         report.set_data("renderCollapsed", ["all"])
 
-    def pytest_html_results_summary(self, prefix: list[str], postfix: list[str]) -> None:
-        """Put the whole record into the static part of the page."""
+    def pytest_html_results_summary(self, prefix: list[str], postfix: list[str], session: pytest.Session) -> None:
+        """Put the whole record into the static part of the page, and the facts of the run where the versions stood."""
+        from pve_runbook.record.html import detail_html, summary_html
+
         record = self._get_record()
+        header = record.header
+        session.config.stash[metadata_key].update(
+            Cluster=str(esc(header.cluster)),
+            Operator=str(esc(header.operator)),
+            Command=str(esc(header.command)),
+            Code=str(esc(header.code)),
+        )
         prefix.append(summary_html(record, self._get_head()))
         postfix.append(detail_html(record))
         postfix.append(tag("h2", "The steps as a table", css="pve-record pve-table-title"))

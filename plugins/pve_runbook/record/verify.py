@@ -20,9 +20,9 @@ from itertools import count as numbers
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pve_runbook.record import fields, words
+from pve_runbook.record import fields
 from pve_runbook.record.html import detail_html, summary_html
-from pve_runbook.record.html_hooks import STYLE
+from pve_runbook.record.html_hooks import STYLE, page_title
 from pve_runbook.record.markup import Html, join, tag
 from pve_runbook.record.model import build
 from pve_runbook.record.parts import Record, Transfer
@@ -381,7 +381,7 @@ def _around(data: bytes, place: int) -> str:
 
 def _page(record: Record, chain: Chain) -> str:
     """Return report.html as far as the journal gives it: the record with its style, without a script."""
-    title = words.page_title(record.header.mode)
+    title = page_title(record.header.mode)
     told = f"Made from {JOURNAL} alone. pytest-html's own table of the steps, for sorting, is not in this page."
     if chain.half:
         told += f" The journal's last line was cut off after {chain.half} bytes and is left out."

@@ -33,12 +33,6 @@ def kind(record: Record) -> str:
     return f"{word}, INTERRUPTED" if mode in ON_NO_REAL_NODE else "INTERRUPTED"
 
 
-def page_title(mode: str) -> str:
-    """Return the title of the page of a run in ``mode``."""
-    titles = {"checks": "Verification record", "plan": "Plan of a change", "rehearsal": "Rehearsal of a change"}
-    return titles.get(mode, "Change record")
-
-
 def mode_class(record: Record) -> str:
     """Return the class by which a printed page says what it is of; made of letters only."""
     return f"pve-mode-{''.join(letter for letter in record.header.mode if letter.isascii() and letter.isalnum())}"

@@ -19,6 +19,7 @@ from pve_runbook.work.backup_contents import (
     system_archive_problem,
 )
 from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.errors import ForOperator
 from pve_runbook.work.node import Node
 from pve_runbook.work.probe import BACKUP_ROOT, CONFIG_DB
 from pve_runbook.work.refusal import refusal
@@ -34,7 +35,7 @@ _DATABASE = (CONFIG_DB, f"{CONFIG_DB}-wal")
 _SYSTEM = ("/etc/corosync", "/var/lib/corosync", "/etc/network", "/root/.ssh")
 
 
-class BackupFailed(Exception):
+class BackupFailed(ForOperator):
     """A backup is not what it should be, or has no room: nothing may be changed on that node."""
 
 

@@ -8,7 +8,11 @@ from pve_runbook.facts.output import Output
 from pve_runbook.work.action import Action
 
 
-class ActionFailed(Exception):
+class ForOperator(Exception):
+    """An error whose text is written for the operator, with no traceback beside it."""
+
+
+class ActionFailed(ForOperator):
     """A command that changes a node was refused or failed; the message says what was seen and what to do."""
 
     def __init__(self, node: str, action: Action, output: Output) -> None:
@@ -33,5 +37,5 @@ class OutcomeUnknown(Exception):
         self.node = node
 
 
-class NotAllowed(Exception):
+class NotAllowed(ForOperator):
     """A run that only verifies was asked to change a node."""

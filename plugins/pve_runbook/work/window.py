@@ -12,6 +12,7 @@ from pve_runbook.facts.window import WindowStatus
 from pve_runbook.work import actions, families
 from pve_runbook.work.action import Action
 from pve_runbook.work.cluster import Cluster
+from pve_runbook.work.errors import ForOperator
 from pve_runbook.work.node import Node
 from pve_runbook.work.probe import BACKUP_ROOT
 from pve_runbook.work.readings import UnknownFact
@@ -22,7 +23,7 @@ BOUND = 180
 """Seconds within which a window ends; tried on PVE 8.3: 6 to 7 s."""
 
 
-class WindowFailed(Exception):
+class WindowFailed(ForOperator):
     """The window did not end as it should; the message says in which state the node is."""
 
 

@@ -1,0 +1,69 @@
+"""What pytest loads, and when: the time until the first byte is sent to a node is mostly imports."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOADED = """
+import json, sys
+import pytest
+status = pytest.main([*sys.argv[1:], "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest"])
+print("\\n" + json.dumps([status, sorted(sys.modules)]))
+"""
+NOT_FOR_CHECKS = (
+    "pve_runbook.facts.portrait",
+    "pve_runbook.lab",
+    "pve_runbook.plan",
+    "pve_runbook.plugin.approval",
+    "pve_runbook.plugin.plan_mode",
+    "pve_runbook.plugin.planning",
+    "pve_runbook.plugin.records",
+    "pve_runbook.plugin.rehearsal",
+    "pve_runbook.plugin.rollback",
+    "pve_runbook.plugin.unfinished",
+    "pve_runbook.record.html",
+    "pve_runbook.record.model",
+    "pve_runbook.record.parts",
+    "pve_runbook.record.verify",
+    "pve_runbook.work.actions",
+    "pve_runbook.work.backup",
+    "pve_runbook.work.procedure",
+    "pve_runbook.work.window",
+    "asyncssh",
+    "bashkit",
+)
+
+
+def loaded(*arguments: str) -> set[str]:
+    """The modules that a pytest with these arguments has loaded at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    status, modules = json.loads(done.stdout.rpartition("\n")[0].rpartition("\n")[2])
+    assert status == 0
+    return set(modules)
+
+
+def test_checks_load_what_they_ask_the_nodes_with_and_no_more() -> None:
+    modules = loaded("checks/", "--hosts=pve1", "--collect-only")
+    assert "pve_runbook.wire.connection" in modules
+    assert [name for name in NOT_FOR_CHECKS if name in modules] == []
+
+
+def test_other_tests_do_not_pay_for_the_plugin() -> None:
+    modules = loaded("tests/plugin/test_order.py", "--collect-only")
+    assert "pve_runbook.plugin.plugin" in modules
+    assert [name for name in modules if name.split(".")[0] in ("paramiko", "fabric", "invoke")] == []
+
+
+def test_python_looks_for_garbage_as_before_once_the_session_is_over(project: pytest.Pytester) -> None:
+    frozen = gc.get_freeze_count()
+    assert project.runpytest("checks/", "--hosts=pve1", "--collect-only").ret == 0
+    assert gc.isenabled() and gc.get_freeze_count() == frozen
