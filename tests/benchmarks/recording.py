@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pve_runbook.facts.output import Output
+from pve_runbook.record.asked import Questions
 from pve_runbook.wire.batch import NoAnswer, run_batch
 from pve_runbook.wire.connection import Connection, ConnectOptions
 from pve_runbook.wire.journal import Journal
@@ -64,12 +65,13 @@ def record(number: int) -> Recording:
         cluster.close()
         asked: dict[str, list[tuple[str, ...]]] = {t.name: [] for t in targets}
         probes: dict[str, int] = {}
+        questions = Questions()
         for event in cluster.journal.events:
             if event["kind"] != "batch":
                 continue
-            for probe in event["probes"]:  # type: ignore[attr-defined]
-                asked[str(event["node"])].append(tuple(probe["argv"]))
-                name = probe["id"].partition(":")[0]
+            for probe in questions.of(event):
+                asked[str(event["node"])].append(probe.argv)
+                name = probe.id.partition(":")[0]
                 probes[name] = probes.get(name, 0) + 1
         with ThreadPoolExecutor(len(targets)) as threads:
             nodes = threads.map(lambda t: _answers(Connection(t, options), asked[t.name]), targets)

@@ -47,6 +47,8 @@ class Journal:
         self.events: list[dict[str, object]] = []
         self.now = datetime(2026, 1, 8, 2, 10, tzinfo=UTC)
         self.step: str | None = None
+        self.questions: dict[str, int] = {}
+        self.said: dict[tuple[str, str, object], int] = {}
 
     def add(self, kind: str, **fields: object) -> int:
         self.now += timedelta(milliseconds=140)
@@ -101,20 +103,30 @@ class Journal:
         self.add("step", **{name: step[name] for name in names}, outcome=outcome, message=message, seconds=seconds)
 
     def read(self, node: str, answers: dict[str, object]) -> dict[str, int]:
-        """One read; an answer is its stdout, the number of an earlier one (the same again), or None."""
-        probes = [{"id": name, "argv": [name, "--flag"], "why": f"Tells {name}."} for name in answers]
+        """One read; an answer is its stdout (once more: the same again), the number of an earlier one, or None."""
+        probes: list[object] = [self.questions.get(name) or self._question(name) for name in answers]
         batch = self.add("batch", node=node, probes=probes)
         lines = {}
-        for name, answer in answers.items():
+        same = []
+        for name, given in answers.items():
+            answer = self.said.get((node, name, given), given)
             fields: dict[str, object] = {"batch": batch, "node": node, "id": name, "seconds": 0.25}
             if answer is None:
                 fields |= {"exit_status": None, "stdout": "", "stderr": "", "error": "no answer within 5 s"}
             elif isinstance(answer, int):
-                fields |= {"same_as": answer}
+                lines[name] = answer
+                same.append(answer)
+                continue
             else:
                 fields |= {"exit_status": 0, "stdout": answer, "stderr": ""}
-            lines[name] = self.add("probe", **fields)
+            lines[name] = self.said[node, name, answer] = self.add("probe", **fields)
+        if same:
+            self.add("unchanged", batch=batch, node=node, same_as=same, seconds=0.25)
         return lines
+
+    def _question(self, name: str) -> dict[str, object]:
+        number = self.questions[name] = len(self.questions) + 1
+        return {"q": number, "id": name, "argv": [name, "--flag"], "why": f"Tells {name}."}
 
     def intent(self, node: str, action: str, argv: list[str], why: str, undo: str) -> int:
         return self.add(

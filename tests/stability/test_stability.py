@@ -233,8 +233,8 @@ def test_a_day_of_flapping_costs_less_than_two_seconds() -> None:
     question = Question("corosync_log", ("journalctl",), 30, parse_corosync_log, "", None)
     before = time.process_time()
     ((_, output),) = FrameReader(["p0"]).feed(frame)
-    AnswerLog(Journal()).record("pve1", 1, question, output, 0.0)
-    log = question.parse(output)
+    log = AnswerLog(Journal()).read("pve1", 1, [(question, output)], 0.0)["corosync_log"]
+    assert isinstance(log, CorosyncLog)
     found = judge(History(log, NOW - DAY, NOW, NAMES), [e for e in log.events if e.kind is Kind.STALL])
     spent = time.process_time() - before
     assert len(log.events) == MOST_LINES - 1

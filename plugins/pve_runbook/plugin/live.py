@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pve_runbook.plugin.layout import WIDTH, wrapped
+from pve_runbook.record import fields
+from pve_runbook.record.asked import Questions
 from pve_runbook.work.waits import Wait, Waits
 
 Event = Mapping[str, object]
@@ -43,8 +45,11 @@ class Live:
         self._lock = threading.RLock()
         self._drawn = False
         self._said: dict[Wait, float] = {}
-        self._asked: dict[object, dict[object, Sequence[str]]] = {}
-        """Batch number → probe → argv, of the batches under way."""
+        self._questions = Questions()
+        self._asked: dict[object, dict[str, Sequence[str]]] = {}
+        """Batch number → probe → argv."""
+        self._answers: dict[object, str] = {}
+        """Line of an answer → probe."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="live", daemon=True)
 
@@ -102,6 +107,7 @@ class Live:
         """Show one event of the journal: with -v what is sent, with -vv what is answered, too."""
         if not self._verbosity:
             return
+        self.learn(event)
         match event["kind"]:
             case "action-intent":
                 self._sent("$", event, shlex.join(_texts(event["argv"])))
@@ -110,31 +116,40 @@ class Live:
                 self._answered(event)
             case "action":
                 self._answered(event)
-            case "batch":
+            case "batch" if self._verbosity == 1:
                 self._batch(event)
             case "probe" if self._verbosity > 1:
                 self._probe(event)
+            case "unchanged" if self._verbosity > 1:
+                self._unchanged(event)
+
+    def learn(self, event: Event) -> None:
+        """Take in which question a number stands for and what a line answers, and show nothing."""
+        if event["kind"] == "batch":
+            self._asked[event["n"]] = {probe.id: probe.argv for probe in self._questions.of(event)}
+        elif event["kind"] == "probe":
+            self._answers[event["n"]] = str(event["id"])
 
     def _batch(self, event: Event) -> None:
-        probes = event["probes"]
-        assert isinstance(probes, list)
-        if self._verbosity > 1:
-            self._asked[event["n"]] = {probe["id"]: probe["argv"] for probe in probes}
-            return
-        names = ", ".join(str(probe["id"]) for probe in probes)
+        asked = self._asked[event["n"]]
+        names = ", ".join(asked)
         head = f"  ?        {event['node']:<8} "
-        asks = f"{len(probes)} probes: {names}" if len(probes) > 1 else names
-        self.say(_short(head + asks))
+        self.say(_short(head + (f"{len(asked)} probes: {names}" if len(asked) > 1 else names)))
 
     def _probe(self, event: Event) -> None:
-        argv = self._asked.get(event["batch"], {}).get(event["id"], ())
-        self._sent("?", event, shlex.join(_texts(argv)))
-        if "same_as" in event:
-            self._said_by(event, [f"as before, line {event['same_as']} of the journal"])
-        elif event.get("error"):
+        self._question(event, str(event["id"]))
+        if event.get("error"):
             self._said_by(event, [str(event["error"])])
         else:
             self._answered(event)
+
+    def _unchanged(self, event: Event) -> None:
+        for line in fields.integers(event, "same_as"):
+            self._question(event, self._answers.get(line, ""))
+            self._said_by(event, [f"as before, line {line} of the journal"])
+
+    def _question(self, event: Event, name: str) -> None:
+        self._sent("?", event, shlex.join(self._asked.get(event["batch"], {}).get(name, ())))
 
     def _sent(self, mark: str, event: Event, command: str) -> None:
         self.say("\n".join(wrapped(f"  {mark:<8} {event['node']:<8} ", command)))

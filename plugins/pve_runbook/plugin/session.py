@@ -207,6 +207,8 @@ def _open(config: pytest.Config, run: Run) -> None:
     screen = os.dup(1)
     config.add_cleanup(lambda: os.close(screen))
     run.live = Live(screen, run.cluster.waits, run.verbosity)
+    for event in run.journal.events:
+        run.live.learn(event)
     run.journal.tell = run.live.hear
     run.live.start()
     config.add_cleanup(run.live.stop)

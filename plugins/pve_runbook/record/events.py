@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pve_runbook.record import fields
+from pve_runbook.record.asked import Asked
 from pve_runbook.record.fields import Fields
 from pve_runbook.record.parts import (
     OUTCOMES,
@@ -20,7 +21,6 @@ from pve_runbook.record.parts import (
     Outcome,
     Planned,
     PlannedCommand,
-    Read,
     Transfer,
 )
 
@@ -55,24 +55,24 @@ def header(event: Fields) -> Header:
     )
 
 
-def read(event: Fields) -> Read:
-    """A batch of probes, without its answers."""
-    return Read(
-        line=line(event),
-        node=fields.text(event, "node"),
-        started=fields.text(event, "t"),
-        answers=tuple(_asked(probes, line(event)) for probes in fields.rows(event, "probes")),
-    )
-
-
-def _asked(probe: Fields, line: int) -> Answer:
+def answer(event: Fields, asked: Asked) -> Answer:
+    """What a node said to a probe."""
     return Answer(
-        line=line,
-        id=fields.text(probe, "id"),
-        argv=fields.texts(probe, "argv"),
-        why=fields.text(probe, "why"),
-        error=NO_ANSWER,
+        line=line(event),
+        id=asked.id,
+        argv=asked.argv,
+        why=asked.why,
+        exit_status=fields.integer(event, "exit_status"),
+        stdout=fields.text(event, "stdout"),
+        stderr=fields.text(event, "stderr"),
+        seconds=fields.seconds(event),
+        error=fields.text_or_none(event, "error"),
     )
+
+
+def silence(asked: Asked, line: int) -> Answer:
+    """A probe of the batch in ``line`` of which no line says what came."""
+    return Answer(line=line, id=asked.id, argv=asked.argv, why=asked.why, error=NO_ANSWER)
 
 
 def intent(event: Fields) -> Action:

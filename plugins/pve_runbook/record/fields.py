@@ -63,6 +63,13 @@ def texts(event: Fields, name: str) -> tuple[str, ...]:
     return tuple(clean(str(item)) for item in value) if isinstance(value, list | tuple) else ()
 
 
+def integers(event: Fields, name: str) -> tuple[int, ...]:
+    """Return a list of whole numbers; what is none is left out."""
+    value = event.get(name)
+    found = value if isinstance(value, list | tuple) else ()
+    return tuple(item for item in found if isinstance(item, int) and not isinstance(item, bool))
+
+
 def rows(event: Fields, name: str) -> tuple[Fields, ...]:
     """Return a list of objects; what is not an object is left out."""
     value = event.get(name)

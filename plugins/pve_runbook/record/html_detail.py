@@ -127,7 +127,7 @@ def _commands(commands: Iterable[Command]) -> Html:
 
 def _fold(reads: Sequence[Command], content: Html) -> Html:
     nodes = ", ".join(dict.fromkeys(read.node for read in reads))
-    probes = sum(len(read.answers) for read in reads if isinstance(read, Read))
+    probes = sum(read.probes for read in reads if isinstance(read, Read))
     told = f" {count(len(reads), 'request')}, {count(probes, 'probe')}, all answered"
     summary = join([tag("span", nodes, css="pve-node"), tag("span", told, css="pve-name")])
     return details(summary, content, css="pve-read")
@@ -173,7 +173,7 @@ def _action(action: Action) -> Html:
 def _read(read: Read) -> Html:
     missing = read.unanswered
     answered = "all answered" if not missing else f"{len(missing)} without an answer"
-    told = f"{count(len(read.answers), 'probe')}, {duration(read.seconds)}, {answered}"
+    told = f"{count(read.probes, 'probe')}, {duration(read.seconds)}, {answered}"
     summary = join(
         [
             tag("span", read.node, css="pve-node"),
@@ -183,20 +183,18 @@ def _read(read: Read) -> Html:
             tag("span", clock(read.started), css="pve-meta"),
         ]
     )
-    fresh = [answer for answer in read.answers if answer.same_as is None]
-    fresh.sort(key=lambda answer: answer.is_answered)
+    fresh = sorted(read.answers, key=lambda answer: answer.is_answered)
     parts = [tag("ul", join(map(_answer, fresh)), css="pve-probes")] if fresh else []
-    if len(fresh) < len(read.answers):
+    if read.repeated:
         parts.append(tag("p", _repeated(read), css="pve-label"))
     return details(summary, join(parts), css="pve-read", is_open=False)
 
 
 def _repeated(read: Read) -> str:
-    repeated = [answer for answer in read.answers if answer.same_as is not None]
-    told = f"{count(len(repeated), 'probe')} answered as before"
-    if len(repeated) > MANY:
-        return f"{told}: lines {repeated[0].line} to {repeated[-1].line} of journal.jsonl"
-    names = ", ".join(f"{answer.id} (line {answer.same_as})" for answer in repeated)
+    told = f"{count(len(read.repeated), 'probe')} answered as before"
+    if len(read.repeated) > MANY:
+        return f"{told}: line {read.repeated_line} of journal.jsonl names which"
+    names = ", ".join(f"{answer.id} (line {answer.line})" for answer in read.repeated)
     return f"{told}: {names}"
 
 
@@ -217,7 +215,7 @@ def _catalogue(record: Record) -> Html:
     """What every probe asks and why, once: the reads above name it only."""
     reads = [command for command in (*record.outside, *record.commands) if isinstance(command, Read)]
     asked: dict[tuple[str, tuple[str, ...]], tuple[str, int]] = {}
-    for answer in (answer for read in reads for answer in read.answers):
+    for answer in (answer for read in reads for answer in (*read.answers, *read.repeated)):
         why, times = asked.get((answer.id, answer.argv), (answer.why, 0))
         asked[answer.id, answer.argv] = (why, times + 1)
     if not asked:

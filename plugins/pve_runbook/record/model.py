@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Union
 
 from pve_runbook.record import events, fields
+from pve_runbook.record.asked import Asked, Questions
 from pve_runbook.record.fields import Fields
 from pve_runbook.record.parts import (
     CUT_SHORT,
@@ -31,6 +33,32 @@ from pve_runbook.record.sent import count_sent
 __all__ = ["Record", "build"]
 
 PhaseKey = tuple[int | None, str]
+_Open = Union["_OpenRead", Command]
+
+
+@dataclass
+class _OpenRead:
+    """A read while its answers come in."""
+
+    event: Fields
+    asked: dict[str, Asked]
+    """Probe → question, of those of which no answer came yet."""
+    answers: list[Answer] = field(default_factory=list)
+    repeated: list[Answer] = field(default_factory=list)
+    repeated_line: int = 0
+    seconds: float = 0.0
+
+    def close(self) -> Read:
+        line = events.line(self.event)
+        return Read(
+            line=line,
+            node=fields.text(self.event, "node"),
+            started=fields.text(self.event, "t"),
+            answers=(*self.answers, *(events.silence(asked, line) for asked in self.asked.values())),
+            repeated=tuple(self.repeated),
+            repeated_line=self.repeated_line,
+            seconds=self.seconds,
+        )
 
 
 @dataclass
@@ -40,7 +68,7 @@ class _OpenStep:
     nodeid: str
     start: Fields = field(default_factory=dict)
     result: Fields | None = None
-    commands: list[Command] = field(default_factory=list)
+    commands: list[_Open] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     def close(self) -> Step:
@@ -58,7 +86,7 @@ class _OpenStep:
             started=fields.text(self.start, "t"),
             seconds=fields.seconds(said),
             message=CUT_SHORT if self.result is None else fields.text(said, "message"),
-            commands=tuple(self.commands),
+            commands=_closed(self.commands),
             notes=tuple(self.notes),
         )
 
@@ -68,13 +96,14 @@ class _Builder:
     header: Header = field(default_factory=Header)
     end: End | None = None
     steps: dict[str, _OpenStep] = field(default_factory=dict)
-    outside: list[Command] = field(default_factory=list)
-    reads: dict[int | None, tuple[list[Command], int]] = field(default_factory=dict)
-    """Where the read that an event number began stands: its list and its place in there."""
-    actions: dict[int | None, tuple[list[Command], int]] = field(default_factory=dict)
+    outside: list[_Open] = field(default_factory=list)
+    questions: Questions = field(default_factory=Questions)
+    reads: dict[int | None, _OpenRead] = field(default_factory=dict)
+    """By the number of the event that began them."""
+    actions: dict[int | None, tuple[list[_Open], int]] = field(default_factory=dict)
+    """Where the action that an event number began stands: its list and its place in there."""
     answers: dict[int, Answer] = field(default_factory=dict)
-    last: dict[tuple[str, str], Answer] = field(default_factory=dict)
-    """What a node said last to a probe, where it was something else than before."""
+    """By their lines."""
     approvals: list[Approval] = field(default_factory=list)
     plan: Planned | None = None
     transfers: list[Transfer] = field(default_factory=list)
@@ -94,11 +123,13 @@ class _Builder:
             case "step":
                 self._step(fields.text(event, "nodeid")).result = event
             case "batch":
-                commands = self._commands(event)
-                self.reads[fields.integer(event, "n")] = (commands, len(commands))
-                commands.append(events.read(event))
+                read = _OpenRead(event, {asked.id: asked for asked in self.questions.of(event)})
+                self.reads[fields.integer(event, "n")] = read
+                self._commands(event).append(read)
             case "probe":
                 self._answer(event)
+            case "unchanged":
+                self._repeated(event)
             case "action-intent":
                 commands = self._commands(event)
                 self.actions[fields.integer(event, "n")] = (commands, len(commands))
@@ -129,50 +160,28 @@ class _Builder:
     def _step(self, nodeid: str) -> _OpenStep:
         return self.steps.setdefault(nodeid, _OpenStep(nodeid))
 
-    def _commands(self, event: Fields) -> list[Command]:
+    def _commands(self, event: Fields) -> list[_Open]:
         nodeid = fields.text_or_none(event, "step")
         return self.outside if nodeid is None else self._step(nodeid).commands
 
     def _answer(self, event: Fields) -> None:
-        commands, place = self.reads.get(fields.integer(event, "batch"), ([], 0))
-        if not commands:
+        read = self.reads.get(fields.integer(event, "batch"))
+        asked = read.asked.pop(fields.text(event, "id"), None) if read is not None else None
+        if read is not None and asked is not None:
+            answer = self.answers[events.line(event)] = events.answer(event, asked)
+            read.answers.append(answer)
+            read.seconds = max(read.seconds, answer.seconds)
+
+    def _repeated(self, event: Fields) -> None:
+        read = self.reads.get(fields.integer(event, "batch"))
+        if read is None:
             return
-        read = commands[place]
-        assert isinstance(read, Read)
-        probe_id = fields.text(event, "id")
-        ids = [asked.id for asked in read.answers]
-        if probe_id in ids:
-            at = ids.index(probe_id)
-            answers = (*read.answers[:at], self._answered(read.answers[at], event), *read.answers[at + 1 :])
-            commands[place] = replace(read, answers=answers)
-
-    def _answered(self, asked: Answer, event: Fields) -> Answer:
-        line = events.line(event)
-        same_as = fields.integer(event, "same_as")
-        earlier = self.answers.get(same_as) if same_as is not None else None
-        exit_status = fields.integer(event, "exit_status")
-        answer = replace(
-            asked,
-            line=line,
-            exit_status=earlier.exit_status if exit_status is None and earlier else exit_status,
-            stdout=fields.text(event, "stdout"),
-            stderr=fields.text(event, "stderr"),
-            seconds=fields.seconds(event),
-            error=fields.text_or_none(event, "error"),
-            same_as=same_as,
-        )
-        self.answers[line] = answer
-        return answer if same_as is not None else self._unless_said_before(fields.text(event, "node"), answer)
-
-    def _unless_said_before(self, node: str, answer: Answer) -> Answer:
-        """Make an answer that is the node's last one to this probe again a reference to that one: the journal does so
-        for long ones only."""
-        key = (node, answer.id)
-        was = self.last.get(key)
-        if was is not None and answer.error is None and _said(was) == _said(answer):
-            return replace(answer, stdout="", stderr="", same_as=was.line)
-        self.last[key] = answer
-        return answer
+        read.repeated_line = events.line(event)
+        read.seconds = max(read.seconds, fields.seconds(event))
+        for line in fields.integers(event, "same_as"):
+            earlier = self.answers.get(line)
+            if earlier is not None and read.asked.pop(earlier.id, None) is not None:
+                (read.repeated if earlier.is_answered else read.answers).append(earlier)
 
     def _outcome_of_action(self, event: Fields) -> None:
         commands, place = self.actions.get(fields.integer(event, "action_id"), ([], 0))
@@ -233,7 +242,7 @@ def build(events: Sequence[Mapping[str, object]]) -> Record:
     return Record(
         header=builder.header,
         phases=builder.phases(),
-        outside=tuple(builder.outside),
+        outside=_closed(builder.outside),
         approvals=tuple(builder.approvals),
         plan=builder.plan,
         transfers=tuple(builder.transfers),
@@ -247,5 +256,5 @@ def build(events: Sequence[Mapping[str, object]]) -> Record:
     )
 
 
-def _said(answer: Answer) -> tuple[int | None, str, str, str | None]:
-    return answer.exit_status, answer.stdout, answer.stderr, answer.error
+def _closed(commands: Sequence[_Open]) -> tuple[Command, ...]:
+    return tuple(command.close() if isinstance(command, _OpenRead) else command for command in commands)

@@ -58,8 +58,6 @@ class Answer:
     stderr: str = ""
     seconds: float = 0.0
     error: str | None = None
-    same_as: int | None = None
-    """The line of an earlier, identical answer; ``stdout`` and ``stderr`` are empty then."""
 
     @property
     def is_answered(self) -> bool:
@@ -75,11 +73,18 @@ class Read:
     node: str
     started: str
     answers: tuple[Answer, ...]
+    """What the node had not said before, and what it did not answer."""
+    repeated: tuple[Answer, ...] = ()
+    """Earlier answers of the node that it gave again, word for word."""
+    repeated_line: int = 0
+    """The line that names them."""
+    seconds: float = 0.0
+    """Of the slowest probe: they run side by side on the node."""
 
     @property
-    def seconds(self) -> float:
-        """The slowest probe: they run side by side on the node."""
-        return max((answer.seconds for answer in self.answers), default=0.0)
+    def probes(self) -> int:
+        """How many were asked."""
+        return len(self.answers) + len(self.repeated)
 
     @property
     def unanswered(self) -> tuple[Answer, ...]:

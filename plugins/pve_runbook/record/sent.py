@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pve_runbook.record import fields
+from pve_runbook.record.asked import Questions
 from pve_runbook.record.markup import count
 from pve_runbook.work.registered import is_passive, is_registered
 
@@ -40,10 +41,11 @@ def count_sent(events: Iterable[Mapping[str, object]]) -> Sent:
     """Count what the events of a journal say was sent; each probe of a batch is a command."""
     batches: dict[str, tuple[int, int]] = {}
     others = changes = refused = activating = 0
+    questions = Questions()
     for event in events:
         match event.get("kind"):
             case "batch":
-                argvs = [fields.texts(probe, "argv") for probe in fields.rows(event, "probes")]
+                argvs = [asked.argv for asked in questions.of(event)]
                 known = sum(map(is_registered, argvs))
                 activating += sum(is_registered(argv) and not is_passive(argv) for argv in argvs)
                 batches[fields.text(event, "n")] = (known, len(argvs) - known)

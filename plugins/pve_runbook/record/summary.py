@@ -206,7 +206,7 @@ def _command(command: Command) -> dict[str, object]:
                 "node": command.node,
                 "started": command.started,
                 "seconds": command.seconds,
-                "probes": len(command.answers),
+                "probes": command.probes,
                 "unanswered": [{"id": item.id, "error": item.error} for item in command.unanswered],
             }
         case GateCommand():

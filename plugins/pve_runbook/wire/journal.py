@@ -19,6 +19,8 @@ FIRST = "0" * 64
 
 Event = dict[str, object]
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def is_live(path: Path) -> bool:
     """Whether the process that writes the journal at ``path`` is alive. Raises OSError when it cannot be opened."""
@@ -83,7 +85,7 @@ class Journal:
         with self._lock:
             self._number = number = self._number + 1
             event: Event = {"n": number, "t": utc_now(), "kind": kind, "step": self.step, **fields}
-            line = json.dumps({**event, "prev": self._head}, ensure_ascii=False, separators=(",", ":"))
+            line = _ENCODER.encode({**event, "prev": self._head})
             data = line.encode("utf-8", "surrogateescape") + b"\n"
             self._head = hashlib.sha256(data).hexdigest()
             if self._fd is None:

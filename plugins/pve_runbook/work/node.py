@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pve_runbook.facts.output import Output, ParseError, TimedOut
+from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.facts.pmxcfs import Members
 from pve_runbook.facts.quorum import PvecmStatus
 from pve_runbook.wire.batch import NoAnswer, run_batch
@@ -207,11 +207,7 @@ class Node:
             return {}
         journal = self._run.journal
         ids = {f"p{i}": q for i, q in enumerate(questions)}
-        batch = journal.write(
-            "batch",
-            node=self.name,
-            probes=[{"id": q.key, "argv": list(q.argv), "why": q.why} for q in questions],
-        )
+        batch = self._run.answers.ask(self.name, questions)
         started = time.monotonic()
         answers: dict[str, Output | NoAnswer]
         bound = max(q.timeout for q in questions) * self._run.timeout_scale
@@ -229,18 +225,9 @@ class Node:
         except (WireError, ParseError) as error:
             answers = {i: NoAnswer(str(error)) for i in ids}
         seconds = round(time.monotonic() - started, 3)
-        values: dict[str, T | Missing] = {}
-        for i, question in ids.items():
-            answer = answers.pop(i, NoAnswer("no answer"))  # a large one is not kept longer than it takes
-            self._run.answers.record(self.name, batch, question, answer, seconds)
-            if isinstance(answer, NoAnswer):
-                values[question.key] = Missing(answer.why, TimedOut if answer.timed_out else ParseError)
-                continue
-            try:
-                values[question.key] = question.parse(answer)
-            except ParseError as error:
-                values[question.key] = Missing(str(error), type(error))
-        return values
+        # taken out one by one: a large answer is not kept longer than it takes
+        said = ((question, answers.pop(i, NoAnswer("no answer"))) for i, question in ids.items())
+        return self._run.answers.read(self.name, batch, said, seconds)
 
     # --- changing
 

@@ -1,0 +1,98 @@
+"""What a node was asked and said, in the journal: a question is written out once, an answer again when it changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pve_runbook.facts.output import Output
+from pve_runbook.plugin.live import Live
+from pve_runbook.record.model import build
+from pve_runbook.record.parts import Read
+from pve_runbook.wire.batch import NoAnswer
+from pve_runbook.wire.journal import Journal
+from pve_runbook.work import probes
+from pve_runbook.work.answerlog import AnswerLog
+from pve_runbook.work.followup import of_probe
+from pve_runbook.work.readings import Missing
+from pve_runbook.work.waits import Waits
+
+WHO, UID = of_probe(probes.HOSTNAME), of_probe(probes.UID)
+
+
+def said(text: str) -> Output:
+    return Output(text, "", 0)
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+def ask(log: AnswerLog, node: str, hostname: Output | NoAnswer, uid: str) -> dict[str, Any]:
+    batch = log.ask(node, [WHO, UID])
+    return log.read(node, batch, [(WHO, hostname), (UID, said(uid))], 0.1)
+
+
+def test_a_question_is_written_out_once(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    for node in ("pve1", "pve2"):
+        ask(log, node, said("pve1\n"), "0\n")
+    first, second = (e["probes"] for e in journal.events if e["kind"] == "batch")
+    assert [item["id"] for item in first] == ["hostname", "uid"]  # type: ignore[attr-defined]
+    assert second == [1, 2]
+
+
+def test_what_is_said_again_is_named_by_its_line_and_means_the_same(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    assert ask(log, "pve1", said("pve1\n"), "0\n") == {"hostname": "pve1", "uid": 0}
+    assert ask(log, "pve1", said("pve1\n"), "1000\n") == {"hostname": "pve1", "uid": 1000}
+    again = [e for e in journal.events if e["kind"] == "unchanged"]
+    assert [e["same_as"] for e in again] == [[2]]
+    record = build(journal.events)
+    read = record.outside[1]
+    assert isinstance(read, Read)
+    assert [(a.id, a.stdout) for a in read.answers] == [("uid", "1000\n")]
+    assert [(a.id, a.stdout, a.line) for a in read.repeated] == [("hostname", "pve1\n", 2)]
+
+
+def test_one_node_saying_what_another_said_is_no_repetition(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    ask(log, "pve1", said("pve1\n"), "0\n")
+    ask(log, "pve2", said("pve1\n"), "0\n")
+    assert not [e for e in journal.events if e["kind"] == "unchanged"]
+
+
+def test_silence_is_no_repetition_of_what_was_said_before(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    ask(log, "pve1", said("pve1\n"), "0\n")
+    assert isinstance(ask(log, "pve1", NoAnswer("no answer within 5 s"), "0\n")["hostname"], Missing)
+    assert ask(log, "pve1", said("pve1\n"), "0\n")["hostname"] == "pve1"
+
+
+def test_one_name_asked_in_two_ways_is_two_questions(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    for probe in (probes.TREE, probes.TREE_AT_REST):
+        question = of_probe(probe)
+        log.read("pve1", log.ask("pve1", [question]), [(question, said("version|1|2|3\n"))], 0.1)
+    argvs = [a.argv for read in build(journal.events).outside if isinstance(read, Read) for a in read.answers]
+    assert argvs == [probes.TREE.argv, probes.TREE_AT_REST.argv]
+
+
+def test_a_terminal_that_looks_in_later_knows_what_the_numbers_mean(
+    journal: Journal, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = AnswerLog(journal)
+    ask(log, "pve1", said("pve1\n"), "0\n")
+    live = Live(1, Waits(), verbosity=2)
+    for event in journal.events:
+        live.learn(event)
+    journal.tell = live.hear
+    ask(log, "pve1", said("pve1\n"), "1000\n")
+    shown = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    assert shown == [
+        "? pve1 id -u",
+        "pve1 | 1000",
+        "? pve1 hostname",
+        "pve1 | as before, line 2 of the journal",
+    ]
