@@ -141,7 +141,7 @@ class Node:
         if not new:
             return
         if Group.ACTIVATING in new and self._run.read_only and not self._run.activate_storage:
-            raise NotAllowed(f"{self.name}: `pvesm status` mounts what is not mounted; see --activate-storage")
+            raise NotAllowed("`pvesm status` mounts what is not mounted on the node; see --activate-storage")
         facts = self._facts or NodeFacts(self.name, {}, load=self._load)
         if Group.CORE in new:
             facts.asked = time.time()
