@@ -157,7 +157,7 @@ def test_another_operators_lock_is_explained_and_broken_only_by_name(
     lab = start_lab(nodes=2)
     text = "run=20260101T000000Z-abcd;by=alice@ops1;since=2026-01-01T00:00:00Z;record=x"
     take = f"mkdir -p /var/lib/pve-runbook && ln -s '{text}' /var/lib/pve-runbook/lock"
-    subprocess.run(["ssh", "-F", lab.ssh_config, "pve2", take], check=True, timeout=20)
+    assert lab.control.run("pve2", take).exit_status == 0
     refused = run("runbook/", *lab.options, "--approve=all")
     assert refused.status == 1
     message = refused.failed()[0][1]

@@ -195,9 +195,9 @@ class Channel:
 
     def _wait_while_frozen(self) -> None:
         """A frozen node takes a command and does not begin it, or keeps its answer; its units go on."""
-        if self.via == "ssh":
+        if self.via == "ssh" and self.machine.frozen:
             self._wait(lambda: not self.machine.frozen or self._abandoned)
-            if self.machine.frozen:
+            if self._abandoned:
                 raise Killed
 
     def _suffer(self, faults: list[Fault], when: str) -> Result | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import sqlite3
@@ -51,20 +52,22 @@ def _open(call: Call, name: str, path: str, read_only: bool) -> tuple[sqlite3.Co
         file = files.database_directory / real[len(DATABASE_MOUNT) + 1 :]
         mode = "ro" if read_only else "rwc"
         immutable = "&immutable=1" if "immutable=1" in name else ""
-        uri = f"file:{file}?mode={mode}{immutable}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection = sqlite3.connect(f"file:{file}?mode={mode}{immutable}", uri=True, isolation_level=None)
         if not read_only:
-            connection.execute("PRAGMA synchronous=OFF")
+            try:
+                connection.execute("PRAGMA synchronous=OFF")
+            except sqlite3.Error:
+                connection.close()
+                raise
         return connection, False
+    if read_only and not files.exists(real):
+        raise FileNotFoundError(path)
     connection = sqlite3.connect(":memory:", isolation_level=None)
     if files.exists(real):
         data = bytearray(files.read(real))
         if len(data) > 20:
             data[18:20] = b"\x01\x01"
             connection.deserialize(bytes(data))
-    elif read_only:
-        connection.close()
-        raise FileNotFoundError(path)
     return connection, True
 
 
@@ -74,10 +77,9 @@ def _execute(call: Call, connection: sqlite3.Connection, statement: str) -> str:
         return _query(connection, statement)
     verb, argument = dot[1], (dot[2] or "").strip().strip("'\"")
     if verb == "backup":
-        with sqlite3.connect(":memory:") as copy:
+        with contextlib.closing(sqlite3.connect(":memory:")) as copy:
             connection.backup(copy)
             call.node.files.write(call.path(argument), copy.serialize(), 0o644)
-        copy.close()
         return ""
     if verb == "schema":
         return "".join(f"{row[0]};\n" for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL"))
