@@ -14,7 +14,7 @@ from pve_runbook.plugin.run import Run
 from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
 from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.probe import CHECKED, Group
+from pve_runbook.work.probe import CHECKED, JUDGED
 from pve_runbook.work.readings import UnknownFact, known
 
 ACTIVATED = "--activate-storage: `pvesm status` was asked, which mounts and imports what was not there (pve-storage)"
@@ -100,7 +100,7 @@ def _by_the_second_way(run: Run, cluster: Cluster, failed: dict[str, ConnectFail
 
 def _learn_the_cluster(run: Run) -> None:
     """Name and members of the cluster, from every node that still knows them."""
-    run.cluster.read(*(CHECKED if run.options.mode == "checks" else (Group.CORE,)))
+    run.cluster.read(*(CHECKED if run.options.mode == "checks" else JUDGED))
     members: dict[str, None] = {}
     standalone = set()
     for node in run.cluster.nodes:

@@ -51,7 +51,8 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
     tree = tree_probe(facts)
     if tree is not None:
         found.append(of_probe(tree))
-    found += _about(families.NAME, _names(facts))
+    own = known(lambda: facts.hostname)
+    found += _about(families.NAME, [own] if own else [])
     pids = known(lambda: facts.running)
     if pids:
         found.append(of_family(families.PROC_STATS, subject_of_pids(pids.values())))
@@ -68,7 +69,7 @@ def history_round(seconds: int) -> list[Question[object]]:
 
 def network_round(facts: NodeFacts) -> list[Question[object]]:
     """What to ask next about the network: names that are not looked up yet, and the way to each peer."""
-    names = [n for n in netfacts.names_to_resolve(facts) if f"{families.NAME.name}:{n}" not in facts.readings]
+    names = dict.fromkeys((*_members(facts), *netfacts.names_to_resolve(facts)))
     ways = known(lambda: netfacts.peer_addresses(facts)) or {}
     addresses = sorted({address for links in ways.values() for address in links.values()})
     return _about(families.NAME, names) + _about(families.ROUTE_TO, addresses)
@@ -120,12 +121,9 @@ def tree_probe(facts: NodeFacts) -> Probe[ConfigTree] | None:
     return probes.TREE_AT_REST
 
 
-def _names(facts: NodeFacts) -> list[str]:
-    """This node's own name and every member's."""
-    names = []
-    own = known(lambda: facts.hostname)
-    if own:
-        names.append(own)
+def _members(facts: NodeFacts) -> list[str]:
+    """The names of all members: as many questions as nodes, so only asked with what the network is judged by."""
+    names: list[str] = []
     for probe in (probes.PVE_COROSYNC_CONF, probes.ETC_COROSYNC_CONF):
         conf = known(lambda p=probe: facts.get(p))  # type: ignore[misc]
         if conf is not None:

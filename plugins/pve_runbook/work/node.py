@@ -29,7 +29,7 @@ from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
 from pve_runbook.work.followup import Question, first_round, follow_up, of_family, of_probe, pause
 from pve_runbook.work.guestfacts import subject_of_pids
 from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import Group, Probe, ProbeFamily
+from pve_runbook.work.probe import TOOLS, Group, Probe, ProbeFamily
 from pve_runbook.work.readings import Missing, UnknownFact
 from pve_runbook.work.waits import Waits
 from pve_runbook.work.watch import Glimpse
@@ -104,10 +104,11 @@ class Node:
         return self._facts
 
     def _load(self, group: Group) -> None:
+        groups = TOOLS if group in TOOLS and not self._run.read_only else (group,)
         if self._run.is_side_by_side:
-            self.read(group)
+            self.read(*groups)
         else:
-            self._run.read(group)
+            self._run.read(*groups)
 
     @property
     def work(self) -> str:

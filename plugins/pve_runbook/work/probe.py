@@ -42,6 +42,13 @@ class Group(StrEnum):
 CHECKED = (Group.CORE, Group.GUESTS, Group.NETWORK, Group.STORAGE, Group.HISTORY)
 """What a run over checks/ is about: read together, at its start."""
 
+JUDGED = (Group.CORE, Group.NETWORK, Group.HISTORY)
+"""What the runbook's own verdict is about, which comes before its first change: read together, at its start."""
+
+TOOLS = (Group.GUESTS, Group.API, Group.ACTIVATING)
+"""What Proxmox's own tools say: the runbook reads it together when the first of it is asked for, and not with the
+rest: they hang where /etc/pve does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe(Generic[T_co]):
