@@ -103,7 +103,9 @@ KILL_AFTER_SECONDS = 2
 GRACE_SECONDS = 5.0
 """What the node is granted on top of its longest probe, for starting them all and for the way back."""
 
-_HEAD = ["perl", "-e", RUNNER, "batch"]
+_HEAD = shlex.join(["perl", "-e", RUNNER, "batch"])
+_WORD = re.compile(r"""'[^']*'(?:"'"'[^']*')*|[^' ]+""")
+"""A word as shlex.join() writes it."""
 _ID = re.compile(r"[a-z0-9_.:-]+")
 _STATUS = re.compile(rb"[0-9]{1,3}")
 
@@ -142,7 +144,7 @@ def batch_command(probes: Sequence[Probe]) -> str:
             raise ValueError(f"probe {id_}: {seconds} s, argv {list(argv)!r}")
         seen.add(id_)
         words += [str(2 + len(argv)), id_, str(seconds), *argv]
-    command = shlex.join([*_HEAD, *words])
+    command = f"{_HEAD} {shlex.join(words)}"
     if len(command.encode()) > _MAX_COMMAND_BYTES:
         raise ValueError(f"a batch of {len(probes)} probes is longer than {_MAX_COMMAND_BYTES} bytes; split it")
     return command
@@ -151,21 +153,25 @@ def batch_command(probes: Sequence[Probe]) -> str:
 def read_command(command: str) -> list[Probe]:
     """The probes of a command that :func:`batch_command` made.
 
-    Raises ValueError for any other text: what is read here is what the node's shell will read, word for word.
+    Raises ValueError for any other text: what is read here is what the node's shell will read, word for word, as the
+    command made of it anew is the same to the letter. (shlex.split() takes seconds over the questions to many nodes.)
     """
-    words = shlex.split(command)
-    if words[:4] != _HEAD:
+    if not command.startswith(_HEAD):
         raise ValueError("it does not begin with the runner")
+    words = [_unquoted(word) for word in _WORD.findall(command, len(_HEAD))]
     probes: list[Probe] = []
-    rest = words[4:]
-    while rest:
-        count = int(rest[0])
-        id_, seconds, *argv = rest[1 : 1 + count]
+    while words:
+        count = int(words[0])
+        id_, seconds, *argv = words[1 : 1 + count]
         probes.append((id_, int(seconds), argv))
-        del rest[: 1 + count]
+        del words[: 1 + count]
     if batch_command(probes) != command:
         raise ValueError("it is not written as the runner's own commands are")
     return probes
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1].replace("'\"'\"'", "'") if word.startswith("'") else word
 
 
 @dataclass(slots=True)
