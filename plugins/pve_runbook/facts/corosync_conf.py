@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pve_runbook.facts.answers import excerpt, file_text
 from pve_runbook.facts.output import Output, ParseError
@@ -68,8 +69,9 @@ def parse_corosync_conf(output: Output) -> CorosyncConf | None:
     return None if text is None else parse_corosync_conf_text(text)
 
 
+@lru_cache(maxsize=64)
 def parse_corosync_conf_text(text: str) -> CorosyncConf:
-    """Read corosync.conf as corosync.conf(5) and pve-cluster's Corosync.pm describe it.
+    """Read corosync.conf as corosync.conf(5) and pve-cluster's Corosync.pm describe it; once where nodes have the same.
 
     A node without a name is known by its ring0_addr, and without quorum_votes it has one vote (Corosync.pm).
     Raises ParseError on a broken file, on one without cluster name or version, and on a node that stands

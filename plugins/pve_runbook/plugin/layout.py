@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from functools import lru_cache
 
 WIDTH = 80
 
 
 def wrapped(head: str, text: str) -> list[str]:
     """``text`` behind ``head``, in lines that fit a terminal of 80 columns; words and paths stay whole."""
-    lines = textwrap.wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    lines = _lines(text, WIDTH - len(head))
     return [(head if i == 0 else " " * len(head)) + line for i, line in enumerate(lines)]
+
+
+@lru_cache(maxsize=256)
+def _lines(text: str, width: int) -> Sequence[str]:
+    """The same is said of node after node."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import pytest
@@ -43,12 +44,12 @@ class Step:
     traceback: str = ""
     """Of an error that does not speak for itself."""
 
-    @property
+    @cached_property
     def title(self) -> str:
         """Its title in words."""
         return title_of(self.item)
 
-    @property
+    @cached_property
     def phase(self) -> int | None:
         """The phase's number; None in checks/."""
         return phase_of(self.item.path)
@@ -68,9 +69,9 @@ class Step:
     @property
     def _module_doc(self) -> str:
         module = self.item.getparent(pytest.Module)
-        return (inspect.getdoc(module.obj) if module is not None else None) or ""
+        return _doc(module.obj) if module is not None else ""
 
-    @property
+    @cached_property
     def phase_title(self) -> str:
         """The first line of the module's docstring, without its ``Phase N:``."""
         first = (self._module_doc or self.item.path.stem).partition("\n")[0].strip().rstrip(".")
@@ -78,9 +79,15 @@ class Step:
         return rest if colon and head.startswith("Phase") else first
 
 
+@lru_cache(maxsize=1024)
+def _doc(described: object) -> str:
+    """The docstring of a module or a function, which many steps ask for again and again."""
+    return inspect.getdoc(described) or ""
+
+
 def title_of(item: pytest.Item) -> str:
     """The first line of the docstring; without one, the function's name in words."""
-    doc = inspect.getdoc(getattr(item, "obj", None)) or ""
+    doc = _doc(getattr(item, "obj", None))
     name = item.name.partition("[")[0].removeprefix("test_").replace("_", " ")
     return doc.partition("\n")[0].strip() or name
 

@@ -254,11 +254,12 @@ def _slow(facts: NodeFacts) -> Iterator[str]:
         return
     conf = netfacts.ring_conf(facts)
     names = {n.nodeid: n.name for n in conf.nodes}
+    token = conf.token
     for link in counters.links:
-        if link.latency_ave * SLOW > conf.token * 1000:
+        if link.latency_ave * SLOW > token * 1000:
             yield (
                 f"link {link.link} to {names.get(link.nodeid, link.nodeid)} takes {link.latency_ave / 1000:.0f} ms on "
-                f"average, the token is given up after {conf.token} ms"
+                f"average, the token is given up after {token} ms"
             )
 
 
