@@ -6,6 +6,7 @@ Every function that returns HTML escapes what it is given; text from a node goes
 from __future__ import annotations
 
 import html
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -23,6 +24,10 @@ NOTHING = "–"  # noqa: RUF001
 _PICTURES = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
 
 
+_PLAIN = re.compile(r"""[^&<>"'\x00-\x08\x0b-\x1f\x7f]*""")
+"""Text with nothing to escape or to show, as most is: a single look instead of eight."""
+
+
 class Html(str):
     """Text that is HTML already."""
 
@@ -31,6 +36,8 @@ class Html(str):
 
 def esc(text: str) -> Html:
     """Return ``text`` escaped for an element or a quoted attribute; control characters become visible."""
+    if _PLAIN.fullmatch(text):
+        return Html(text)
     return Html(html.escape(text.replace("\r\n", "\n").translate(_PICTURES), quote=True))
 
 

@@ -10,12 +10,13 @@ from pve_runbook.record.summary import record_json, summary_md
 
 
 def write_record(folder: Path, record: Record, journal_head: str) -> None:
-    """Write ``record.json`` and ``summary.md`` into ``folder``, replacing earlier ones in one move each.
+    """Write ``record.json``, a line for each part, and ``summary.md``, replacing earlier ones in one move each.
 
     Raises OSError when the folder cannot be written.
     """
-    data = json.dumps(record_json(record, journal_head), ensure_ascii=False, indent=1)
-    _replace(folder / "record.json", data + "\n")
+    data = record_json(record, journal_head)
+    lines = (f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in data.items())
+    _replace(folder / "record.json", "{" + ",\n ".join(lines) + "}\n")
     _replace(folder / "summary.md", summary_md(record, journal_head))
 
 
