@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,30 @@ ASKS_FOR_AN_ACTION = (
 def refuse_actions(items: Iterable[pytest.Item], root: Path) -> None:
     """Look at every item outside ``root``/runbook. Raises UsageError for the first that asks for an action fixture."""
     folder = root / "runbook"
-    actions = _fixtures(folder)
-    for item in items if actions else ():
-        if folder in item.path.parents or not isinstance(item, pytest.Function):
+
+    @cache
+    def is_inside(path: Path) -> bool:
+        return folder in path.parents
+
+    @cache
+    def is_at_home(fixture: pytest.FixtureDef[object]) -> bool:
+        return is_inside(_home(fixture))
+
+    @cache
+    def actions() -> dict[str, Path]:
+        return _fixtures(folder)
+
+    for item in items:
+        if not isinstance(item, pytest.Function) or is_inside(item.path):
             continue
         own = item._fixtureinfo.name2fixturedefs
         for name in item.fixturenames:
             defined = own.get(name)
-            if name in actions and (defined is None or folder in _home(defined[-1]).parents):
+            if name == "request" or (defined is not None and not is_at_home(defined[-1])):
+                continue  # runbook/ is read for the others only
+            if name in actions():
                 raise pytest.UsageError(
-                    ASKS_FOR_AN_ACTION.format(item=item.nodeid, name=name, file=actions[name].relative_to(root))
+                    ASKS_FOR_AN_ACTION.format(item=item.nodeid, name=name, file=actions()[name].relative_to(root))
                 )
 
 
