@@ -9,6 +9,9 @@ from untouched import Watch
 
 pytestmark = pytest.mark.syslab
 
+RINGS = "var/lib/corosync/ringid_"
+"""Corosync writes it down whenever the link comes or goes."""
+
 
 @pytest.mark.parametrize("state", ["broken", "quorate", "flapping", "half-dismantled", "standalone"])
 def test_checks_change_nothing(stage: Any, state: str) -> None:
@@ -17,4 +20,5 @@ def test_checks_change_nothing(stage: Any, state: str) -> None:
     watch = Watch(stage)
     status, said = stage.run("checks/")
     assert status == (0 if state == "standalone" else 1), said[-4000:]
-    assert watch.differences() == []
+    by_corosync = RINGS if state == "flapping" else "nothing"
+    assert [found for found in watch.differences() if by_corosync not in found] == []
