@@ -180,3 +180,10 @@ def test_an_unknown_command_is_answered_and_noted(make_bench: MakeBench, tmp_pat
     assert bench.run("pve1", "/usr/sbin/frobnicate").exit_status == 127
     assert bench.unsimulated() == "pve1: frobnicate\npve1: /usr/sbin/frobnicate\n"
     bench.site.unsimulated.unlink()
+
+
+def test_an_output_is_whole_however_long(make_bench: MakeBench) -> None:
+    """A database of thousands of guests is pulled as one line of base64."""
+    bench = make_bench("broken")
+    bench.cluster.nodes["pve1"].files.put("/root/large", b"x" * 1_500_000)
+    assert len(bench.run("pve1", "base64 -w0 /root/large").stdout) == 2_000_000

@@ -11,7 +11,7 @@ import shlex
 import threading
 from collections.abc import Callable
 
-from bashkit import Bash, BuiltinContext, BuiltinResult
+from bashkit import Bash, BuiltinContext, BuiltinResult, ExecutionProfile
 
 from pve_runbook.lab import batch
 from pve_runbook.lab.commands.base import Call, Result
@@ -235,6 +235,7 @@ class Channel:
             timeout_seconds=86400.0,
             max_commands=_LIMIT,
             max_loop_iterations=_LIMIT,
+            profile=ExecutionProfile.Interactive,  # the others cut an output off, at 1 MiB by default
             custom_builtins={name: self._builtin(name) for name in COMMANDS},
         )
         shell.mount("/", node.files.root)
