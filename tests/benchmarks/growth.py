@@ -68,6 +68,7 @@ def run(what: str, nodes: int, guests: int) -> Grown:
         records.mkdir()
         argv: Argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
         argv += ["--rootdir", ROOT, "-c", ROOT / "pyproject.toml", ROOT / what]
+        argv += ["-o", "pve_timeout_scale=20"]  # one process is all nodes: with thousands of guests it is slow
         argv += [f"--hosts={','.join(lab['hosts'])}", f"--ssh-config={lab['ssh_config']}"]
         argv += [f"--records={records}", *(["--approve=all"] if what == "runbook" else [])]
         before = cpu_of(pid)

@@ -330,3 +330,26 @@ def test_a_plan_shows_what_a_run_would_send_and_a_run_does_not() -> None:
     assert "systemctl stop 'pvescheduler.service<img" in found.text
     assert "What a run would send" in found.text and "3 commands" in found.text
     assert "What a run would send" not in check(both(record_journals.whole_run())).text
+
+
+def test_reads_that_brought_a_word_or_two_are_lines_of_one_block() -> None:
+    journal = Journal()
+    journal.start(0, "freeze", "waits", "It waits.")
+    long = "one\ntwo\n"
+    for said in ("12.5", "13.5", "14.5"):
+        journal.read("pve1", {"clock": f"{said}\n", "mounts": long})
+    journal.finish()
+    page = detail_html(build(journal.events))
+    assert page.count('class="pve-out pve-read"') == 1
+    assert "clock: 13.5 (line 6); 1 probe answered as before: mounts (line 4)\n" in page
+    assert page.count("one\ntwo") == 1
+
+
+def test_a_long_command_stands_in_the_list_of_what_was_read_alone() -> None:
+    journal = Journal()
+    journal.start(0, "freeze", "waits", "It waits.")
+    journal.read("pve1", {"x" * 100: "a\nb\n", "short": "a\nb\n"})
+    journal.finish()
+    page = detail_html(build(journal.events))
+    assert page.count(f"{'x' * 100} --flag") == 1
+    assert page.count("short --flag") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import record_journals
@@ -12,6 +13,8 @@ from pve_runbook.record.html import detail_html, summary_html
 from pve_runbook.record.model import Record, build
 from pve_runbook.record.parts import Action, GateCommand, Outcome, Phase, Read, Step
 from pve_runbook.record.summary import record_json, summary_md
+from pve_runbook.work.continuity import Snapshot, compare
+from pve_runbook.work.guestfacts import GuestTruth
 from record_html import check
 from record_journals import Journal
 
@@ -211,3 +214,21 @@ def test_no_journal_breaks_the_record(changes: list[tuple[int, str, object]]) ->
     check(summary_html(record) + detail_html(record))
     assert len(summary_md(record).splitlines()) <= 25
     json.dumps(record_json(record, "0" * 64), allow_nan=False)
+
+
+def test_a_guest_that_a_comparison_does_not_name_is_as_it_was() -> None:
+    """The journal says the baseline once; a comparison names what differs."""
+    was = [GuestTruth(i, f"g{i}", "qemu", "pve1", 100 + i, 7, "c" * 64, 2, 2) for i in (101, 102)]
+    before = Snapshot({g.vmid: g for g in was}, {"pve1": "b"})
+    now = Snapshot({101: was[0], 102: replace(was[1], pid=9)}, {"pve1": "b"})
+    journal = Journal()
+    journal.add("baseline", **before.for_journal())
+    for after in (before, now):
+        found = compare(before, after)
+        rows, nodes = found.rows_for_journal(), found.nodes_for_journal()
+        journal.add("continuity", phase=4, label="", guests=2, rows=rows, nodes=nodes)
+    assert [len(e["rows"]) for e in journal.events if e["kind"] == "continuity"] == [0, 1]  # type: ignore[arg-type]
+    first, last = build(journal.events).continuity
+    assert first.is_same and [row.vmid for row in first.guests] == [101, 102]
+    assert [(row.vmid, row.pid_before, row.pid_after) for row in last.guests if not row.same] == [(102, 202, 9)]
+    assert last.guests[0].ran_on and last.guests[0].pid_after == 201

@@ -89,7 +89,7 @@ def test_json_holds_everything_but_the_outputs() -> None:
 
 def test_json_has_a_version_the_verdict_and_the_head_of_the_journal() -> None:
     data = record_json(build(record_journals.whole_run().events), HEAD)
-    assert data["schema_version"] == 2
+    assert data["schema_version"] == 3
     assert data["journal_head"] == HEAD
     assert (data["kind"], data["judgement"], data["exit_status"]) == ("EXECUTED", "passed", 0)
     assert data["authority"] == "pve1"

@@ -256,6 +256,7 @@ class Run:
             "continuity",
             phase=phase,
             label=f"at the end of phase {phase}",
+            guests=len(shown.rows),
             rows=shown.rows_for_journal(),
             nodes=shown.nodes_for_journal(),
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pve_runbook.record import fields
 from pve_runbook.record.asked import Asked
-from pve_runbook.record.fields import Fields
+from pve_runbook.record.fields import Fields, Scalar
 from pve_runbook.record.parts import (
     OUTCOMES,
     Action,
@@ -146,16 +146,43 @@ def transfer(event: Fields) -> Transfer:
     )
 
 
-def continuity(event: Fields) -> Continuity:
-    """Guests and nodes, held against the baseline."""
+def continuity(event: Fields, baseline: Mapping[Scalar, GuestRow]) -> Continuity:
+    """Guests and nodes, held against the baseline; a guest that the event does not name is as it was."""
+    differing = {row.vmid: row for row in _guests(fields.rows(event, "rows"))}
     return Continuity(
         line=line(event),
         at=fields.text(event, "t"),
         phase=fields.integer(event, "phase"),
         label=fields.text(event, "label"),
-        guests=tuple(_guests(fields.rows(event, "rows"))),
+        guests=tuple({**baseline, **differing}.values()),
         nodes=tuple(_nodes(fields.rows(event, "nodes"))),
     )
+
+
+def baseline(event: Fields) -> dict[Scalar, GuestRow]:
+    """Every guest as it was, beside itself, by its id."""
+    found: dict[Scalar, GuestRow] = {}
+    for guest in fields.rows(event, "guests"):
+        pid, start, config, volumes = (fields.scalar(guest, n) for n in ("pid", "start", "config", "volumes_found"))
+        vmid, owner = fields.scalar(guest, "vmid"), fields.text(guest, "node")
+        found[vmid] = GuestRow(
+            vmid=vmid,
+            name=fields.text(guest, "name"),
+            node=owner,
+            kind=fields.text(guest, "kind"),
+            pid_before=pid,
+            pid_after=pid,
+            start_before=start,
+            start_after=start,
+            config_before=config,
+            config_after=config,
+            owner_before=owner,
+            owner_after=owner,
+            volumes_before=volumes,
+            volumes_after=volumes,
+            same=True,
+        )
+    return found
 
 
 def _guests(rows: Iterable[Fields]) -> Iterable[GuestRow]:

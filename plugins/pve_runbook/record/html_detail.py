@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from pve_runbook.record import words
@@ -40,6 +40,12 @@ _SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "ear
 
 FEW = 1
 """Requests in a row that stand by themselves; more are folded together."""
+
+BRIEF = 60
+"""Letters of one line up to which an answer stands in the line of its read."""
+
+SHORT = 60
+"""Letters of a command up to which it stands beside every answer; longer ones stand in the list of what was read."""
 
 MANY = 8
 """Probes that answered as before are named up to here; more are a range of lines."""
@@ -120,9 +126,31 @@ def _commands(commands: Iterable[Command]) -> Html:
     parts: list[Html] = []
     for quiet, group in groupby(commands, lambda c: isinstance(c, Read) and not c.unanswered):
         found = list(group)
-        shown = join(_command(command) for command in found)
+        shown = join(_alike(found))
         parts.append(_fold(found, shown) if quiet and len(found) > FEW else shown)
     return join(parts)
+
+
+def _alike(commands: Sequence[Command]) -> Iterator[Html]:
+    """Yield the reads in a row that brought hardly anything new as lines of one block, everything else by itself."""
+    for brief, group in groupby(commands, lambda c: isinstance(c, Read) and all(map(_is_brief, c.answers))):
+        if brief:
+            lines = [_line(read) for read in group if isinstance(read, Read)]
+            yield tag("pre", "\n".join(lines), css="pve-out pve-read")
+        else:
+            yield from map(_command, group)
+
+
+def _line(read: Read) -> str:
+    """A read whose news are a word or two, as a line."""
+    news = [f"{_name(answer)}: {answer.stdout.strip()} (line {answer.line})" for answer in read.answers]
+    if read.repeated:
+        news.append(_repeated(read))
+    return f"{clock(read.started)} {read.node}, {duration(read.seconds)}: {'; '.join(news)}"
+
+
+def _name(answer: Answer) -> str:
+    return answer.id if len(answer.id) <= BRIEF else answer.id[: BRIEF - 1] + "…"
 
 
 def _fold(reads: Sequence[Command], content: Html) -> Html:
@@ -190,11 +218,16 @@ def _read(read: Read) -> Html:
     return details(summary, join(parts), css="pve-read", is_open=False)
 
 
+def _is_brief(answer: Answer) -> bool:
+    said = answer.stdout.strip()
+    return answer.exit_status == 0 and len(said) <= BRIEF and "\n" not in said and not answer.stderr
+
+
 def _repeated(read: Read) -> str:
     told = f"{count(len(read.repeated), 'probe')} answered as before"
     if len(read.repeated) > MANY:
-        return f"{told}: line {read.repeated_line} of journal.jsonl names which"
-    names = ", ".join(f"{answer.id} (line {answer.line})" for answer in read.repeated)
+        return f"{told} (line {read.repeated_line})"
+    names = ", ".join(f"{_name(answer)} (line {answer.line})" for answer in read.repeated)
     return f"{told}: {names}"
 
 
@@ -204,7 +237,10 @@ def _answer(answer: Answer) -> Html:
         told.append(f"exit status {answer.exit_status}")
     if not answer.is_answered:
         told += [duration(answer.seconds), answer.error or "did not end in time"]
-    parts: list[str] = [tag("b", answer.id), " ", code(shell(answer.argv))]
+    command = shell(answer.argv)
+    parts: list[str] = [tag("b", answer.id)]
+    if len(command) <= SHORT or not answer.is_answered:
+        parts += [" ", code(command)]
     if told:
         parts += [" ", tag("span", " · ".join(told), css="pve-meta" if answer.is_answered else "pve-missing")]
     parts.append(output(answer.stdout, answer.stderr, answer.line, ANSWER_CAP))

@@ -8,7 +8,7 @@ from typing import Union
 
 from pve_runbook.record import events, fields
 from pve_runbook.record.asked import Asked, Questions
-from pve_runbook.record.fields import Fields
+from pve_runbook.record.fields import Fields, Scalar
 from pve_runbook.record.parts import (
     CUT_SHORT,
     Action,
@@ -17,6 +17,7 @@ from pve_runbook.record.parts import (
     Command,
     Continuity,
     End,
+    GuestRow,
     Header,
     Note,
     Outcome,
@@ -112,6 +113,8 @@ class _Builder:
     lines: dict[int | None, list[str]] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     baseline: str = ""
+    as_they_were: dict[Scalar, GuestRow] = field(default_factory=dict)
+    """Guest → its row, were it unchanged."""
 
     def take(self, event: Fields) -> None:
         """File one event; an unknown kind is ignored."""
@@ -147,9 +150,10 @@ class _Builder:
             case "note":
                 self._note(event)
             case "continuity":
-                self.continuity.append(events.continuity(event))
+                self.continuity.append(events.continuity(event, self.as_they_were))
             case "baseline":
                 self.baseline = self.baseline or fields.text(event, "t")
+                self.as_they_were = events.baseline(event)
             case "sample":
                 self.samples.append(Sample(fields.text(event, "t"), fields.texts(event, "gone")))
             case "phase-line":

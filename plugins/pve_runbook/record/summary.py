@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from pve_runbook.record import words
 from pve_runbook.record.markup import clock, count, date_time, duration, size
-from pve_runbook.record.parts import Action, Command, GateCommand, Phase, Planned, Read, Record, Step
+from pve_runbook.record.parts import Action, Command, Continuity, GateCommand, Phase, Planned, Read, Record, Step
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of record.json; docs/record.schema.json describes it. Counted up when a field goes or means something else."""
 
 MAX_PHASES = 8
@@ -137,16 +137,21 @@ def record_json(record: Record, journal_head: str) -> dict[str, object]:
         "plan": _plan(record.plan) if record.plan is not None else None,
         "transfers": [asdict(item) for item in record.transfers],
         "notes": [asdict(item) for item in record.notes],
-        "continuity": [
-            {
-                **asdict(item),
-                "guests": [asdict(row) for row in item.guests],
-                "nodes": [asdict(row) for row in item.nodes],
-            }
-            for item in record.continuity
-        ],
+        "continuity": [_comparison(item, is_last=item is record.survival) for item in record.continuity],
         "samples": [{"at": item.at, "gone": list(item.gone)} for item in record.samples],
         "journal_head": journal_head,
+    }
+
+
+def _comparison(item: Continuity, is_last: bool) -> dict[str, object]:
+    return {
+        "line": item.line,
+        "at": item.at,
+        "phase": item.phase,
+        "label": item.label,
+        "compared": len(item.guests),
+        "guests": [asdict(row) for row in item.guests if is_last or not row.same],
+        "nodes": [asdict(row) for row in item.nodes],
     }
 
 

@@ -7,12 +7,13 @@ operator would otherwise leave no room for the rest.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from textwrap import wrap
 
 from pve_runbook.record import words
+from pve_runbook.record.fields import Scalar
 from pve_runbook.record.markup import Html, clock, esc, join, tag
 from pve_runbook.record.parts import Action, Approval, GuestRow, Phase, Record
 
@@ -71,6 +72,7 @@ def timeline(record: Record) -> Html:
     ends = max(_seconds(words.ended_at(record)), _seconds(phases[-1].started))
     axis = _Axis((*sorted(_seconds(phase.started) for phase in phases), ends))
     bands = _bands(record)
+    compared = [(axis.x(item.at), {row.vmid: row for row in item.guests}) for item in record.continuity]
     parts = [*_columns(phases, axis)]
     y = HEAD
     if record.approvals:
@@ -80,7 +82,7 @@ def timeline(record: Record) -> Html:
         parts += [_label(node, y), *(_action(a, axis, y) for a in record.actions if a.node == node)]
         y += LANE
         for row in guests:
-            parts.append(_guest(row, record, axis, y))
+            parts.append(_guest(row, axis.x(record.baseline) if record.baseline else LEFT, compared, y))
             y += GUEST
         y += GAP
     shades = [_shade(phase, number, axis, y) for number, phase in enumerate(phases)]
@@ -138,14 +140,12 @@ def _approval(item: Approval, axis: _Axis, y: float) -> Html:
     return _shape("path", "pve-svg-cross pve-svg-failed", hint, d=f"M{x - 5:.1f} {y + 2}l10 12m0 -12l-10 12")
 
 
-def _guest(row: GuestRow, record: Record, axis: _Axis, y: float) -> Html:
+def _guest(row: GuestRow, first: float, compared: Sequence[tuple[float, Mapping[Scalar, GuestRow]]], y: float) -> Html:
     """A line from the baseline to the last comparison; broken where the guest was first seen to be another."""
-    first = axis.x(record.baseline) if record.baseline else LEFT
     whole = end = first
     broken = False
-    for comparison in record.continuity:
-        now = next((r for r in comparison.guests if r.vmid == row.vmid), None)
-        end = axis.x(comparison.at)
+    for end, guests in compared:
+        now = guests.get(row.vmid)
         broken = broken or now is None or not now.ran_on
         whole = whole if broken else end
     told = f"{row.vmid} {row.name} on {row.node}: " + ("interrupted" if broken else "ran on")

@@ -119,7 +119,7 @@ class Comparison:
         )
 
     def rows_for_journal(self) -> list[dict[str, object]]:
-        """Every guest before and after."""
+        """Every guest that is not to the letter as it was, before and after; of the others the baseline says all."""
         return [
             {
                 "vmid": r.before.vmid,
@@ -139,6 +139,7 @@ class Comparison:
                 "same": r.same,
             }
             for r in self.rows
+            if r.now != r.before
         ]
 
     def nodes_for_journal(self) -> list[dict[str, object]]:
