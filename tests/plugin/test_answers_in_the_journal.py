@@ -63,6 +63,19 @@ def test_one_node_saying_what_another_said_is_no_repetition(journal: Journal) ->
     assert not [e for e in journal.events if e["kind"] == "unchanged"]
 
 
+def test_what_nodes_have_in_common_is_read_once_and_in_memory_once(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    question = of_probe(probes.TREE)
+    databases = ["version|1|2|3\nfile|storage.cfg|00\n", "version|1|2|3\nfile|storage.cfg|00\n", "version|2|2|3\n"]
+    first, second, other = (
+        log.read(f"pve{i}", log.ask(f"pve{i}", [question]), [(question, said(text))], 0.1)["tree"]
+        for i, text in enumerate(databases)
+    )
+    assert first is second and other.version == 2  # type: ignore[union-attr]
+    written = [e["stdout"] for e in journal.events if e["kind"] == "probe"]
+    assert written[0] is written[1] and written[0] != written[2]
+
+
 def test_silence_is_no_repetition_of_what_was_said_before(journal: Journal) -> None:
     log = AnswerLog(journal)
     ask(log, "pve1", said("pve1\n"), "0\n")

@@ -18,7 +18,7 @@ Scalar = str | int | float | None
 
 def clean(value: str) -> str:
     """Return ``value`` as text that any encoder takes: lone surrogates become question marks."""
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def text(event: Fields, name: str) -> str:

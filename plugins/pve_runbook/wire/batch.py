@@ -13,7 +13,6 @@ Proxmox VE itself is (and perl-base is essential in Debian): a runner in bash ne
 
 from __future__ import annotations
 
-import base64
 import binascii
 import math
 import re
@@ -210,20 +209,18 @@ class FrameReader:
         return [item for item in completed if item is not None]
 
     def _frame(self, line: bytes) -> tuple[str, Output] | None:
-        id_bytes, _, rest = line.partition(b" ")
-        kind, _, value = rest.partition(b" ")
-        id_ = id_bytes.decode("ascii", "replace")
+        id_, kind, begin = _head_of(line)
         frames = self._open.get(id_)
         if frames is None:
             what = "a second answer of a probe" if id_ in self._known else "something else"
             raise ParseError(f"instead of a probe's answer came {what}: {_shown(line)}; {_NOISE}")
         try:
             if kind == b"o" and frames.stdout is None:
-                frames.stdout = base64.b64decode(value, validate=True)
+                frames.stdout = _decoded(line, begin)
             elif kind == b"e" and frames.stderr is None:
-                frames.stderr = base64.b64decode(value, validate=True)
-            elif kind == b"x" and frames.exit_status is None and _STATUS.fullmatch(value):
-                frames.exit_status = int(value)
+                frames.stderr = _decoded(line, begin)
+            elif kind == b"x" and frames.exit_status is None and _STATUS.fullmatch(line, begin):
+                frames.exit_status = int(line[begin:])
             else:
                 raise ParseError(f"the answer of probe {id_} cannot be read: {_shown(line)}; {_NOISE}")
         except binascii.Error as error:
@@ -233,6 +230,19 @@ class FrameReader:
             return None
         del self._open[id_]
         return id_, output
+
+
+def _head_of(line: bytes) -> tuple[str, bytes, int]:
+    """A line's first two words, and where its third begins. The third may be large: it is not copied."""
+    first = line.find(b" ")
+    second = line.find(b" ", first + 1)
+    if first < 0 or second < 0:
+        return line.decode("ascii", "replace"), b"", len(line)
+    return line[:first].decode("ascii", "replace"), line[first + 1 : second], second + 1
+
+
+def _decoded(line: bytes, begin: int) -> bytes:
+    return binascii.a2b_base64(memoryview(line)[begin:], strict_mode=True)
 
 
 def run_batch(

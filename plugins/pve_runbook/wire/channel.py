@@ -51,7 +51,7 @@ class WireError(Exception):
     """A command whose outcome is unknown. str() is one line.
 
     `sent` is False only if the command certainly never reached the node; `stdout` and `stderr` are what had
-    been received by then, `seconds` how long it took.
+    been received by then and not handed on, `seconds` how long it took.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ def execute(
 ) -> Result:
     """Run `command` in the node's login shell and wait for its end, `timeout` seconds from the request.
 
-    `on_stdout` is given each piece of standard output as it comes (it is in the result as well); what it
+    `on_stdout` is given each piece of standard output as it comes, and the result then holds none of it; what it
     raises ends the command's channel and goes through. `label` stands for a long command in messages. Several
     threads may execute on one connection. Raises ConnectionLost, CommandTimeout, OutputTooLarge.
     """
@@ -260,7 +260,8 @@ class _Exchange:
                 (channel.status_event if channel.eof_received else event).wait(remaining)
 
     def _take(self, data: bytes, stream: list[bytes], consumer: Callable[[bytes], None] | None) -> None:
-        stream.append(data)
+        if consumer is None:
+            stream.append(data)
         self._received += len(data)
         if self._received > self._max_bytes:
             raise self._error(OutputTooLarge, f"the command said more than {self._max_bytes} bytes")

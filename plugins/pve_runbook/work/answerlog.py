@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pve_runbook.facts.output import Output, ParseError, TimedOut
@@ -16,13 +16,17 @@ from pve_runbook.work.readings import Missing
 
 T = TypeVar("T")
 
+_ANY = ("utf-8", "surrogatepass")
+
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """An answer: its hash, the line of the journal that holds it, and what was read in it."""
+    """An answer: its hash, the line of the journal that holds it, what of it stands there, and what was read in it."""
 
     digest: bytes
     line: int
+    stdout: str
+    stderr: str
     value: object
 
 
@@ -32,8 +36,12 @@ class AnswerLog:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        """One node's answers are read at a time, as the interpreter would have it anyway: what others have said by then
+        is known, and what it takes to read them is in memory once."""
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
-        self._said: dict[tuple[str, str], _Said] = {}
+        self._said: dict[str, dict[str, _Said]] = {}
+        """Question's key → node → what it said last."""
 
     def ask(self, node: str, questions: Sequence[Question[T]]) -> int:
         """Write that ``questions`` are about to be asked in one request; the number of the event.
@@ -57,8 +65,15 @@ class AnswerLog:
     ) -> dict[str, T | Missing]:
         """Write what came of the batch of that number, and read it: question's key → value, or why there is none.
 
-        What a node says again word for word is named by the line that has it, and is not parsed again.
+        What a node says again word for word is named by the line that has it. What it or another node has said already
+        is not parsed again, and stands in memory once: the members of a cluster hold one database.
         """
+        with self._reading:
+            return self._read(node, batch, answers, seconds)
+
+    def _read(
+        self, node: str, batch: int, answers: Iterable[tuple[Question[T], Output | NoAnswer]], seconds: float
+    ) -> dict[str, T | Missing]:
         values: dict[str, T | Missing] = {}
         unchanged = []
         for question, answer in answers:
@@ -68,35 +83,51 @@ class AnswerLog:
                 values[key] = Missing(answer.why, TimedOut if answer.timed_out else ParseError)
                 continue
             digest = _digest(question, answer)
-            said = self._said.get((node, key))
-            if said is not None and said.digest == digest:
+            known = self._known(node, key, digest)
+            said = known.get(node)
+            if said is not None:
                 unchanged.append(said.line)
                 values[key] = said.value  # type: ignore[assignment]  # what the same question read in the same words
                 continue
-            line = self._write(node, batch, question, answer, seconds)
-            values[key] = value = _parsed(question, answer)
-            self._said[node, key] = _Said(digest, line, value)
+            said = next(iter(known.values()), None) or _Said(
+                digest,
+                line=0,
+                stdout=question.redact(answer) if question.redact else answer.stdout,
+                stderr=answer.stderr,
+                value=_parsed(question, answer),
+            )
+            line = self._write(node, batch, key, answer.exit_status, said, seconds)
+            values[key] = said.value  # type: ignore[assignment]  # as above
+            with self._lock:
+                self._said[key][node] = replace(said, line=line)
         if unchanged:
             self._journal.write("unchanged", batch=batch, node=node, same_as=unchanged, seconds=seconds)
         return values
 
-    def _write(self, node: str, batch: int, question: Question[T], answer: Output, seconds: float) -> int:
+    def _known(self, node: str, key: str, digest: bytes) -> Mapping[str, _Said]:
+        """Where the nodes' last answers to a question are this one, by the node's name."""
+        with self._lock:
+            last = self._said.setdefault(key, {})
+            return {name: said for name, said in last.items() if said.digest == digest}
+
+    def _write(self, node: str, batch: int, key: str, exit_status: int, said: _Said, seconds: float) -> int:
         return self._journal.write(
             "probe",
             batch=batch,
             node=node,
-            id=question.key,
-            exit_status=answer.exit_status,
-            stdout=question.redact(answer) if question.redact else answer.stdout,
-            stderr=answer.stderr,
+            id=key,
+            exit_status=exit_status,
+            stdout=said.stdout,
+            stderr=said.stderr,
             seconds=seconds,
         )
 
 
 def _digest(question: Question[T], answer: Output) -> bytes:
     """Of question and answer: one name is asked in two ways (the database, while pmxcfs runs and while it does not)."""
-    told = "\0".join((*question.argv, "", str(answer.exit_status), answer.stdout, answer.stderr))
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256("\0".join((*question.argv, "", str(answer.exit_status), answer.stderr, "")).encode(*_ANY))
+    digest.update(answer.stdout.encode(*_ANY))
+    return digest.digest()
 
 
 def _parsed(question: Question[T], answer: Output) -> T | Missing:
