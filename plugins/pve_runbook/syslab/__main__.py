@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pve_runbook.syslab.cluster import DIRECTORY, MOST_NODES, NEEDS_ROOT, SystemLab, alone
 from pve_runbook.syslab.errors import SystemLabError
+from pve_runbook.syslab.faults import FAULTS, heal, strike
 from pve_runbook.syslab.root import CACHE, MIRROR, ensure
 from pve_runbook.syslab.scenarios import SCENARIOS
 
@@ -30,6 +31,11 @@ def _arguments() -> argparse.ArgumentParser:
     for command in (up, root):
         command.add_argument("--cache", type=Path, default=CACHE, help=f"where the root is kept (default {CACHE})")
         command.add_argument("--mirror", default=MIRROR, help=f"where Debian comes from (default {MIRROR})")
+    kinds = "; ".join(f"{name}: {fault.line}" for name, fault in FAULTS.items())
+    for name, line in (("fault", "let something befall a node"), ("heal", "let it be as before that")):
+        command = commands.add_parser(name, help=line, description=f"{line}. {kinds}.")
+        command.add_argument("fault", choices=FAULTS, metavar="FAULT", help=", ".join(FAULTS))
+        command.add_argument("node")
     run = commands.add_parser("run", help="run a command on a node, past SSH")
     run.add_argument("node")
     run.add_argument("argv", nargs=argparse.REMAINDER)
@@ -55,6 +61,10 @@ def main(argv: list[str] | None = None) -> int:
             if given.command == "down":
                 SystemLab(given.dir).down()
                 return 0
+            if given.command in ("fault", "heal"):
+                container = SystemLab(given.dir).container(given.node)
+                (strike if given.command == "fault" else heal)(given.fault, container)
+                return 0
             if given.command == "up":
                 lab = SystemLab.up(given.nodes, given.dir, given.cache, given.mirror)
             else:
@@ -75,9 +85,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(lab: SystemLab, node: str, argv: list[str]) -> int:
-    if node not in lab.containers:
-        raise SystemLabError(f"there is no node {node!r}; there are: {', '.join(lab.containers)}")
-    done = lab.containers[node].run(*argv)
+    done = lab.container(node).run(*argv)
     sys.stdout.write(done.stdout)
     sys.stderr.write(done.stderr)
     return done.returncode

@@ -21,7 +21,10 @@ from pve_runbook.syslab.inventory import Node
 from pve_runbook.syslab.root import CACHE, MIRROR, ensure
 
 DIRECTORY = Path(os.environ.get("PVE_RUNBOOK_SYSLAB_DIR", "/var/lib/pve-runbook-syslab"))
-TOOLS = ("debootstrap", "systemd-nspawn", "nft", "ip", "nsenter", "ssh-keygen", "mount")
+TOOLS = (
+    *("debootstrap", "systemd-nspawn", "nft", "ip", "tc", "nsenter", "ssh-keygen"),
+    *("mount", "umount", "losetup", "mkfs.ext4"),
+)
 MOST_NODES = 9
 NEEDS_ROOT = "a system lab needs root"
 READY = 180
@@ -38,8 +41,9 @@ def missing() -> str | None:
     absent = on_path(TOOLS)
     if absent:
         return f"a system lab needs {', '.join(absent)} (Debian: debootstrap systemd-container nftables iproute2)"
-    if not Path("/dev/fuse").exists():
-        return "a system lab needs /dev/fuse"
+    for device in ("/dev/fuse", "/dev/loop-control"):
+        if not Path(device).exists():
+            return f"a system lab needs {device}"
     try:
         hierarchies()
     except SystemLabError as error:
@@ -59,8 +63,16 @@ class SystemLab:
         self._known = json.loads(self._file.read_text())
         self.nodes = [Node(number) for number in range(1, self._known["nodes"] + 1)]
         lower = [directory / "standins", Path(self._known["root"])]
-        self.containers = {n.name: Container(n, directory / "nodes" / n.name, lower) for n in self.nodes}
+        self.nas = directory / "nas"
+        """What the nas of all nodes holds."""
+        self.containers = {n.name: Container(n, directory / "nodes" / n.name, lower, self.nas) for n in self.nodes}
         self.keys = Keys(directory / "ssh")
+
+    def container(self, name: str) -> Container:
+        """The node of that name. Raises SystemLabError."""
+        if name not in self.containers:
+            raise SystemLabError(f"there is no node {name!r}; there are: {', '.join(self.containers)}")
+        return self.containers[name]
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -103,7 +115,7 @@ class SystemLab:
     def reset(self) -> None:
         """The cluster that `up` made, again: quorate, all guests run."""
         self._stop()
-        network.whole()
+        network.mend(list(self.containers.values()))
         self._fresh()
 
     def _fresh(self) -> None:
@@ -111,10 +123,13 @@ class SystemLab:
         content.template(self.template, self.nodes, self.keys.public)
         self.authkey.write_bytes(os.urandom(256))
         database, authkey = self.template.read_bytes(), self.authkey.read_bytes()
+        shutil.rmtree(self.nas, ignore_errors=True)
+        (self.nas / "images").mkdir(parents=True)
         for container in self.containers.values():
             container.clear()
-            network.link(container, up=True)
             content.write(container.upper, container.node, self.nodes, self.keys, database, authkey)
+            local = container.upper / "var/lib/vz"
+            content.volumes(container.node, {"local": local, "disks": container.disks.place, "nas": self.nas})
         with ThreadPoolExecutor() as pool:
             list(pool.map(Container.boot, self.containers.values()))
         self.wait_quorate()
@@ -172,6 +187,8 @@ class SystemLab:
         """Until every node has quorum and its guests were started."""
         self.every(lambda c: pve_mode(c) == "755", READY, "it gets no quorum")
         self.every(_started, READY, "its guests do not start")
+        for container in self.each():
+            _start_the_rest(container)
         wanted = sum(plan.running for node in self.nodes for _, plan in content.guests(node))
         self.every(lambda c: _running_as_told(c) == wanted, READY, "it does not hear of all guests")
 
@@ -202,6 +219,13 @@ def pve_mode(container: Container) -> str:
 def _started(container: Container) -> bool:
     states = container.says("systemctl", "is-active", "pve-guests", "pvescheduler")
     return states.split() == ["active", "active"]
+
+
+def _start_the_rest(container: Container) -> None:
+    """Those that run and are not started with the node."""
+    for vmid, plan in content.guests(container.node):
+        if plan.running and not plan.onboot:
+            container.run("qm", "start", str(vmid))
 
 
 def _running_as_told(container: Container) -> int:

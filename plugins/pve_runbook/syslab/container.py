@@ -9,14 +9,16 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from pve_runbook.syslab.disk import Disk, let_go
 from pve_runbook.syslab.errors import SystemLabError, host, until
-from pve_runbook.syslab.inventory import Node
+from pve_runbook.syslab.inventory import DISKS, EXPORT, Node
 from pve_runbook.syslab.units import LIBRARY
 
 GROUP = "pve-runbook-syslab"
 PACKAGE = Path(__file__).parents[1]
 BOOT = 60
 """Seconds until a node's first process must be there."""
+ROOT_MIB, DISKS_MIB = 2048, 256
 _ENVIRONMENT = {
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
     "SYSTEMD_SECCOMP": "0",
@@ -40,18 +42,23 @@ def hierarchies() -> list[Path]:
 
 
 class Container:
-    """A node's container; its files are under `directory`."""
+    """A node's container; its files are under `directory`, those of the nas, which is everybody's, elsewhere."""
 
-    def __init__(self, node: Node, directory: Path, lower: Sequence[Path]) -> None:
+    def __init__(self, node: Node, directory: Path, lower: Sequence[Path], nas: Path) -> None:
         self.node = node
         self.directory = directory
         self._lower = lower
+        self._nas = nas
+        self.disk = Disk(directory / "root.img", directory / "disk", ROOT_MIB)
+        """Everything that the node writes is on it."""
+        self.disks = Disk(directory / "disks.img", directory / "disks", DISKS_MIB)
+        """The storage of that name."""
         self._group = hierarchies()[0] / GROUP / node.name
 
     @property
     def upper(self) -> Path:
         """What the node has changed or has for its own."""
-        return self.directory / "upper"
+        return self.disk.place / "upper"
 
     @property
     def root(self) -> Path:
@@ -74,15 +81,17 @@ class Container:
         """A node without anything of its own."""
         self.unmount()
         shutil.rmtree(self.directory, ignore_errors=True)
-        for name in ("upper", "work", "root"):
-            (self.directory / name).mkdir(parents=True)
-        self.upper.chmod(0o755)
+        self.root.mkdir(parents=True)
+        for disk in (self.disk, self.disks):
+            disk.make()
+        for name in ("upper", "work"):
+            (self.disk.place / name).mkdir(mode=0o755)
 
     def boot(self) -> None:
         """Power on; returns when its systemd runs."""
         if not os.path.ismount(self.root):
             lower = ":".join(map(str, self._lower))
-            layers = f"lowerdir={lower},upperdir={self.upper},workdir={self.directory / 'work'}"
+            layers = f"lowerdir={lower},upperdir={self.upper},workdir={self.disk.place / 'work'}"
             host("mount", "-t", "overlay", "overlay", "-o", layers, str(self.root))
         self._group.mkdir(parents=True, exist_ok=True)
         command = [
@@ -90,6 +99,7 @@ class Container:
             *("--link-journal=no", "--resolv-conf=off", "--timezone=off", "--console=read-only"),
             f"--network-namespace-path=/run/netns/{self.namespace}",
             *("--bind=/dev/fuse", "--bind=/dev/net/tun", f"--bind-ro={PACKAGE}:{LIBRARY}/pve_runbook"),
+            *(f"--bind={self.disks.place}:{DISKS}", f"--bind={self._nas}:{EXPORT}"),
             *(f"--machine={self.node.name}", f"--directory={self.root}"),
         ]
         join = f'echo $$ > "{self._group}/cgroup.procs" && exec setsid --fork "$@"'
@@ -118,9 +128,10 @@ class Container:
         self.boot()
 
     def unmount(self) -> None:
-        """Let go of its file system."""
-        if os.path.ismount(self.root):
-            host("umount", "-l", str(self.root))
+        """Let go of its file systems."""
+        let_go(self.root)
+        for disk in (self.disk, self.disks):
+            disk.unmount()
 
     def freeze(self, *, frozen: bool) -> None:
         """Stop all its processes where they stand, or let them go on."""
@@ -134,6 +145,15 @@ class Container:
         for folder, _, _ in os.walk(self._group):  # unlike a glob it goes on when a unit's group vanishes under it
             with contextlib.suppress(OSError):
                 found += [int(line) for line in Path(folder, "cgroup.procs").read_text().split()]
+        return found
+
+    def named(self, name: str) -> list[int]:
+        """Those of its processes that have that name, by this machine's numbers."""
+        found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text() == f"{name}\n":
+                    found.append(pid)
         return found
 
     def _init(self) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,10 +103,15 @@ def write(upper: Path, node: Node, nodes: list[Node], keys: Keys, database: byte
     for folder in (upper / "root", ssh):
         folder.chmod(0o700)
     (ssh / "authorized_keys").symlink_to("/etc/pve/priv/authorized_keys")
+
+
+def volumes(node: Node, storages: Mapping[str, Path]) -> None:
+    """Write the disks of the node's guests into its storages, which are given by their ids."""
     for vmid, plan in guests(node):
         config = GuestConfig(vmid, plan.kind, node.name, config_text(vmid, plan, 0))
         for volume in config.volumes:
-            disk = upper / "var/lib/vz/images" / volume.partition(":")[2]
+            storage, _, name = volume.partition(":")
+            disk = storages[storage] / "images" / name
             disk.parent.mkdir(parents=True)
             disk.touch()
             os.truncate(disk, config.boot_disk_bytes)

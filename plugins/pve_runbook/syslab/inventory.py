@@ -11,17 +11,36 @@ from pve_runbook.lab.model.corosync_conf import Member, render
 
 CLUSTER = "labcluster"
 CONFIG_VERSION = 3
-STORAGE_CFG = """dir: local
+GATEWAY = "10.55.0.1"
+"""The lab's bridge on this machine."""
+DISKS = "/mnt/disks"
+"""Where a node's second disk is mounted."""
+NAS, EXPORT = "/mnt/pve/nas", "/srv/nas"
+"""Where a node mounts the nas, and what it mounts there."""
+STORAGE_CFG = f"""dir: local
 \tpath /var/lib/vz
 \tcontent iso,vztmpl,backup,images,rootdir
 
+dir: disks
+\tpath {DISKS}
+\tcontent images,rootdir
+\tis_mountpoint 1
+
+nfs: nas
+\texport {EXPORT}
+\tpath {NAS}
+\tserver {GATEWAY}
+\tcontent images
+
 """
 _DISK = "local:ID/vm-ID-disk-0.raw,size=16M"
+_DISKS = "disks:ID/vm-ID-disk-0.raw,size=16M"
+_NAS = "nas:ID/vm-ID-disk-0.raw,size=16M"
 _ROOTFS = "local:ID/vm-ID-disk-0.raw,size=8M"
 
 
-def _vm(offset: int, name: str) -> Plan:
-    return Plan(offset, "qemu", name, running=True, onboot=True, memory=32, disks=(f"scsi0: {_DISK}",))
+def _vm(offset: int, name: str, disk: str = _DISK, *, onboot: bool = True) -> Plan:
+    return Plan(offset, "qemu", name, running=True, onboot=onboot, memory=32, disks=(f"scsi0: {disk}",))
 
 
 def _container(offset: int, name: str, *, running: bool) -> Plan:
@@ -31,9 +50,14 @@ def _container(offset: int, name: str, *, running: bool) -> Plan:
 INVENTORY = Inventory(
     STORAGE_CFG,
     (
-        (_vm(1, "web"), _vm(2, "db"), _container(10, "dns", running=True), _container(90, "ct", running=False)),
-        (_vm(1, "mail"), _vm(2, "ci"), _vm(3, "build"), _container(90, "ct", running=False)),
-        (_vm(1, "monitor"), _vm(2, "git"), _container(90, "ct", running=False)),
+        (_vm(1, "web", _DISKS), _vm(2, "db"), _container(10, "dns", running=True), _container(90, "ct", running=False)),
+        (
+            _vm(1, "mail", _DISKS),
+            _vm(2, "ci"),
+            _vm(3, "build", _NAS, onboot=False),
+            _container(90, "ct", running=False),
+        ),
+        (_vm(1, "monitor", _DISKS), _vm(2, "git"), _container(90, "ct", running=False)),
     ),
 )
 JOBS_CFG = (
@@ -57,10 +81,6 @@ class Node:
     def address(self) -> str:
         """Its address for SSH and for corosync."""
         return f"10.55.0.{10 + self.number}"
-
-
-GATEWAY = "10.55.0.1"
-"""The lab's bridge on this machine."""
 
 
 def corosync_conf(nodes: list[Node]) -> str:

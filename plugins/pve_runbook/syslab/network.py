@@ -12,8 +12,8 @@ from pve_runbook.syslab.inventory import GATEWAY
 
 BRIDGE = "syslab0"
 TABLE = "pve_runbook_syslab"
-COROSYNC = "5404-5412"
-"""corosync's UDP ports."""
+CLUSTER_LINK = "udp dport 5404-5412"
+"""corosync's packets."""
 
 
 def lay(containers: Sequence[Container]) -> None:
@@ -46,7 +46,7 @@ def plug_in(container: Container) -> None:
 
 def take_away(containers: Sequence[Container]) -> None:
     """Nothing of it is left."""
-    whole()
+    _all_pass()
     for container in containers:
         with contextlib.suppress(SystemLabError):
             host("ip", "netns", "del", container.namespace)
@@ -54,29 +54,73 @@ def take_away(containers: Sequence[Container]) -> None:
         host("ip", "link", "del", BRIDGE)
 
 
-def isolate(addresses: Sequence[str] = ()) -> None:
-    """Corosync's packets of these nodes, or of all, are dropped on the bridge; SSH goes on."""
+def isolate() -> None:
+    """All of corosync's packets are dropped on the bridge; SSH goes on."""
     whole()
-    match = f"ip saddr {{ {', '.join(addresses)} }} udp" if addresses else "udp"
-    back = f"ip daddr {{ {', '.join(addresses)} }} udp dport {COROSYNC} drop" if addresses else ""
-    rules = f"""
-table bridge {TABLE} {{
-  chain forward {{
-    type filter hook forward priority 0;
-    {match} dport {COROSYNC} drop
-    {back}
-  }}
-}}
-"""
-    host("nft", "-f", "-", stdin=rules)
+    _add(TABLE, f"chain forward {{ type filter hook forward priority 0; {CLUSTER_LINK} drop; }}")
 
 
 def whole() -> None:
-    """All packets pass again."""
+    """What `isolate` did is over."""
     with contextlib.suppress(SystemLabError):
         host("nft", "delete", "table", "bridge", TABLE)
+
+
+def drop(container: Container, fault: str, match: str) -> None:
+    """A node's packets that match are dropped, to it and from it, until `let_pass` of the same fault."""
+    let_pass(container, fault)
+    chains = (("prerouting", "iifname"), ("postrouting", "oifname"))
+    rules = (
+        f'chain {hook} {{ type filter hook {hook} priority 0; {way} "{container.interface}" {match} drop; }}'
+        for hook, way in chains
+    )
+    _add(_table(container, fault), "\n".join(rules))
+
+
+def let_pass(container: Container, fault: str) -> None:
+    """What `drop` did for this fault is over."""
+    with contextlib.suppress(SystemLabError):
+        host("nft", "delete", "table", "bridge", _table(container, fault))
+
+
+def delay(container: Container, milliseconds: int) -> None:
+    """Every packet to a node comes so much later. Raises SystemLabError where the kernel has no netem."""
+    try:
+        host("tc", "qdisc", "add", "dev", container.interface, "root", "netem", "delay", f"{milliseconds}ms")
+    except SystemLabError as error:
+        text = "packets cannot be delayed here: this kernel has no netem (CONFIG_NET_SCH_NETEM)"
+        raise SystemLabError(text) from error
+
+
+def in_time(container: Container) -> None:
+    """What `delay` did is over."""
+    with contextlib.suppress(SystemLabError):
+        host("tc", "qdisc", "del", "dev", container.interface, "root")
 
 
 def link(container: Container, *, up: bool) -> None:
     """Pull a node's cable, or plug it in again."""
     host("ip", "link", "set", container.interface, "up" if up else "down")
+
+
+def mend(containers: Sequence[Container]) -> None:
+    """Nothing is dropped or late any more, and every cable is in."""
+    _all_pass()
+    for container in containers:
+        in_time(container)
+        link(container, up=True)
+
+
+def _all_pass() -> None:
+    for line in host("nft", "list", "tables", "bridge").splitlines():
+        name = line.split()[-1]
+        if name.startswith(TABLE):
+            host("nft", "delete", "table", "bridge", name)
+
+
+def _table(container: Container, fault: str) -> str:
+    return f"{TABLE}_{fault}_{container.node.name}"
+
+
+def _add(table: str, chains: str) -> None:
+    host("nft", "-f", "-", stdin=f"table bridge {table} {{\n{chains}\n}}\n")

@@ -17,7 +17,7 @@ SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 BASE = ("systemd", "systemd-sysv", "dbus", "iproute2", "procps", "psmisc", "ca-certificates")
 PACKAGES = (
-    *("openssh-server", "corosync", "sqlite3", "fuse3", "qemu-system-x86"),
+    *("openssh-server", "corosync", "sqlite3", "fuse3", "bindfs", "qemu-system-x86"),
     *("python3", "python3-pyfuse3", "python3-trio", "python3-setproctitle"),
     *("nftables", "iptables", "lvm2", "wget", "ssl-cert"),
 )

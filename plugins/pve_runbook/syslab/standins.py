@@ -34,7 +34,7 @@ def write(layer: Path) -> None:
         layer / units.LIBRARY[1:] / "pve_runbook",
         *(layer / f"var/lib/vz/{name}" for name in ("images", "private", "dump", "template/iso")),
         *(layer / name for name in ("etc/pve", "var/lib/pve-cluster", "var/lib/pve-manager", "var/log/pve/tasks")),
-        *(layer / name for name in ("etc/network/interfaces.d", "etc/cron.d", "etc/ssh/sshd_config.d")),
+        *(layer / name for name in ("mnt/pve/nas", "etc/network/interfaces.d", "etc/cron.d", "etc/ssh/sshd_config.d")),
     ):
         folder.mkdir(parents=True, exist_ok=True)
     for name in units.TOOLS:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pve_runbook.syslab.inventory import EXPORT, NAS
+
 LIBRARY = "/usr/lib/pve-syslab"
 """Where a node sees this package."""
 _WANTED = "WantedBy=multi-user.target"
@@ -75,6 +77,12 @@ SERVICES = (
     Service("spiceproxy", "PVE SPICE Proxy Server", ("Wants=pveproxy.service", "After=pveproxy.service")),
     _cluster_daemon("pvescheduler", "Proxmox VE scheduler", "After=pve-guests.service", service=("KillMode=process",)),
     _cluster_daemon("pve-firewall", "Proxmox VE firewall"),
+    Service(
+        "pve-syslab-nas",
+        "The nas, a stand-in for NFS",
+        ("Before=pve-guests.service",),
+        ("Type=forking", f"ExecStart=/usr/bin/bindfs -o subtype=nas {EXPORT} {NAS}"),
+    ),
     Service("watchdog-mux", "Proxmox VE watchdog multiplexer", install=""),
     _cluster_daemon("pve-ha-crm", "PVE Cluster HA Resource Manager Daemon", *_HA, service=("TimeoutStopSec=65",)),
     _cluster_daemon(

@@ -15,7 +15,7 @@ from pve_runbook.lab.model.guest_config import GuestConfig
 from pve_runbook.lab.model.storage import parse_storage_cfg
 from pve_runbook.syslab.node import guests
 from pve_runbook.syslab.node.process import Refused, ask_pmxcfs, show_as
-from pve_runbook.syslab.node.storage import active, usage
+from pve_runbook.syslab.node.storage import usage
 from pve_runbook.syslab.node.tasks import record
 from pve_runbook.syslab.node.words import Said
 
@@ -97,13 +97,16 @@ def _resources(pmxcfs: Json) -> list[Json]:
         state = "online" if name in pmxcfs["online"] else "offline"
         state = "unknown" if name == pmxcfs["name"] and name not in values else state
         rows.append({"id": f"node/{name}", "type": "node", "node": name, "status": state})
+    storages = parse_storage_cfg(Path("/etc/pve/storage.cfg").read_text())
+    sizes = {s.ident: usage(s) for s in storages}
     for name in _names(pmxcfs):
-        for storage in parse_storage_cfg(Path("/etc/pve/storage.cfg").read_text()):
+        for storage in storages:
             row = {"id": f"storage/{name}/{storage.ident}", "type": "storage", "node": name}
             row.update(storage=storage.ident, plugintype=storage.kind, shared=int(storage.shared))
             row.update(content=storage.settings.get("content", ""), status="unknown")
-            if name in values and active(storage):
-                total, used = usage(storage)
+            found = sizes[storage.ident]
+            if name in values and found is not None:
+                total, used = found
                 row.update(status="available", maxdisk=total * 1024, disk=used * 1024)
             rows.append(row)
     return rows

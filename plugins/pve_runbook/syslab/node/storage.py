@@ -1,8 +1,9 @@
-"""pvesm: the storages of storage.cfg, as far as the lab has them (directories)."""
+"""pvesm: the storages of storage.cfg, as far as the lab has them: directories, and what stands in for NFS."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,21 +12,26 @@ from pve_runbook.lab.texts import StorageRow, pvesm_status
 from pve_runbook.syslab.node.process import ask_pmxcfs
 from pve_runbook.syslab.node.words import Said
 
+PATIENCE = 2
+"""Seconds that Proxmox waits for a file system's sizes (pve-storage Plugin.pm, status)."""
+
 
 def _all() -> list[Storage]:
     return parse_storage_cfg(Path("/etc/pve/storage.cfg").read_text())
 
 
-def active(storage: Storage) -> bool:
-    """Whether its directory is there, and mounted where it has to be."""
-    mounted = storage.settings.get("is_mountpoint") != "1" or os.path.ismount(storage.path)
-    return mounted and os.path.isdir(storage.path)
-
-
-def usage(storage: Storage) -> tuple[int, int]:
-    """KiB in all, KiB used."""
-    found = os.statvfs(storage.path)
-    return found.f_blocks * found.f_frsize // 1024, (found.f_blocks - found.f_bfree) * found.f_frsize // 1024
+def usage(storage: Storage) -> tuple[int, int] | None:
+    """KiB in all and KiB used; None for a storage that is not there, not mounted, or does not answer."""
+    has_to_be_mounted = storage.kind == "nfs" or storage.settings.get("is_mountpoint") == "1"
+    mounted = {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}
+    if has_to_be_mounted and storage.path not in mounted:
+        return None
+    asked = ["timeout", "-s", "KILL", str(PATIENCE), "stat", "-f", "-c", "%S %b %f", storage.path]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return None
+    size, blocks, free = map(int, done.stdout.split())
+    return blocks * size // 1024, (blocks - free) * size // 1024
 
 
 def _row(storage: Storage) -> StorageRow:
@@ -33,7 +39,8 @@ def _row(storage: Storage) -> StorageRow:
     here = not nodes or os.uname().nodename.partition(".")[0] in nodes.split(",")
     if storage.settings.get("disable") == "1" or not here:
         return StorageRow(storage, "disabled")
-    return StorageRow(storage, "active", *usage(storage)) if active(storage) else StorageRow(storage, "inactive")
+    found = usage(storage)
+    return StorageRow(storage, "inactive") if found is None else StorageRow(storage, "active", *found)
 
 
 def pvesm(argv: Sequence[str]) -> Said:
