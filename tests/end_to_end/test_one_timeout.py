@@ -51,6 +51,7 @@ def test_a_hung_nfs_mount(start_lab: StartLab, run: Run) -> None:
     }
     assert bad(outcomes["pve1"]) == bad(outcomes["pve3"]) == bad(outcomes[None]) == {}
     assert "pve2: nas: no look at /mnt/pve/nas ended within" in ran.text
+    assert "the storage nas at /mnt/pve/nas was not listed: find timed out" in ran.text
     assert "HEALTHY" in ran.text
 
 

@@ -40,7 +40,8 @@ def missing() -> str | None:
         return NEEDS_ROOT
     absent = on_path(TOOLS)
     if absent:
-        return f"a system lab needs {', '.join(absent)} (Debian: debootstrap systemd-container nftables iproute2)"
+        packages = "debootstrap systemd-container nftables iproute2 e2fsprogs"
+        return f"a system lab needs {', '.join(absent)} (Debian: {packages})"
     for device in ("/dev/fuse", "/dev/loop-control"):
         if not Path(device).exists():
             return f"a system lab needs {device}"

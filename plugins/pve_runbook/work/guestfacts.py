@@ -13,7 +13,7 @@ from pve_runbook.facts.output import ParseError
 from pve_runbook.facts.pmxcfs import Mount
 from pve_runbook.facts.storage import FreeSpace, Storage, parse_storage_cfg_text, volume_exists
 from pve_runbook.work import families, probes
-from pve_runbook.work.readings import Readings, UnknownFact, known
+from pve_runbook.work.readings import Readings, UnknownFact, known, known_or_why
 
 STANDS_STILL = ("paused", "io-error", "internal-error", "guest-panicked", "suspended", "prelaunch")
 CANARY_PREFIX = "pve-runbook-canary-"
@@ -178,14 +178,18 @@ class GuestFacts(Readings, ABC):
         stores = self.storages if any(g.volumes for g in guests.values()) else {}
         lvs, zfs = known(lambda: self.get(probes.LVS)), known(lambda: self.get(probes.ZFS))
         paths = {store.path for store in stores.values() if store.path is not None}
-        files = {path: known(lambda path=path: self.family(families.STORAGE_FILES, path)) for path in paths}  # type: ignore[misc]
+        files = {path: known_or_why(lambda path=path: self.family(families.STORAGE_FILES, path)) for path in paths}  # type: ignore[misc]
 
         def exists(volume: Volume) -> bool:
             store = stores.get(volume.storage)
             if store is None:
                 return False
+            listed = files.get(store.path or "")
+            if isinstance(listed, UnknownFact):
+                why = f"the storage {store.id} at {store.path} was not listed: {listed.why}"
+                raise UnknownFact(self.node, f"whether {volume.volid} exists", why)
             try:
-                return volume_exists(volume, store, lvs=lvs, zfs=zfs, files=files.get(store.path or ""))
+                return volume_exists(volume, store, lvs=lvs, zfs=zfs, files=listed)
             except ParseError as error:
                 raise UnknownFact(self.node, f"whether {volume.volid} exists", str(error)) from None
 
