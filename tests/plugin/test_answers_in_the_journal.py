@@ -56,11 +56,29 @@ def test_what_is_said_again_is_named_by_its_line_and_means_the_same(journal: Jou
     assert [(a.id, a.stdout, a.line) for a in read.repeated] == [("hostname", "pve1\n", 2)]
 
 
-def test_one_node_saying_what_another_said_is_no_repetition(journal: Journal) -> None:
+def test_what_another_node_said_is_named_as_such(journal: Journal) -> None:
     log = AnswerLog(journal)
     ask(log, "pve1", said("pve1\n"), "0\n")
-    ask(log, "pve2", said("pve1\n"), "0\n")
-    assert not [e for e in journal.events if e["kind"] == "unchanged"]
+    assert ask(log, "pve2", said("pve2\n"), "0\n") == {"hostname": "pve2", "uid": 0}
+    assert ask(log, "pve2", said("pve2\n"), "0\n") == {"hostname": "pve2", "uid": 0}
+    told = [(e["same_as"], e["as_others"]) for e in journal.events if e["kind"] == "unchanged"]
+    assert told == [([], [3]), ([5, 3], [])]
+    _, first, again = build(journal.events).outside
+    assert isinstance(first, Read) and isinstance(again, Read)
+    assert [[a.id for a in answers] for answers in (first.answers, first.repeated, first.alike)] == [
+        ["hostname"],
+        [],
+        ["uid"],
+    ]
+    assert [a.id for a in again.repeated] == ["hostname", "uid"]
+
+
+def test_what_nobody_says_any_more_is_forgotten(journal: Journal) -> None:
+    """And written out again when somebody does: memory does not grow with a run."""
+    log = AnswerLog(journal)
+    for uid in ("0\n", "1\n", "0\n"):
+        ask(log, "pve1", said("pve1\n"), uid)
+    assert [e["stdout"] for e in journal.events if e.get("id") == "uid"] == ["0\n", "1\n", "0\n"]
 
 
 def test_what_nodes_have_in_common_is_read_once_and_in_memory_once(journal: Journal) -> None:

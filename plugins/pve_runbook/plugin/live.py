@@ -144,9 +144,10 @@ class Live:
             self._answered(event)
 
     def _unchanged(self, event: Event) -> None:
-        for line in fields.integers(event, "same_as"):
-            self._question(event, self._answers.get(line, ""))
-            self._said_by(event, [f"as before, line {line} of the journal"])
+        for name, how in (("same_as", "as before"), ("as_others", "as another node")):
+            for line in fields.integers(event, name):
+                self._question(event, self._answers.get(line, ""))
+                self._said_by(event, [f"{how}, line {line} of the journal"])
 
     def _question(self, event: Event, name: str) -> None:
         self._sent("?", event, shlex.join(self._asked.get(event["batch"], {}).get(name, ())))

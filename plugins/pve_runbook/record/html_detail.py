@@ -144,8 +144,7 @@ def _alike(commands: Sequence[Command]) -> Iterator[Html]:
 def _line(read: Read) -> str:
     """A read whose news are a word or two, as a line."""
     news = [f"{_name(answer)}: {answer.stdout.strip()} (line {answer.line})" for answer in read.answers]
-    if read.repeated:
-        news.append(_repeated(read))
+    news += _referred(read)
     return f"{clock(read.started)} {read.node}, {duration(read.seconds)}: {'; '.join(news)}"
 
 
@@ -213,8 +212,7 @@ def _read(read: Read) -> Html:
     )
     fresh = sorted(read.answers, key=lambda answer: answer.is_answered)
     parts = [tag("ul", join(map(_answer, fresh)), css="pve-probes")] if fresh else []
-    if read.repeated:
-        parts.append(tag("p", _repeated(read), css="pve-label"))
+    parts += [tag("p", told, css="pve-label") for told in _referred(read)]
     return details(summary, join(parts), css="pve-read", is_open=False)
 
 
@@ -223,12 +221,16 @@ def _is_brief(answer: Answer) -> bool:
     return answer.exit_status == 0 and len(said) <= BRIEF and "\n" not in said and not answer.stderr
 
 
-def _repeated(read: Read) -> str:
-    told = f"{count(len(read.repeated), 'probe')} answered as before"
-    if len(read.repeated) > MANY:
-        return f"{told} (line {read.repeated_line})"
-    names = ", ".join(f"{_name(answer)} (line {answer.line})" for answer in read.repeated)
-    return f"{told}: {names}"
+def _referred(read: Read) -> Iterator[str]:
+    """Yield what was said before, by the node itself and by others, with where it stands."""
+    for answers, how in ((read.repeated, "as before"), (read.alike, "as another node had")):
+        if not answers:
+            continue
+        told = f"{count(len(answers), 'probe')} answered {how}"
+        if len(answers) > MANY:
+            yield f"{told} (line {read.repeated_line})"
+        else:
+            yield f"{told}: {', '.join(f'{_name(answer)} (line {answer.line})' for answer in answers)}"
 
 
 def _answer(answer: Answer) -> Html:
@@ -251,7 +253,7 @@ def _catalogue(record: Record) -> Html:
     """What every probe asks and why, once: the reads above name it only."""
     reads = [command for command in (*record.outside, *record.commands) if isinstance(command, Read)]
     asked: dict[tuple[str, tuple[str, ...]], tuple[str, int]] = {}
-    for answer in (answer for read in reads for answer in (*read.answers, *read.repeated)):
+    for answer in (answer for read in reads for answer in read.all_answers):
         why, times = asked.get((answer.id, answer.argv), (answer.why, 0))
         asked[answer.id, answer.argv] = (why, times + 1)
     if not asked:

@@ -46,6 +46,7 @@ class _OpenRead:
     """Probe → question, of those of which no answer came yet."""
     answers: list[Answer] = field(default_factory=list)
     repeated: list[Answer] = field(default_factory=list)
+    alike: list[Answer] = field(default_factory=list)
     repeated_line: int = 0
     seconds: float = 0.0
 
@@ -57,6 +58,7 @@ class _OpenRead:
             started=fields.text(self.event, "t"),
             answers=(*self.answers, *(events.silence(asked, line) for asked in self.asked.values())),
             repeated=tuple(self.repeated),
+            alike=tuple(self.alike),
             repeated_line=self.repeated_line,
             seconds=self.seconds,
         )
@@ -182,10 +184,11 @@ class _Builder:
             return
         read.repeated_line = events.line(event)
         read.seconds = max(read.seconds, fields.seconds(event))
-        for line in fields.integers(event, "same_as"):
-            earlier = self.answers.get(line)
-            if earlier is not None and read.asked.pop(earlier.id, None) is not None:
-                (read.repeated if earlier.is_answered else read.answers).append(earlier)
+        for name, told in (("same_as", read.repeated), ("as_others", read.alike)):
+            for line in fields.integers(event, name):
+                earlier = self.answers.get(line)
+                if earlier is not None and read.asked.pop(earlier.id, None) is not None:
+                    (told if earlier.is_answered else read.answers).append(earlier)
 
     def _outcome_of_action(self, event: Fields) -> None:
         commands, place = self.actions.get(fields.integer(event, "action_id"), ([], 0))

@@ -76,15 +76,22 @@ class Read:
     """What the node had not said before, and what it did not answer."""
     repeated: tuple[Answer, ...] = ()
     """Earlier answers of the node that it gave again, word for word."""
+    alike: tuple[Answer, ...] = ()
+    """What other nodes had said, word for word."""
     repeated_line: int = 0
-    """The line that names them."""
+    """The line that names both."""
     seconds: float = 0.0
     """Of the slowest probe: they run side by side on the node."""
 
     @property
     def probes(self) -> int:
         """How many were asked."""
-        return len(self.answers) + len(self.repeated)
+        return len(self.answers) + len(self.repeated) + len(self.alike)
+
+    @property
+    def all_answers(self) -> tuple[Answer, ...]:
+        """What was said in this read, here or in the lines that it names."""
+        return (*self.answers, *self.repeated, *self.alike)
 
     @property
     def unanswered(self) -> tuple[Answer, ...]:

@@ -1,11 +1,11 @@
-"""What was asked and answered, in the journal: each question is written out once, an answer again when it changed."""
+"""What was asked and answered, in the journal: each question is written out once, an answer when it is a new one."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pve_runbook.facts.output import Output, ParseError, TimedOut
@@ -19,15 +19,13 @@ T = TypeVar("T")
 _ANY = ("utf-8", "surrogatepass")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Said:
-    """An answer: its hash, the line of the journal that holds it, what of it stands there, and what was read in it."""
+    """An answer: the line of the journal that holds it, what was read in it, and how many nodes said it last."""
 
-    digest: bytes
     line: int
-    stdout: str
-    stderr: str
     value: object
+    nodes: int = 0
 
 
 class AnswerLog:
@@ -40,8 +38,10 @@ class AnswerLog:
         """One node's answers are read at a time, as the interpreter would have it anyway: what others have said by then
         is known, and what it takes to read them is in memory once."""
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
-        self._said: dict[str, dict[str, _Said]] = {}
-        """Question's key → node → what it said last."""
+        self._said: dict[bytes, _Said] = {}
+        """By hash: what is any node's last answer to any question."""
+        self._last: dict[tuple[str, str], bytes] = {}
+        """Node and question's key → hash."""
 
     def ask(self, node: str, questions: Sequence[Question[T]]) -> int:
         """Write that ``questions`` are about to be asked in one request; the number of the event.
@@ -65,8 +65,8 @@ class AnswerLog:
     ) -> dict[str, T | Missing]:
         """Write what came of the batch of that number, and read it: question's key → value, or why there is none.
 
-        What a node says again word for word is named by the line that has it. What it or another node has said already
-        is not parsed again, and stands in memory once: the members of a cluster hold one database.
+        What the node itself or another one said before, word for word, is named by the line that has it, is not parsed
+        again, and stands in memory once: the members of a cluster hold one database.
         """
         with self._reading:
             return self._read(node, batch, answers, seconds)
@@ -75,7 +75,7 @@ class AnswerLog:
         self, node: str, batch: int, answers: Iterable[tuple[Question[T], Output | NoAnswer]], seconds: float
     ) -> dict[str, T | Missing]:
         values: dict[str, T | Missing] = {}
-        unchanged = []
+        unchanged, alike = [], []
         for question, answer in answers:
             key = question.key
             if isinstance(answer, NoAnswer):
@@ -83,42 +83,44 @@ class AnswerLog:
                 values[key] = Missing(answer.why, TimedOut if answer.timed_out else ParseError)
                 continue
             digest = _digest(question, answer)
-            known = self._known(node, key, digest)
-            said = known.get(node)
-            if said is not None:
+            said = self._said.get(digest)
+            if said is None:
+                said = _Said(self._write(node, batch, question, answer, seconds), _parsed(question, answer))
+            elif self._last.get((node, key)) == digest:
                 unchanged.append(said.line)
-                values[key] = said.value  # type: ignore[assignment]  # what the same question read in the same words
-                continue
-            said = next(iter(known.values()), None) or _Said(
-                digest,
-                line=0,
-                stdout=question.redact(answer) if question.redact else answer.stdout,
-                stderr=answer.stderr,
-                value=_parsed(question, answer),
+            else:
+                alike.append(said.line)
+            values[key] = said.value  # type: ignore[assignment]  # what the same question read in the same words
+            self._keep((node, key), digest, said)
+        if unchanged or alike:
+            self._journal.write(
+                "unchanged", batch=batch, node=node, same_as=unchanged, as_others=alike, seconds=seconds
             )
-            line = self._write(node, batch, key, answer.exit_status, said, seconds)
-            values[key] = said.value  # type: ignore[assignment]  # as above
-            with self._lock:
-                self._said[key][node] = replace(said, line=line)
-        if unchanged:
-            self._journal.write("unchanged", batch=batch, node=node, same_as=unchanged, seconds=seconds)
         return values
 
-    def _known(self, node: str, key: str, digest: bytes) -> Mapping[str, _Said]:
-        """Where the nodes' last answers to a question are this one, by the node's name."""
-        with self._lock:
-            last = self._said.setdefault(key, {})
-            return {name: said for name, said in last.items() if said.digest == digest}
+    def _keep(self, asked: tuple[str, str], digest: bytes, said: _Said) -> None:
+        """Keep an answer as long as it is the last one of some node."""
+        before = self._last.get(asked)
+        if before == digest:
+            return
+        self._last[asked] = digest
+        self._said[digest] = said
+        said.nodes += 1
+        if before is not None:
+            gone = self._said[before]
+            gone.nodes -= 1
+            if not gone.nodes:
+                del self._said[before]
 
-    def _write(self, node: str, batch: int, key: str, exit_status: int, said: _Said, seconds: float) -> int:
+    def _write(self, node: str, batch: int, question: Question[T], answer: Output, seconds: float) -> int:
         return self._journal.write(
             "probe",
             batch=batch,
             node=node,
-            id=key,
-            exit_status=exit_status,
-            stdout=said.stdout,
-            stderr=said.stderr,
+            id=question.key,
+            exit_status=answer.exit_status,
+            stdout=question.redact(answer) if question.redact else answer.stdout,
+            stderr=answer.stderr,
             seconds=seconds,
         )
 
