@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from environment import as_typed
 from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
 
 PROJECT = Path(__file__).parents[2]
@@ -158,7 +158,7 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
             capture_output=True,
             text=True,
             timeout=BOUND,
-            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+            env=as_typed(),
             check=False,
         )
         new = (set(records.iterdir()) if records.exists() else set()) - before

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environment import as_typed
 
 PROJECT = Path(__file__).parents[2]
 
@@ -30,6 +31,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=as_typed(),
         )
         running.append(process)
         return process

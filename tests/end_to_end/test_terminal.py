@@ -122,3 +122,13 @@ def test_a_whole_run_looks_as_it_did(start_lab: Callable[..., Any], records: Pat
     if os.environ.get("PVE_RUNBOOK_SNAPSHOT") == "write":
         SNAPSHOT.write_text(seen, encoding="utf-8")
     assert seen == SNAPSHOT.read_text(encoding="utf-8")
+
+
+def test_what_is_asked_is_shown_where_it_is_asked_in_a_pipe_too(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    lines = run("checks/", *start_lab(nodes=1).options, "-v").said.splitlines()
+    asked = [number for number, line in enumerate(lines) if line.startswith("  ?        pve1     ")]
+    [collected] = (number for number, line in enumerate(lines) if line.startswith("collected "))
+    first_step = next(number for number, line in enumerate(lines) if line.startswith("  ok       "))
+    assert collected < asked[0] < asked[-1] < first_step

@@ -114,10 +114,7 @@ def test_a_terminal_that_looks_in_later_knows_what_the_numbers_mean(
 ) -> None:
     log = AnswerLog(journal)
     ask(log, "pve1", said("pve1\n"), "0\n")
-    live = Live(1, Waits(), verbosity=2)
-    for event in journal.events:
-        live.learn(event)
-    journal.tell = live.hear
+    Live(1, verbosity=2).follow(journal, Waits())
     ask(log, "pve1", said("pve1\n"), "1000\n")
     shown = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
     assert shown == [

@@ -38,6 +38,13 @@ class Terminal:
         os.close(self.fd)
 
 
+def following(fd: int, waits: Waits) -> Live:
+    """Shows what is waited for there."""
+    live = Live(fd)
+    live.follow(Journal(), waits)
+    return live
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.setenv("TERM", "xterm")
@@ -48,7 +55,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
 
 def test_a_long_wait_is_one_line_that_is_drawn_over_and_goes(terminal: Terminal) -> None:
     waits = Waits()
-    shown = Live(terminal.fd, waits)
+    shown = following(terminal.fd, waits)
     with waits.on("pve2", "its window to end", 180):
         now = time.monotonic()
         shown.draw(now + 1)
@@ -68,7 +75,7 @@ def test_the_line_is_drawn_by_itself_while_a_node_is_waited_for(
 ) -> None:
     monkeypatch.setattr(live, "WORTH_A_LINE", 0.0)
     waits = Waits()
-    shown = Live(terminal.fd, waits)
+    shown = following(terminal.fd, waits)
     shown.start()
     with waits.on("pve1", "the end of stop-lrm", 120):
         assert select.select([terminal.controller], [], [], 60)[0]
@@ -80,7 +87,7 @@ def test_the_line_is_drawn_by_itself_while_a_node_is_waited_for(
 def test_without_a_terminal_a_line_comes_every_half_minute_and_stays() -> None:
     reader, writer = os.pipe()
     waits = Waits()
-    shown = Live(writer, waits)
+    shown = following(writer, waits)
     with waits.on("pve2", "its window to end", 180):
         now = time.monotonic()
         for second in range(0, 70, 5):
@@ -112,7 +119,7 @@ def test_a_line_never_breaks() -> None:
 def test_a_terminal_that_is_gone_does_not_end_the_run() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    Live(writer, Waits()).say("nobody reads this")
+    Live(writer).say("nobody reads this")
     os.close(writer)
 
 
@@ -128,7 +135,7 @@ EVENTS: list[dict[str, Any]] = [
 
 def heard(terminal: Terminal, verbosity: int) -> list[str]:
     journal = Journal()
-    journal.tell = Live(terminal.fd, Waits(), verbosity).hear
+    Live(terminal.fd, verbosity).follow(journal, Waits())
     for event in EVENTS:
         journal.write(**event)
     return terminal.lines()

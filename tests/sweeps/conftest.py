@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from environment import as_typed
 from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
 from pve_runbook.work import actions
 
@@ -64,7 +64,7 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+            env=as_typed(),
         )
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:

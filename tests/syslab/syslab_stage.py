@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from environment import as_typed
 from pve_runbook.syslab import truth
 from pve_runbook.syslab.cluster import SystemLab
 from pve_runbook.syslab.container import Container
@@ -59,7 +59,7 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+            env=as_typed(),
         )
 
     def run(self, suite: str, *more: str) -> tuple[int, str]:

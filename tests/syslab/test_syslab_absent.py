@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from environment import as_typed
 
 HERE = Path(__file__).parent
 AS_NOBODY = """
@@ -20,7 +21,7 @@ for command in ("up", "reset", "run pve1 true", "down", "root"):
 def the_tests(where: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the checks' tests of the system lab with nothing on PATH."""
     command = (sys.executable, "-m", "pytest", "-m", "syslab", "-p", "no:cacheprovider", "test_syslab_checks.py")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_") and k != "CI"}
+    kept = {k: v for k, v in as_typed().items() if k != "CI"}
     environment = {**kept, "PATH": str(where), **environment}
     return subprocess.run(
         [*command, "-ra"], cwd=HERE, env=environment, capture_output=True, text=True, timeout=120, check=False

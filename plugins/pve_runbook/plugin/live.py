@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pve_runbook.plugin.layout import WIDTH, wrapped
 from pve_runbook.record import fields
 from pve_runbook.record.asked import Questions
+from pve_runbook.wire.journal import Journal
 from pve_runbook.work.waits import Wait, Waits
 
 Event = Mapping[str, object]
@@ -35,11 +36,10 @@ _ERASE = "\r\x1b[K"
 class Live:
     """One line that comes and goes on a terminal, and whole lines that stay. Thread-safe."""
 
-    def __init__(self, fd: int, waits: Waits, verbosity: int = 0) -> None:
+    def __init__(self, fd: int, verbosity: int = 0) -> None:
         """``fd``: where to write. ``verbosity``: 1 shows commands, 2 their output too."""
         self._fd = fd
-        self._waits = waits
-        waits.ended = self.clear
+        self._waits = Waits()
         self._verbosity = verbosity
         self._is_terminal = os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
         self._lock = threading.RLock()
@@ -62,6 +62,16 @@ class Live:
         self._stop.set()
         self._thread.join()
         self.clear()
+
+    def follow(self, journal: Journal, waits: Waits) -> None:
+        """Show what is waited for there, and what that journal is told, in place of any other's."""
+        with self._lock:
+            self._questions, self._asked, self._answers = Questions(), {}, {}
+            self._waits = waits
+        waits.ended = self.clear
+        for event in journal.events:
+            self.learn(event)
+        journal.tell = self.hear
 
     def say(self, text: str) -> None:
         """Write whole lines."""

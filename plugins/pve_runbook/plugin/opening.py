@@ -9,6 +9,7 @@ import pytest
 
 from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
+from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.provenance import code_revision, operator, tool_version
 from pve_runbook.plugin.run import Run
 from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
@@ -21,7 +22,7 @@ ACTIVATED = "--activate-storage: `pvesm status` was asked, which mounts and impo
 UNREACHED = "not every node was reached; nothing was changed on any. One is powered off: see --absent.\n{lines}"
 
 
-def open_run(run: Run, connect: ConnectOptions) -> None:
+def open_run(run: Run, connect: ConnectOptions, live: Live) -> None:
     """Connect to all nodes, read them once, and create the record's folder.
 
     Raises UsageError when a node is not reached (checks/ go on with the others) or the folder cannot be made:
@@ -38,6 +39,7 @@ def open_run(run: Run, connect: ConnectOptions) -> None:
         since=run.options.since,
         activate_storage=run.options.activate_storage,
     )
+    live.follow(run.journal, cluster.waits)
     failed = cluster.open()
     if failed and run.options.mode == "runbook":
         failed = _by_the_second_way(run, cluster, failed)

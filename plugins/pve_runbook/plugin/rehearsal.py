@@ -13,6 +13,7 @@ import pytest
 from pve_runbook.facts.limits import differences, limits
 from pve_runbook.facts.portrait import Portrait, dump
 from pve_runbook.plugin import labs
+from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.provenance import tool_version
 from pve_runbook.wire.connection import ConnectOptions
@@ -73,7 +74,9 @@ class Rehearsal:
         ]
 
 
-def read_nodes(options: RunOptions, connect: ConnectOptions, run: str, unreached: str) -> tuple[Portrait, Journal]:
+def read_nodes(
+    options: RunOptions, connect: ConnectOptions, run: str, unreached: str, live: Live
+) -> tuple[Portrait, Journal]:
     """What the nodes of --hosts are: nothing is sent to them but probes. Raises UsageError."""
     journal = Journal()
     cluster = Cluster(
@@ -85,6 +88,7 @@ def read_nodes(options: RunOptions, connect: ConnectOptions, run: str, unreached
         timeout_scale=options.timeout_scale,
         since=options.since,
     )
+    live.follow(journal, cluster.waits)
     try:
         failed = cluster.open()
         if failed:
@@ -95,9 +99,9 @@ def read_nodes(options: RunOptions, connect: ConnectOptions, run: str, unreached
         cluster.close()
 
 
-def rehearse(options: RunOptions, connect: ConnectOptions, run: str, unreached: str) -> Rehearsal:
+def rehearse(options: RunOptions, connect: ConnectOptions, run: str, unreached: str, live: Live) -> Rehearsal:
     """Read the nodes, and start their twin. Raises UsageError."""
-    portrait, journal = read_nodes(options, connect, run, unreached)
+    portrait, journal = read_nodes(options, connect, run, unreached, live)
     if options.save_facts is not None:
         save(portrait, options.save_facts)
     if not portrait.has_a_twin:

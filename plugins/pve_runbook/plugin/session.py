@@ -188,14 +188,20 @@ def _open(config: pytest.Config, run: Run) -> None:
         sudo=bool(option.sudo),
     )
     config.add_cleanup(run.close)
+    terminal.flush(config)
+    screen = os.dup(1)
+    config.add_cleanup(lambda: os.close(screen))
+    run.live = Live(screen, run.verbosity)
+    run.live.start()
+    config.add_cleanup(run.live.stop)
     if run.options.rehearse:
         from pve_runbook.plugin import rehearsal
 
-        run.rehearsal = rehearsal.rehearse(run.options, connect, run.id, opening.UNREACHED)
+        run.rehearsal = rehearsal.rehearse(run.options, connect, run.id, opening.UNREACHED, run.live)
         config.add_cleanup(run.rehearsal.lab.stop)
         run.options = rehearsal.on_the_twin(run.options, run.rehearsal)
         connect = ConnectOptions(ssh_config=run.rehearsal.lab.ssh_config)
-    opening.open_run(run, connect)
+    opening.open_run(run, connect, run.live)
     if run.rehearsal is not None:
         _begin_rehearsal(run, run.rehearsal)
     elif run.options.save_facts is not None:
@@ -204,14 +210,6 @@ def _open(config: pytest.Config, run: Run) -> None:
         rehearsal.save(rehearsal.take(run.cluster), run.options.save_facts)
     PveBackend.door = _Door(run.cluster)
     config.add_cleanup(_close_door)
-    screen = os.dup(1)
-    config.add_cleanup(lambda: os.close(screen))
-    run.live = Live(screen, run.cluster.waits, run.verbosity)
-    for event in run.journal.events:
-        run.live.learn(event)
-    run.journal.tell = run.live.hear
-    run.live.start()
-    config.add_cleanup(run.live.stop)
     run.cluster.brakes.say = lambda text: os.write(screen, f"\n{text}\n".encode())
     config.add_cleanup(run.cluster.brakes.install())
 

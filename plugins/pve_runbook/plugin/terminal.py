@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -80,6 +80,13 @@ def hide_file_names(config: pytest.Config) -> None:
         reporter.showfspath = False
 
 
+def flush(config: pytest.Config) -> None:
+    """Let all that was written be seen, in a pipe too."""
+    reporter = _writer(config)
+    if reporter is not None:
+        reporter.flush()
+
+
 def _writer(config: pytest.Config) -> pytest.TerminalReporter | None:
     return config.pluginmanager.getplugin("terminalreporter")  # type: ignore[no-any-return]
 
@@ -89,7 +96,7 @@ def announce(item: pytest.Item, run: Run) -> None:
     reporter = _writer(item.config)
     if reporter is None or run.shown_module == item.path.name:
         return
-    with _free(run):
+    with _writing(reporter, run):
         end_of_phase(reporter, run)
         run.shown_module = item.path.name
         step = Step(item, "")
@@ -135,16 +142,19 @@ def guests_line(run: Run) -> str:
     return f"{run.last_comparison.line}{since}"
 
 
-def _free(run: Run) -> contextlib.AbstractContextManager[None]:
-    """While lines are written: nothing that comes and goes is on the terminal."""
-    return run.live.held() if run.live is not None else contextlib.nullcontext()
+@contextlib.contextmanager
+def _writing(reporter: pytest.TerminalReporter, run: Run) -> Iterator[None]:
+    """While lines are written nothing that comes and goes is on the terminal; then they are out, in a pipe too."""
+    with run.live.held() if run.live is not None else contextlib.nullcontext():
+        yield
+        reporter.flush()
 
 
 def step_line(step: Step, run: Run) -> None:
     """One line for a step that ended; all that an earlier failure blocks is one line."""
     reporter = _writer(step.item.config)
     if reporter is not None:
-        with _free(run):
+        with _writing(reporter, run):
             _step_line(reporter, step, run)
 
 
@@ -185,6 +195,7 @@ def progress(config: pytest.Config, text: str) -> None:
         reporter.ensure_newline()
         for line in wrapped(" " * 11, text):
             reporter.write_line(line)
+        reporter.flush()
 
 
 def ask_at_terminal(config: pytest.Config, prompt: str, read: Callable[[str], str] = input) -> str | None:
