@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import intern
 
 from pve_runbook.facts.answers import stdout_of
 from pve_runbook.facts.jsontext import parse_objects
@@ -84,9 +85,9 @@ def parse_cluster_resources(output: Output) -> dict[int, Resource]:
             continue
         guest = Resource(
             vmid=entry.number("vmid"),
-            type=entry.text("type"),
-            node=entry.text("node"),
-            status=entry.text("status"),
+            type=intern(entry.text("type")),
+            node=intern(entry.text("node")),
+            status=intern(entry.text("status")),
             name=entry.text_or_none("name"),
         )
         if guest.vmid in guests:

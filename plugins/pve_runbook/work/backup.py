@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,9 @@ SYSTEM_TAR, PVE_TAR = "system.tar.gz", "etc-pve.tar.gz"
 ALWAYS = ("config.db", SYSTEM_TAR, "units.json")
 """The backups that every node has; PVE_TAR is one more where /etc/pve was mounted."""
 
+_CHECKING = threading.Lock()
+"""One node's backups are opened at a time: each holds every guest of the cluster, and the interpreter opens them one
+after the other anyway."""
 _DATABASE = (CONFIG_DB, f"{CONFIG_DB}-wal")
 _SYSTEM = ("/etc/corosync", "/var/lib/corosync", "/etc/network", "/root/.ssh")
 
@@ -116,10 +120,11 @@ def back_up(node: Node, run: str, folder: Path) -> None:
     paths = {name: f"{BACKUP_ROOT}/{run}/{name}" for name in names}
     sums = node.ask_about(families.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
     pulled = {name: _pull(node, folder, name, path, sums) for name, path in paths.items()}
-    problem = database_problem(node.name, folder / "config.db", live)
-    problem = problem or system_archive_problem(node.name, paths[SYSTEM_TAR], pulled[SYSTEM_TAR], sums)
-    if mounted:
-        problem = problem or pve_archive_problem(node.name, paths[PVE_TAR], pulled[PVE_TAR], live)
+    with _CHECKING:
+        problem = database_problem(node.name, folder / "config.db", live)
+        problem = problem or system_archive_problem(node.name, paths[SYSTEM_TAR], pulled[SYSTEM_TAR], sums)
+        if mounted:
+            problem = problem or pve_archive_problem(node.name, paths[PVE_TAR], pulled[PVE_TAR], live)
     if problem:
         raise BackupFailed(problem)
 

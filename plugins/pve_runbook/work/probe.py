@@ -45,9 +45,9 @@ CHECKED = (Group.CORE, Group.GUESTS, Group.NETWORK, Group.STORAGE, Group.HISTORY
 JUDGED = (Group.CORE, Group.NETWORK, Group.HISTORY)
 """What the runbook's own verdict is about, which comes before its first change: read together, at its start."""
 
-TOOLS = (Group.GUESTS, Group.API, Group.ACTIVATING)
+TOOLS = (Group.GUESTS, Group.ACTIVATING)
 """What Proxmox's own tools say: the runbook reads it together when the first of it is asked for, and not with the
-rest: they hang where /etc/pve does."""
+rest: they hang where /etc/pve does. The API is not asked with them: it tells every node's guests on every node."""
 
 
 @dataclass(frozen=True, slots=True)
