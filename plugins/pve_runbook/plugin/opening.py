@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.probe import CHECKED, JUDGED
 from pve_runbook.work.readings import UnknownFact, known
 
+ENDING = ("pve_runbook.record.model", "pve_runbook.record.html", "pve_runbook.record.writer")
 ACTIVATED = "--activate-storage: `pvesm status` was asked, which mounts and imports what was not there (pve-storage)"
 UNREACHED = "not every node was reached; nothing was changed on any. One is powered off: see --absent.\n{lines}"
 
@@ -40,7 +42,7 @@ def open_run(run: Run, connect: ConnectOptions, live: Live) -> None:
         activate_storage=run.options.activate_storage,
     )
     live.follow(run.journal, cluster.waits)
-    failed = cluster.open()
+    failed = cluster.open(meanwhile=_load_ending)
     if failed and run.options.mode == "runbook":
         failed = _by_the_second_way(run, cluster, failed)
     if run.options.mode == "checks" and len(failed) < len(cluster.nodes):
@@ -77,6 +79,12 @@ def open_run(run: Run, connect: ConnectOptions, live: Live) -> None:
         run.journal.write("continues", folder=run.unfinished.last, head=run.unfinished.head)
         for text in run.unfinished.what_it_did():
             run.note("earlier", text)
+
+
+def _load_ending() -> None:
+    """Load what the end of a run needs while the nodes are waited for: no upgrade later on may cost it its record."""
+    for name in ENDING:
+        import_module(name)
 
 
 def _without(run: Run, cluster: Cluster, failed: dict[str, ConnectFailed]) -> dict[str, ConnectFailed]:

@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 STEP = pytest.StashKey[steps.Step]()
 HTML = pytest.StashKey[Path]()
 VERDICT = pytest.StashKey[Verdict]()
-
-ENDING = ("pve_runbook.record.model", "pve_runbook.record.html", "pve_runbook.record.writer")
-"""What the end of a run needs. One that changes nodes loads it first: no upgrade meanwhile may cost it its record."""
 
 CUT = "The run was interrupted in this step; the command under way, if any, had ended."
 STILL_FROZEN = (
@@ -165,9 +161,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _open(config: pytest.Config, run: Run) -> None:
     garbage.settle()
-    if run.options.mode == "runbook":
-        for name in ENDING:
-            import_module(name)
     option = config.option
     ssh_config = option.ssh_config
     if run.options.lab:

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -298,8 +298,10 @@ class Connection:
         return ConnectFailed(self.target, Failure.CONFIG, reason, advice)
 
 
-def open_all(connections: Sequence[Connection], executor: Executor) -> dict[Target, ConnectFailed | None]:
-    """Open side by side; for each target, in the order given, None or why it failed."""
+def open_all(
+    connections: Sequence[Connection], executor: Executor, meanwhile: Callable[[], None] = lambda: None
+) -> dict[Target, ConnectFailed | None]:
+    """Open side by side, ``meanwhile`` in this thread; for each target, in the order given, None or why it failed."""
 
     def attempt(connection: Connection) -> ConnectFailed | None:
         try:
@@ -309,6 +311,7 @@ def open_all(connections: Sequence[Connection], executor: Executor) -> dict[Targ
         return None
 
     failures = executor.map(attempt, connections)
+    meanwhile()
     return {connection.target: failure for connection, failure in zip(connections, failures, strict=True)}
 
 

@@ -61,9 +61,12 @@ class Cluster:
         """Whether this thread works on one node of several in :meth:`each`."""
         return getattr(self._side_by_side, "on", False)
 
-    def open(self) -> dict[str, ConnectFailed]:
-        """Connect to all nodes side by side; node name → what went wrong, empty when all are reached."""
-        failed = open_all([n.connection for n in self.nodes], self._executor)
+    def open(self, meanwhile: Callable[[], None] = lambda: None) -> dict[str, ConnectFailed]:
+        """Connect to all nodes side by side; node name → what went wrong, empty when all are reached.
+
+        ``meanwhile`` is what this thread does while it waits.
+        """
+        failed = open_all([n.connection for n in self.nodes], self._executor, meanwhile)
         return {t.name: f for t, f in failed.items() if f is not None}
 
     def close(self) -> None:
