@@ -63,7 +63,7 @@ def test_other_tests_do_not_pay_for_the_plugin() -> None:
     assert [name for name in modules if name.split(".")[0] in ("paramiko", "fabric", "invoke")] == []
 
 
-def test_python_looks_for_garbage_as_before_once_the_session_is_over(project: pytest.Pytester) -> None:
-    frozen = gc.get_freeze_count()
+def test_python_looks_for_garbage_again_once_the_session_is_over(project: pytest.Pytester) -> None:
+    gc.freeze()  # as an earlier run leaves it
     assert project.runpytest("checks/", "--hosts=pve1", "--collect-only").ret == 0
-    assert gc.isenabled() and gc.get_freeze_count() == frozen
+    assert gc.isenabled() and gc.get_freeze_count() == 0
