@@ -126,8 +126,10 @@ class AnswerLog:
 
 
 def _digest(question: Question[T], answer: Output) -> bytes:
-    """Of question and answer: one name is asked in two ways (the database, while pmxcfs runs and while it does not)."""
-    digest = hashlib.sha256("\0".join((*question.argv, "", str(answer.exit_status), answer.stderr, "")).encode(*_ANY))
+    """Of question and answer: one name is asked in two ways (the database, while pmxcfs runs and while it does not),
+    and one command under two names, which read it differently."""
+    told = (question.key, *question.argv, "", str(answer.exit_status), answer.stderr, "")
+    digest = hashlib.sha256("\0".join(told).encode(*_ANY))
     digest.update(answer.stdout.encode(*_ANY))
     return digest.digest()
 
