@@ -62,7 +62,7 @@ def last_fact(records: Path) -> float:
     """When the last probe's answer was parsed, by the journal of the only run in ``records``."""
     [journal] = records.glob("*/journal.jsonl")
     events = [json.loads(line) for line in journal.read_text().splitlines()]
-    answers = [e for e in events if e["kind"] == "probe"]
+    answers = [e for e in events if e["kind"] in ("probe", "unchanged")]
     silent = [e["id"] for e in answers if "error" in e]
     assert answers and not silent, f"no answer: {silent}"
     return datetime.fromisoformat(answers[-1]["t"]).timestamp()

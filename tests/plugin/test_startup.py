@@ -65,5 +65,6 @@ def test_other_tests_do_not_pay_for_the_plugin() -> None:
 
 def test_python_looks_for_garbage_again_once_the_session_is_over(project: pytest.Pytester) -> None:
     gc.freeze()  # as an earlier run leaves it
+    threshold = gc.get_threshold()
     assert project.runpytest("checks/", "--hosts=pve1", "--collect-only").ret == 0
-    assert gc.isenabled() and gc.get_freeze_count() == 0
+    assert gc.isenabled() and gc.get_freeze_count() == 0 and gc.get_threshold() == threshold

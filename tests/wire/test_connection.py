@@ -387,9 +387,11 @@ def test_nodes_are_opened_side_by_side_and_each_failure_stands_beside_its_node(
     names = [f"root@{mute}", site.host("pve1", server), f"admin@{mute}", "no-such-node.invalid"]
     connections = [site.connection(name, connect_timeout=1.0) for name in names]
     started = time.monotonic()
+    done: list[Connection] = []
     with ThreadPoolExecutor(4) as threads:
-        opened = open_all(connections, threads)
+        opened = open_all(connections, threads, then=done.append)
     assert time.monotonic() - started < 1.9
+    assert done == [connections[1]]
     assert list(opened) == [connection.target for connection in connections]
     kinds = [None if error is None else error.kind for error in opened.values()]
     assert kinds == [Failure.TIMEOUT, None, Failure.TIMEOUT, Failure.UNKNOWN_HOST]

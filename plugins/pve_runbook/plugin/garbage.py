@@ -4,8 +4,12 @@ run of checks/."""
 from __future__ import annotations
 
 import gc
+from functools import partial
 
 import pytest
+
+OBJECTS = 20_000
+"""So many more than were let go since the last look are one to look again; Python's 700 are for smaller programs."""
 
 
 def pause(config: pytest.Config) -> None:
@@ -15,6 +19,7 @@ def pause(config: pytest.Config) -> None:
     """
     gc.unfreeze()
     gc.disable()
+    config.add_cleanup(partial(gc.set_threshold, *gc.get_threshold()))
     config.add_cleanup(gc.enable)
 
 
@@ -24,4 +29,5 @@ def settle() -> None:
     It stays so when the run is over: Python would search all of it once more before it exits, for 0.3 s.
     """
     gc.freeze()
+    gc.set_threshold(OBJECTS)
     gc.enable()

@@ -42,7 +42,8 @@ def open_run(run: Run, connect: ConnectOptions, live: Live) -> None:
         activate_storage=run.options.activate_storage,
     )
     live.follow(run.journal, cluster.waits)
-    failed = cluster.open(meanwhile=_load_ending)
+    groups = CHECKED if run.options.mode == "checks" else ()
+    failed = cluster.open(*groups, meanwhile=_load_ending)
     if failed and run.options.mode == "runbook":
         failed = _by_the_second_way(run, cluster, failed)
     if run.options.mode == "checks" and len(failed) < len(cluster.nodes):

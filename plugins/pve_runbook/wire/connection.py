@@ -299,15 +299,22 @@ class Connection:
 
 
 def open_all(
-    connections: Sequence[Connection], executor: Executor, meanwhile: Callable[[], None] = lambda: None
+    connections: Sequence[Connection],
+    executor: Executor,
+    then: Callable[[Connection], object] = lambda connection: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[Target, ConnectFailed | None]:
-    """Open side by side, ``meanwhile`` in this thread; for each target, in the order given, None or why it failed."""
+    """Open side by side; for each target, in the order given, None or why it failed.
+
+    `then` is done with each connection as soon as it is open, beside the others; `meanwhile` once, in this thread.
+    """
 
     def attempt(connection: Connection) -> ConnectFailed | None:
         try:
             connection.open()
         except ConnectFailed as error:
             return error
+        then(connection)
         return None
 
     failures = executor.map(attempt, connections)

@@ -61,12 +61,13 @@ class Cluster:
         """Whether this thread works on one node of several in :meth:`each`."""
         return getattr(self._side_by_side, "on", False)
 
-    def open(self, meanwhile: Callable[[], None] = lambda: None) -> dict[str, ConnectFailed]:
+    def open(self, *groups: Group, meanwhile: Callable[[], object] = lambda: None) -> dict[str, ConnectFailed]:
         """Connect to all nodes side by side; node name → what went wrong, empty when all are reached.
 
-        ``meanwhile`` is what this thread does while it waits.
+        ``groups`` are read on each as soon as it is reached; ``meanwhile`` is what this thread does while it waits.
         """
-        failed = open_all([n.connection for n in self.nodes], self._executor, meanwhile)
+        nodes = {n.connection: n for n in self.nodes}
+        failed = open_all(list(nodes), self._executor, then=lambda c: nodes[c].read(*groups), meanwhile=meanwhile)
         return {t.name: f for t, f in failed.items() if f is not None}
 
     def close(self) -> None:
