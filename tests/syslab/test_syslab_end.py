@@ -25,10 +25,13 @@ def lines(path: Path) -> list[str]:
 
 
 def left() -> dict[str, list[str]]:
-    """All that is of the lab, by kind."""
-    of_processes = [p for p in Path("/proc").iterdir() if p.name.isdecimal()]
+    """All that is of the lab, by kind; a process that has ended and was not waited for yet has no command line."""
+    of_processes = [p for p in Path("/proc").iterdir() if p.name.isdecimal() and lines(p / "cmdline")]
     return {
         "mounts": [line for line in lines(Path("/proc/self/mountinfo")) if str(DIRECTORY) in line],
+        "loop devices": [
+            line for line in host("losetup", "-n", "-O", "BACK-FILE").splitlines() if str(DIRECTORY) in line
+        ],
         "namespaces": [line for line in host("ip", "netns", "list").splitlines() if GROUP in line],
         "links": [p.name for p in Path("/sys/class/net").glob("syslab*")],
         "tables": [line for line in host("nft", "list", "tables").splitlines() if network.TABLE in line],
@@ -40,7 +43,7 @@ def left() -> dict[str, list[str]]:
 
 
 def test_nothing_is_left(stages: Any) -> None:
-    """Mounts, namespaces, links, rules, cgroups, processes, files: all there while it is up, and none after."""
+    """Mounts, devices, namespaces, links, rules, cgroups, processes, files: all there while it is up, none after."""
     stage = stages.of(3)
     kept = stage.lab.directory / "max_user_instances"
     instances = kept.read_text() if kept.exists() else INSTANCES.read_text()

@@ -27,8 +27,11 @@ TOOLS = (
 )
 MOST_NODES = 9
 NEEDS_ROOT = "a system lab needs root"
+END = 30
+"""Seconds until a process of this machine must have ended."""
 READY = 180
 """Seconds until the cluster must be whole and all guests run."""
+_FLAP = b"pve_runbook.syslab.flap"
 _INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 _ENOUGH_INSTANCES = 2048
 """Each systemd takes dozens of the 128 that are the default for all of root's."""
@@ -204,12 +207,22 @@ class SystemLab:
         """Holds the pid of the process that makes the link come and go."""
         return self.directory / "flapper.pid"
 
+    def flapping(self) -> int | None:
+        """That process; None when there is none, or it has not begun yet."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(self.flapper.read_text())
+            if _FLAP in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return None
+
     def end_flapping(self) -> None:
-        """Whoever makes the link come and go is ended."""
-        if self.flapper.exists():
+        """Whoever makes the link come and go is ended, and has laid its hands off the network."""
+        pid = self.flapping()
+        if pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(self.flapper.read_text()), signal.SIGTERM)
-            self.flapper.unlink()
+                os.killpg(pid, signal.SIGTERM)
+            until(lambda: self.flapping() is None, END, "the link still comes and goes")
+        self.flapper.unlink(missing_ok=True)
 
 
 def pve_mode(container: Container) -> str:

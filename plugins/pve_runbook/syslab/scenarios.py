@@ -14,7 +14,7 @@ from pve_runbook.syslab.container import Container
 from pve_runbook.syslab.errors import SystemLabError, host, until
 
 END = 30
-"""Seconds until pmxcfs must have ended."""
+"""Seconds until pmxcfs must have ended, or the link begun to come and go."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ def _flapping(lab: SystemLab) -> None:
     _broken(lab)
     detached = 'setsid --fork "$@" >/dev/null 2>&1'
     host("sh", "-c", detached, "sh", sys.executable, "-m", "pve_runbook.syslab.flap", str(lab.flapper))
+    until(lambda: lab.flapping() is not None, END, "the link does not begin to come and go")
 
 
 ARTICLE = (
