@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ PLACES = ((3, 10), (3, 100), (3, 500), (3, 2000), (8, 100), (16, 100), (32, 100)
 
 @dataclass(frozen=True)
 class Grown:
-    """One run. Seconds of wall time and of CPU, ours and the lab's; ``megabytes`` at the peak, of ours."""
+    """One run. Seconds of wall time and of CPU, ours and the lab's; ``megabytes`` at the peak, of ours.
+
+    ``waiting`` is the part of the wall time in which at least one request was under way.
+    """
 
     what: str
     nodes: int
     guests: int
     wall: float
+    waiting: float
     own_seconds: float
     lab_seconds: float
     megabytes: float
@@ -61,6 +66,23 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waiting(events: list[dict[str, Any]]) -> float:
+    """Seconds in which at least one node was waited for, by the journal."""
+    began: dict[int, float] = {}
+    spans = set()
+    for event in events:
+        if event["kind"] in ("batch", "action-intent"):
+            began[event["n"]] = datetime.fromisoformat(event["t"]).timestamp()
+        elif event["kind"] in ("probe", "unchanged", "action"):
+            start = began[event.get("batch") or event["action_id"]]
+            spans.add((start, start + event["seconds"]))
+    total = until = 0.0
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
 def run(what: str, nodes: int, guests: int) -> Grown:
     """One run of checks/ or runbook/ on a lab of that size."""
     with tempfile.TemporaryDirectory(prefix="pve-grow-") as name, grown_lab(nodes, guests) as (lab, pid):
@@ -78,16 +100,14 @@ def run(what: str, nodes: int, guests: int) -> Grown:
         found = list(records.glob("*/journal.jsonl"))
         if not found:
             raise SystemExit(done.text[-3000:])
-        trips: Counter[str] = Counter()
-        for line in found[0].read_text().splitlines():
-            event = json.loads(line)
-            if event["kind"] in ("batch", "action-intent"):
-                trips[event["node"]] += 1
+        events = [json.loads(line) for line in found[0].read_text().splitlines()]
+        trips = Counter(event["node"] for event in events if event["kind"] in ("batch", "action-intent"))
         return Grown(
             what=what,
             nodes=nodes,
             guests=guests,
             wall=wall,
+            waiting=waiting(events),
             own_seconds=done.seconds,
             lab_seconds=cpu_of(pid) - before,
             megabytes=done.kilobytes / 1000,
@@ -108,8 +128,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     given = parser.parse_args()
     print(
-        "| | nodes | guests | wall s | own CPU s | lab CPU s | peak MB | report MB | journal MB | round trips "
-        "| most of a node | status |\n| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |"
+        "| | nodes | guests | wall s | less waiting s | own CPU s | lab CPU s | peak MB | report MB | journal MB "
+        "| round trips | most of a node | status |\n| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |"
     )
     rows = []
     for place in given.places.split():
@@ -118,8 +138,8 @@ def main() -> None:
             row = run(what, nodes, guests)
             rows.append(row)
             print(
-                f"| {row.what}/ | {row.nodes} | {row.guests} | {row.wall:.1f} | {row.own_seconds:.1f} "
-                f"| {row.lab_seconds:.1f} | {row.megabytes:.0f} | {row.report_megabytes:.1f} "
+                f"| {row.what}/ | {row.nodes} | {row.guests} | {row.wall:.1f} | {row.wall - row.waiting:.1f} "
+                f"| {row.own_seconds:.1f} | {row.lab_seconds:.1f} | {row.megabytes:.0f} | {row.report_megabytes:.1f} "
                 f"| {row.journal_megabytes:.1f} | {row.round_trips} | {row.most_round_trips_of_a_node} "
                 f"| {row.status} |",
                 flush=True,
