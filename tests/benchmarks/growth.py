@@ -129,7 +129,8 @@ def main() -> None:
     given = parser.parse_args()
     print(
         "| | nodes | guests | wall s | less waiting s | own CPU s | lab CPU s | peak MB | report MB | journal MB "
-        "| round trips | most of a node | status |\n| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |"
+        "| round trips | most of a node | status |\n"
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |"
     )
     rows = []
     for place in given.places.split():
