@@ -110,6 +110,18 @@ def test_one_name_asked_in_two_ways_is_two_questions(journal: Journal) -> None:
     assert argvs == [probes.TREE.argv, probes.TREE_AT_REST.argv]
 
 
+def test_two_names_asked_in_one_way_are_two_questions(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    asked = [of_probe(probes.CLOCK), of_probe(probes.HISTORY_CLOCK)]
+    for node in ("pve1", "pve2"):
+        values = log.read(node, log.ask(node, asked), [(question, said("12.5\n")) for question in asked], 0.1)
+        assert values == {"clock": 12.5, "history_clock": 12.5}
+    for read in build(journal.events).outside:
+        assert isinstance(read, Read)
+        assert [a.id for a in read.all_answers] == ["clock", "history_clock"]
+        assert read.unanswered == ()
+
+
 def test_a_terminal_that_looks_in_later_knows_what_the_numbers_mean(
     journal: Journal, capfd: pytest.CaptureFixture[str]
 ) -> None:
