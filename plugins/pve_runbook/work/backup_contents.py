@@ -84,9 +84,10 @@ def unpacked(data: bytes) -> dict[str, bytes]:
     """The regular files of a .tar.gz, read to its end. Raises Unreadable."""
     try:
         # tarfile stops at the mark of the archive's end: gzip's own check of the whole comes after that.
-        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(data)), mode="r:") as archive:
-            regular = [(m.name, archive.extractfile(m)) for m in archive if m.isfile()]
-            return {name: file.read() for name, file in regular if file is not None}
+        whole = gzip.decompress(data)
+        with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as archive:
+            # cut out by hand: a file object for each of thousands of configs takes longer than to find them
+            return {m.name: whole[m.offset_data : m.offset_data + m.size] for m in archive if m.isfile()}
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise Unreadable(str(error) or type(error).__name__) from None
 
