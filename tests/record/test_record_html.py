@@ -353,3 +353,16 @@ def test_a_long_command_stands_in_the_list_of_what_was_read_alone() -> None:
     page = detail_html(build(journal.events))
     assert page.count(f"{'x' * 100} --flag") == 1
     assert page.count("short --flag") == 2
+
+
+def test_reads_in_a_row_that_brought_nothing_new_are_one_line() -> None:
+    """As the looks at the guests while a node leaves: their lines in the journal are named."""
+    journal = Journal()
+    journal.start(4, "remove", "leaves", "It leaves.")
+    for _ in range(3):
+        for node in ("pve1", "pve2"):
+            journal.read(node, {"proc_stats": "7\n"})
+    journal.finish()
+    page = detail_html(build(journal.events))
+    told = "pve1, pve2: 4 requests, 4 probes, all answered as before (lines 6 to 13 of journal.jsonl)"
+    assert page.count("answered as before") == 1 and told in page

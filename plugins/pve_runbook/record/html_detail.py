@@ -135,10 +135,22 @@ def _alike(commands: Sequence[Command]) -> Iterator[Html]:
     """Yield the reads in a row that brought hardly anything new as lines of one block, everything else by itself."""
     for brief, group in groupby(commands, lambda c: isinstance(c, Read) and all(map(_is_brief, c.answers))):
         if brief:
-            lines = [_line(read) for read in group if isinstance(read, Read)]
-            yield tag("pre", "\n".join(lines), css="pve-out pve-read")
+            yield tag("pre", "\n".join(_lines([c for c in group if isinstance(c, Read)])), css="pve-out pve-read")
         else:
             yield from map(_command, group)
+
+
+def _lines(reads: Sequence[Read]) -> Iterator[str]:
+    """Yield a line for each read with news, and one for those in a row that brought nothing new at all."""
+    for is_news, group in groupby(reads, lambda read: bool(read.answers or read.alike)):
+        found = list(group)
+        if is_news or len(found) == 1:
+            yield from map(_line, found)
+            continue
+        nodes = ", ".join(dict.fromkeys(read.node for read in found))
+        probes = count(sum(read.probes for read in found), "probe")
+        until = f"lines {found[0].line} to {found[-1].repeated_line} of journal.jsonl"
+        yield f"{clock(found[0].started)} {nodes}: {len(found)} requests, {probes}, all answered as before ({until})"
 
 
 def _line(read: Read) -> str:
