@@ -32,9 +32,9 @@ SYSTEM_TAR, PVE_TAR = "system.tar.gz", "etc-pve.tar.gz"
 ALWAYS = ("config.db", SYSTEM_TAR, "units.json")
 """The backups that every node has; PVE_TAR is one more where /etc/pve was mounted."""
 
-_CHECKING = threading.Lock()
-"""One node's backups are opened at a time: each holds every guest of the cluster, and the interpreter opens them one
-after the other anyway."""
+_AT_A_TIME = threading.BoundedSemaphore(4)
+"""So many nodes' backups are in memory at once: each holds every guest of the cluster, several times over while it is
+pulled and opened."""
 _DATABASE = (CONFIG_DB, f"{CONFIG_DB}-wal")
 _SYSTEM = ("/etc/corosync", "/var/lib/corosync", "/etc/network", "/root/.ssh")
 
@@ -119,8 +119,8 @@ def back_up(node: Node, run: str, folder: Path) -> None:
     names = ["config.db", SYSTEM_TAR, *([PVE_TAR] if mounted else [])]
     paths = {name: f"{BACKUP_ROOT}/{run}/{name}" for name in names}
     sums = node.ask_about(families.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
-    pulled = {name: _pull(node, folder, name, path, sums) for name, path in paths.items()}
-    with _CHECKING:
+    with _AT_A_TIME:
+        pulled = {name: _pull(node, folder, name, path, sums) for name, path in paths.items()}
         problem = database_problem(node.name, folder / "config.db", live)
         problem = problem or system_archive_problem(node.name, paths[SYSTEM_TAR], pulled[SYSTEM_TAR], sums)
         if mounted:
