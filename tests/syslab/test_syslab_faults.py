@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 import pytest
-from pve_runbook.syslab import truth
+from pve_runbook.syslab import network, truth
 from pve_runbook.syslab.cluster import READY, pve_mode
-from pve_runbook.syslab.errors import SystemLabError, until
-from pve_runbook.syslab.faults import heal, strike
+from pve_runbook.syslab.errors import SystemLabError, host, until
+from pve_runbook.syslab.faults import FAULTS, heal, strike
 from strikes import in_window, intent, strike_when
 from syslab_stage import standalone
 
@@ -234,3 +234,14 @@ def test_corosync_is_killed_in_the_window(pair: Any) -> None:
     assert run.returncode == 0, said[-4000:]
     assert [c.node.name for c in pair.lab.each() if not standalone(c)] == []
     assert pair.guests() == pair.before
+
+
+def test_a_reset_mends_it_all(pair: Any) -> None:
+    """Whatever befell a node, and all at once: then all members have quorum, and all guests run."""
+    pve2 = pair.lab.containers["pve2"]
+    running, last = pair.before.keys(), ("frozen",)
+    for fault in (*(f for f in FAULTS if f not in ("delay", "power-cycle", *last)), *last):
+        strike(fault, pve2)
+    pair.set("quorate")
+    assert network.TABLE not in host("nft", "list", "tables", "bridge")
+    assert pair.before.keys() == running

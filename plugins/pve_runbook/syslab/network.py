@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from pve_runbook.syslab.container import Container
 from pve_runbook.syslab.errors import SystemLabError, host
@@ -50,8 +49,10 @@ def take_away(containers: Sequence[Container]) -> None:
     for container in containers:
         with contextlib.suppress(SystemLabError):
             host("ip", "netns", "del", container.namespace)
-    if Path("/sys/class/net", BRIDGE).exists():
-        host("ip", "link", "del", BRIDGE)
+    # A cable does not go with its namespace: that lives as long as a connection that could not be closed waits in it.
+    for link in (*(container.interface for container in containers), BRIDGE):
+        with contextlib.suppress(SystemLabError):  # or it is going at this moment
+            host("ip", "link", "del", link)
 
 
 def isolate() -> None:
