@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,10 +135,3 @@ def test_a_terminal_that_looks_in_later_knows_what_the_numbers_mean(
         "? pve1 hostname",
         "pve1 | as before, line 2 of the journal",
     ]
-
-
-def test_one_command_asked_under_two_names_is_two_questions(journal: Journal) -> None:
-    log = AnswerLog(journal)
-    other = replace(WHO, key="other", parse=lambda output: len(output.stdout))
-    read = log.read("pve1", log.ask("pve1", [WHO, other]), [(WHO, said("pve1\n")), (other, said("pve1\n"))], 0.1)
-    assert read == {"hostname": "pve1", "other": 5}
