@@ -64,13 +64,11 @@ class Live:
         self.clear()
 
     def follow(self, journal: Journal, waits: Waits) -> None:
-        """Show what is waited for there, and what that journal is told, in place of any other's."""
+        """Show what is waited for there, and what that journal, a new one, is told, in place of any other's."""
         with self._lock:
             self._questions, self._asked, self._answers = Questions(), {}, {}
             self._waits = waits
         waits.ended = self.clear
-        for event in journal.events:
-            self.learn(event)
         journal.tell = self.hear
 
     def say(self, text: str) -> None:
@@ -117,7 +115,7 @@ class Live:
         """Show one event of the journal: with -v what is sent, with -vv what is answered, too."""
         if not self._verbosity:
             return
-        self.learn(event)
+        self._learn(event)
         match event["kind"]:
             case "action-intent":
                 self._sent("$", event, shlex.join(_texts(event["argv"])))
@@ -133,8 +131,8 @@ class Live:
             case "unchanged" if self._verbosity > 1:
                 self._unchanged(event)
 
-    def learn(self, event: Event) -> None:
-        """Take in which question a number stands for and what a line answers, and show nothing."""
+    def _learn(self, event: Event) -> None:
+        """Take in which question a number stands for and what a line answers."""
         if event["kind"] == "batch":
             self._asked[event["n"]] = {probe.id: probe.argv for probe in self._questions.of(event)}
         elif event["kind"] == "probe":

@@ -68,8 +68,8 @@ def history_round(seconds: int) -> list[Question[object]]:
 
 
 def network_round(facts: NodeFacts) -> list[Question[object]]:
-    """What to ask next about the network: names that are not looked up yet, and the way to each peer."""
-    names = dict.fromkeys((*_members(facts), *netfacts.names_to_resolve(facts)))
+    """What to ask next about the network: the names that are used in it, and the way to each peer."""
+    names = (*_members(facts), *netfacts.names_to_resolve(facts))
     ways = known(lambda: netfacts.peer_addresses(facts)) or {}
     addresses = sorted({address for links in ways.values() for address in links.values()})
     return _about(families.NAME, names) + _about(families.ROUTE_TO, addresses)
