@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 from pve_runbook.facts.answers import excerpt, lines_of, stdout_of, unknown, unread
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.facts.output import Output, ParseError, Unsettled
 from pve_runbook.facts.pmxcfs import parse_pgrep
 from pve_runbook.facts.sections import yes_or_no
 
@@ -206,8 +206,11 @@ def _rows(output: Output, command: str, header: tuple[str, ...]) -> list[str]:
 
 
 def parse_guest_processes(output: Output) -> dict[int, GuestProcess]:
-    """Read `pgrep -af` of the guests' programs, by guest id. Raises ParseError if two processes are one
-    guest."""
+    """Read `pgrep -af` of the guests' programs, by guest id.
+
+    Raises Unsettled if two processes are one guest: while a VM starts, there is the one that `-daemonize` leaves to
+    wait until the other is ready (qemu os-posix.c; seen while a node started its guests).
+    """
     guests: dict[int, GuestProcess] = {}
     for process in parse_pgrep(output):
         match = _PROCESS.fullmatch(process.args)
@@ -215,7 +218,7 @@ def parse_guest_processes(output: Output) -> dict[int, GuestProcess]:
             raise unread("pgrep", process.args)
         vmid = int(match["vmid"])
         if vmid in guests:
-            raise ParseError(f"Two processes are guest {vmid}: pid {guests[vmid].pid} and pid {process.pid}.")
+            raise Unsettled(f"Two processes are guest {vmid}: pid {guests[vmid].pid} and pid {process.pid}.")
         incoming = " -incoming " in (match["rest"] or "")
         kind: GuestKind = "qemu" if match["program"].startswith("kvm") else "lxc"
         guests[vmid] = GuestProcess(vmid, process.pid, kind, incoming)

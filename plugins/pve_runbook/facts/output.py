@@ -13,6 +13,10 @@ class TimedOut(ParseError):
     """The command did not end within its time."""
 
 
+class Unsettled(ParseError):
+    """The command caught the node in the middle of something that is soon over: worth asking again."""
+
+
 class NotConnected(ParseError):
     """The command met a mount whose server is gone (ENOTCONN, as FUSE gives it after pmxcfs was killed)."""
 

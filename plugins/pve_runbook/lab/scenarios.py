@@ -47,6 +47,8 @@ SCENARIOS: dict[str, Scenario] = {
         "broken, a volume is gone on pve1, the nas does not answer on pve2", shapes.storage_missing
     ),
     "hung-nas": Scenario("healthy, no access to the nas of pve2 returns", shapes.hung_nas, wiring=OWN_LINK),
+    "guest-starting": Scenario("healthy, a VM of pve1 is just starting", shapes.guest_starting, wiring=OWN_LINK),
+    "guest-twice": Scenario("healthy, a VM of pve1 is two processes", shapes.guest_twice, wiring=OWN_LINK),
     "backup-running": Scenario("broken, a backup is running on pve1", shapes.backup_running),
     "migrating": Scenario("broken, guest 101 is on its way from pve1 to pve2", shapes.migrating),
     "pve7": Scenario(

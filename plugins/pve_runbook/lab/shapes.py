@@ -184,6 +184,18 @@ def hung_nas(cluster: Cluster) -> None:
     node.journal.add("", "kernel", 0, "nfs: server 10.55.0.9 not responding, still trying", 3)
 
 
+def guest_starting(cluster: Cluster) -> None:
+    """A VM of the first node begins to run at this moment."""
+    guests = nodes_of(cluster)[0].guests
+    guests.spawn(next(c for c in guests.own("qemu") if c.vmid not in guests.running))
+
+
+def guest_twice(cluster: Cluster) -> None:
+    """A VM of the first node runs as two processes."""
+    node = nodes_of(cluster)[0]
+    node.processes.spawn("kvm", next(p for p in node.guests.running.values() if p.comm == "kvm").argv)
+
+
 def backup_running(cluster: Cluster) -> None:
     """A backup that began before quorum was lost goes on."""
     nodes_of(cluster)[0].scheduler.backup(seconds=7200.0)

@@ -13,6 +13,7 @@ from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target
 from pve_runbook.work.answerlog import AnswerLog
 from pve_runbook.work.brakes import Brakes
+from pve_runbook.work.compared import agree
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group
@@ -98,6 +99,15 @@ class Cluster:
         self.brakes.check()
         seen = self._executor.map(lambda n: n.glimpse(seconds), self.nodes)
         return {n.name: g for n, g in zip(self.nodes, seen, strict=True)}
+
+    def clock_offsets(self) -> dict[str, float]:
+        """Node name → seconds by which its clock is ahead of the control host's. Raises UnknownFact.
+
+        An answer that was long on its way looks like a clock that is ahead: before clocks are said to disagree, each
+        node is asked for its time alone.
+        """
+        offsets = {n.name: n.facts.clock_offset for n in self.nodes}
+        return offsets if agree(offsets) else {n.name: n.clock_offset() for n in self.nodes}
 
     def each(self, work: Callable[[Node], T], nodes: Iterable[Node] | None = None) -> list[T]:
         """Do ``work`` on the nodes side by side; every one is done before the first error is raised."""

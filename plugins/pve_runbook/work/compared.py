@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.refusal import refusal
@@ -11,13 +11,17 @@ CLOCK_SKEW = 5.0
 """Seconds; from there on HA reports a time drift, and logs of two nodes cannot be put in order any more."""
 
 
-def clocks_apart(everyone: Sequence[NodeFacts]) -> str:
-    """Why the clocks do not agree, in words, or "". Raises UnknownFact."""
-    offsets = {f.node: f.clock_offset for f in everyone}
+def agree(offsets: Mapping[str, float]) -> bool:
+    """Whether clocks that are so many seconds ahead of the control host's agree."""
+    return max(offsets.values()) - min(offsets.values()) <= CLOCK_SKEW
+
+
+def clocks_apart(offsets: Mapping[str, float]) -> str:
+    """Why the clocks do not agree, in words, or "". ``offsets``: node → seconds ahead of the control host's."""
+    if agree(offsets):
+        return ""
     early, late = min(offsets, key=offsets.__getitem__), max(offsets, key=offsets.__getitem__)
     skew = offsets[late] - offsets[early]
-    if skew <= CLOCK_SKEW:
-        return ""
     return refusal(
         late,
         seen=f"its clock is {skew:.1f} s ahead of {early}'s",

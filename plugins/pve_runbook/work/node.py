@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.facts.output import Output, ParseError, Unsettled
 from pve_runbook.facts.pmxcfs import Members
 from pve_runbook.facts.quorum import PvecmStatus
 from pve_runbook.wire.batch import NoAnswer, run_batch
@@ -41,6 +41,8 @@ REFUSED = (
     "checks/ can only send those, so that no check can change a node.\n"
     "Read a fact of host.pve instead, or put this gate into runbook/"
 )
+SECOND_LOOKS = 10
+"""How often a node that was caught in the middle of something is asked again, a second apart."""
 ENVIRONMENT = "LC_ALL=C LANG=C TERM=dumb "
 
 
@@ -146,7 +148,7 @@ class Node:
         facts = self._facts or NodeFacts(self.name, {}, load=self._load)
         if Group.CORE in new:
             facts.asked = time.time()
-        facts.readings.update(self._ask(first_round(new, self._run.since)))
+        facts.readings.update(self._ask_settled(first_round(new, self._run.since)))
         for _ in range(2):
             facts.readings.update(self._ask(follow_up(facts, new)))
         self._groups.update(new)
@@ -183,6 +185,15 @@ class Node:
         self.ask(probes.BOOT_ID)
         return time.monotonic() - started
 
+    def clock_offset(self) -> float:
+        """Seconds by which the node's clock is ahead of the control host's, give or take half a round trip.
+
+        Raises UnknownFact.
+        """
+        asked = time.time()
+        said = self.ask(probes.CLOCK)
+        return said - (asked + time.time()) / 2
+
     def ask(self, probe: Probe[T]) -> T:
         """Read one probe by itself, now. Raises UnknownFact."""
         return self._single(of_probe(probe))
@@ -200,6 +211,18 @@ class Node:
         if isinstance(value, Missing):
             raise UnknownFact(self.name, shlex.join(question.argv), value.why)
         return value
+
+    def _ask_settled(self, questions: Sequence[Question[T]]) -> dict[str, T | Missing]:
+        said = self._ask(questions)
+        for _ in range(SECOND_LOOKS):
+            missing = ((q, said[q.key]) for q in questions)
+            again = [q for q, value in missing if isinstance(value, Missing) and issubclass(value.kind, Unsettled)]
+            if not again:
+                break
+            looked: list[Question[object]] = [*again, pause(1)]
+            answers = self._ask(looked)
+            said.update({q.key: cast(T | Missing, answers[q.key]) for q in again})
+        return said
 
     def _ask(self, questions: Sequence[Question[T]]) -> dict[str, T | Missing]:
         if self.unreached is not None:

@@ -12,6 +12,9 @@ from pve_runbook.lab.texts import NO_QUORUM
 if TYPE_CHECKING:
     from pve_runbook.lab.model.node import Node
 
+DAEMONIZING = 1.0
+"""Seconds for which a VM that starts is two processes: `kvm -daemonize` waits for the one that it leaves behind."""
+
 
 class Guests:
     """The guests of one node."""
@@ -70,6 +73,8 @@ class Guests:
             )
             if incoming:
                 argv = (*argv, "-incoming", "tcp:10.55.0.12:60000", "-S")
+            if not age:
+                self._daemonize(argv)
             process = node.processes.spawn("kvm", argv, vmid=vmid, age=age)
             node.files.put(f"/run/qemu-server/{vmid}.pid", f"{process.pid}\n", 0o600)
             for end in ("qmp", "vnc"):
@@ -77,6 +82,15 @@ class Guests:
                 node.files.sockets.add(f"/run/qemu-server/{vmid}.{end}")
         self.running[vmid] = process
         return process
+
+    def _daemonize(self, argv: tuple[str, ...]) -> None:
+        boot, pid = self.node.boot_id, self.node.processes.spawn("kvm", argv).pid
+
+        def ready() -> None:
+            if self.node.boot_id == boot:
+                self.node.processes.end(pid)
+
+        self.node.clock.after(DAEMONIZING, ready)
 
     def end(self, vmid: int) -> None:
         """End the guest's process."""
