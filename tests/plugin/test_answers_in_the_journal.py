@@ -9,7 +9,7 @@ from pve_runbook.facts.output import Output
 from pve_runbook.plugin.live import Live
 from pve_runbook.record.model import build
 from pve_runbook.record.parts import Read
-from pve_runbook.wire.batch import NoAnswer
+from pve_runbook.wire.batch import NoAnswer, Same, answer_hash
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work import probes
 from pve_runbook.work.answerlog import AnswerLog
@@ -91,6 +91,28 @@ def test_what_nodes_have_in_common_is_read_once_and_written_once(journal: Journa
     )
     assert first is second and other.version == 2  # type: ignore[union-attr]
     assert [e["node"] for e in journal.events if e["kind"] == "probe"] == ["pve0", "pve2"]
+
+
+def test_a_node_is_told_what_it_said_last_where_that_was_long(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    question, other = of_probe(probes.TREE), of_probe(probes.TREE_AT_REST)
+    long = said("version|1|2|3\nfile|storage.cfg|" + "00" * 5000 + "\n")
+    assert log.worth_telling("pve1", question) == ""
+    first = log.read("pve1", log.ask("pve1", [question, WHO]), [(question, long), (WHO, said("pve1\n"))], 0.1)
+    digest = log.worth_telling("pve1", question)
+    assert digest == answer_hash(long)
+    assert [log.worth_telling(*asked) for asked in (("pve1", WHO), ("pve2", question), ("pve1", other))] == [""] * 3
+    again = log.read("pve1", log.ask("pve1", [question]), [(question, Same(digest))], 0.1)
+    assert again["tree"] is first["tree"]
+    [event] = [e for e in journal.events if e["kind"] == "unchanged"]
+    assert event["same_as"] == [2]
+
+
+def test_a_sameness_with_what_is_forgotten_is_unknown(journal: Journal) -> None:
+    log = AnswerLog(journal)
+    question = of_probe(probes.TREE)
+    value = log.read("pve1", log.ask("pve1", [question]), [(question, Same("0f" * 32))], 0.1)["tree"]
+    assert isinstance(value, Missing) and "not at hand" in value.why
 
 
 def test_silence_is_no_repetition_of_what_was_said_before(journal: Journal) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from pve_runbook.wire.batch import (
     FrameReader,
     NoAnswer,
     Probe,
+    Same,
+    answer_hash,
     batch_command,
     run_batch,
 )
@@ -28,11 +31,11 @@ FRAMES = b"one x 0\none o b3V0\ntwo e \none e ZXJy\ntwo o /w==\ntwo x 124\n"
 ANSWERS = {"one": Output("out", "err", 0), "two": Output("�", "", 124)}
 
 
-def run_here(probes: Sequence[Probe]) -> dict[str, Output]:
+def run_here(probes: Sequence[Probe], seen: Mapping[str, str] = {}) -> dict[str, Output | Same]:
     """The batch as a login shell on this machine runs it; every probe must answer, nobody else may."""
-    command = batch_command(probes)
+    command = batch_command(probes, seen)
     process = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20)
-    reader = FrameReader([probe[0] for probe in probes])
+    reader = FrameReader([probe[0] for probe in probes], seen)
     answers = dict(reader.feed(process.stdout))
     assert answers.keys() == {probe[0] for probe in probes}
     return answers
@@ -93,6 +96,55 @@ def test_long_and_binary_outputs_come_whole() -> None:
     assert answers["long"] == Output("x" * 300_000, "\0" * 300_000, 0)
     assert answers["binary"] == Output("a\0b�\n\n", "", 0)
     assert answers["silent"] == Output("", "", 0)
+
+
+KNOWN = {
+    "plain": Output("x" * 300_000, "", 0),
+    "both": Output("out\n", "err ü\n", 3),
+    "killed": Output("", "", 124),
+    "nothing": Output("", "", 0),
+}
+SAYING = {
+    "plain": ["bash", "-c", "head -c 300000 /dev/zero | tr '\\0' x"],
+    "both": ["bash", "-c", "echo out; echo err ü >&2; exit 3"],
+    "killed": ["sleep", "60"],
+    "nothing": ["true"],
+}
+
+
+def test_what_the_asker_has_is_not_sent_again() -> None:
+    probes = [(i, 1 if i == "killed" else 5, argv) for i, argv in SAYING.items()]
+    seen = {i: answer_hash(output) for i, output in KNOWN.items()}
+    assert run_here(probes, seen) == {i: Same(digest) for i, digest in seen.items()}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Output("out\n", "err ü\n", 0),
+        Output("out\n", "err\n", 3),
+        Output("out", "\nerr ü\n", 3),
+        Output("\n", "err ü\nout", 3),
+        Output("OUT\n", "err ü\n", 3),
+    ],
+)
+def test_what_differs_in_anything_is_sent_whole(other: Output) -> None:
+    probes = [("both", 5, SAYING["both"]), ("beside", 5, ["echo", "here"])]
+    expected = {"both": KNOWN["both"], "beside": Output("here\n", "", 0)}
+    assert run_here(probes, {"both": answer_hash(other)}) == expected
+
+
+def test_what_is_no_text_is_sent_whole_each_time() -> None:
+    probe = ("binary", 5, ["printf", r"\377"])
+    said = run_here([probe])["binary"]
+    assert isinstance(said, Output)
+    assert run_here([probe], {"binary": answer_hash(said)}) == {"binary": said}
+
+
+def test_a_node_whose_perl_has_no_hashes_sends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """perl-base alone has none; Proxmox VE brings the whole perl."""
+    monkeypatch.setattr("pve_runbook.wire.batch._HEAD", shlex.join(["perl", "-e", "@INC = ();" + RUNNER, "batch"]))
+    assert run_here([("both", 5, SAYING["both"])], {"both": answer_hash(KNOWN["both"])}) == {"both": KNOWN["both"]}
 
 
 def test_words_reach_the_probe_as_they_are() -> None:
@@ -160,6 +212,10 @@ def test_frames_may_be_cut_anywhere(size: int) -> None:
     assert answers == ANSWERS
 
 
+def test_sameness_counts_only_where_it_was_offered() -> None:
+    assert FrameReader(["one", "two"], {"one": "ab"}).feed(b"one = \n") == [("one", Same("ab"))]
+
+
 def test_an_answer_is_given_with_its_last_frame_and_only_once() -> None:
     reader = FrameReader(["one", "two"])
     lines = FRAMES.splitlines(keepends=True)
@@ -183,11 +239,16 @@ def test_an_answer_is_given_with_its_last_frame_and_only_once() -> None:
         b"one o YQ==\none o YQ==\n",
         FRAMES + b"one x 0\n",
         b"\xff\xfe\n",
+        b"one = \n",
+        b"two =\n",
+        b"two = x\n",
+        b"two x 0\ntwo = \n",
+        b"two = \ntwo = \n",
     ],
 )
 def test_what_is_no_frame_is_an_error_in_one_line(noise: bytes) -> None:
     with pytest.raises(ParseError, match="bashrc") as error:
-        FrameReader(["one", "two"]).feed(noise)
+        FrameReader(["one", "two"], {"two": "ab"}).feed(noise)
     assert "\n" not in str(error.value)
 
 

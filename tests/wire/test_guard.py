@@ -177,16 +177,16 @@ def test_no_unregistered_argv_passes(argv: list[str]) -> None:
 @settings(max_examples=200)
 @given(st.data())
 def test_no_text_passes_that_is_not_the_runners_own(data: st.DataObject) -> None:
-    command = batch_command([CLOCK, ("uid", 10, probes.UID.argv)])
+    command = batch_command([CLOCK, ("uid", 10, probes.UID.argv)], {"uid": "0f" * 32})
     place = data.draw(st.integers(0, len(command)))
     put_in = data.draw(
         st.one_of(st.text(min_size=1, max_size=3), st.sampled_from(["; reboot", "$(reboot)", "' '", "#"]))
     )
     changed = command[:place] + put_in + command[place + data.draw(st.integers(0, 2)) :]
     if changed != command and not objection(changed, is_passive):
-        read = read_command(changed)  # only other ids or times are left to be changed
+        read, seen = read_command(changed)  # only other ids, times or hashes are left to be changed
         assert [list(argv) for _, _, argv in read] == [list(probes.CLOCK.argv), list(probes.UID.argv)]
-        assert batch_command(read) == changed and RUNNER in shlex.split(changed)
+        assert batch_command(read, seen) == changed and RUNNER in shlex.split(changed)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import shlex
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ Timed = Callable[[str, list[str]], Result]
 
 
 def probes_of(command: str) -> list[list[str]] | None:
-    """The probes (id, seconds, argv) where the command is `perl -e RUNNER batch ...`, else None."""
+    """The probes (id, seconds or seconds=hash, argv) where the command is `perl -e RUNNER batch ...`, else None."""
     if not command.startswith("perl -e "):
         return None
     probes, rest = [], shlex.split(command)[4:]
@@ -27,12 +28,25 @@ def probes_of(command: str) -> list[list[str]] | None:
 def run(probes: list[list[str]], timed: Timed) -> Result:
     """What the runner prints: both streams and the exit status of each probe."""
     lines = []
-    for ident, seconds, *argv in probes:
+    for ident, time, *argv in probes:
+        seconds, _, seen = time.partition("=")
         said = timed(seconds, argv)
+        if seen and seen == _hash(said):
+            lines.append(f"{ident} = ")
+            continue
         lines += [f"{ident} o {_base64(said.stdout)}", f"{ident} e {_base64(said.stderr)}"]
         lines.append(f"{ident} x {said.exit_status}")
     return Result("".join(f"{line}\n" for line in lines))
 
 
+def _hash(said: Result) -> str:
+    out, err = _bytes(said.stdout), _bytes(said.stderr)
+    return hashlib.sha256(b"%d %d\n%b%b" % (said.exit_status, len(err), err, out)).hexdigest()
+
+
 def _base64(text: str) -> str:
-    return base64.b64encode(text.encode(errors="surrogateescape")).decode()
+    return base64.b64encode(_bytes(text)).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

@@ -6,7 +6,12 @@ a stream as it ends:
 
     <id> o <base64 of stdout>      <id> e <base64 of stderr>      <id> x <exit status>
 
-in any order, so a probe that hangs holds up nobody else. An exit status of 124 or 137 with an argv that does
+in any order, so a probe that hangs holds up nobody else. Behind a probe's time may stand the hash of an answer that the
+asker has; where the probe says just that again, this is sent in place of the three:
+
+    <id> =
+
+An exit status of 124 or 137 with an argv that does
 not give it by itself means that the runner ended the probe, with SIGTERM or with SIGKILL. It is perl because
 Proxmox VE itself is (and perl-base is essential in Debian): a runner in bash needs ten processes a probe.
 """
@@ -14,11 +19,13 @@ Proxmox VE itself is (and perl-base is essential in Debian): a runner in bash ne
 from __future__ import annotations
 
 import binascii
+import hashlib
 import math
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.wire.channel import CommandTimeout, Result, Wire, execute
@@ -27,6 +34,7 @@ RUNNER = r"""use strict;
 shift;
 @ENV{"LC_ALL", "LANG", "TERM"} = ("C", "C", "dumb");
 $SIG{PIPE} = "IGNORE";
+my $hashes = (grep { /^\d+=/ } @ARGV) && (grep { -e "$_/Digest/SHA.pm" } @INC) && require Digest::SHA;
 open STDIN, "<", "/dev/null";
 sub now { open my $file, "<", "/proc/uptime" or die "/proc/uptime: $!\n"; (split " ", <$file>)[0] }
 sub tell_client {
@@ -42,12 +50,15 @@ sub base64 {
   return $text;
 }
 sub start {
-  my ($id, $seconds, @argv) = @_;
+  my ($id, $time, @argv) = @_;
+  my ($seconds, $seen) = split "=", $time;
   my (%from, %to);
   for ("o", "e") { pipe $from{$_}, $to{$_} or die "pipe: $!\n" }
   my $pid = fork;
   die "fork: $!\n" if !defined $pid;
-  return {id => $id, pid => $pid, end => now() + $seconds, from => \%from, got => {}} if $pid;
+  my $probe = {id => $id, pid => $pid, end => now() + $seconds, from => \%from, got => {}};
+  $probe->{seen} = $seen if $seen && $hashes;
+  return $probe if $pid;
   setpgrp;
   $SIG{PIPE} = "DEFAULT";
   open STDOUT, ">&", $to{o};
@@ -57,17 +68,31 @@ sub start {
   syswrite STDERR, "$argv[0]: $!\n";
   exit $status;
 }
+sub answer {
+  my ($probe, $kind, $said) = @_;
+  $probe->{said}{$kind} = $said;
+  my ($o, $e, $x) = @{$probe->{said}}{"o", "e", "x"};
+  if ($probe->{seen}) {
+    return if !(defined $o && defined $e && defined $x);
+    my $hash = Digest::SHA::sha256_hex("$x ", length $e, "\n", $e, $o);
+    return tell_client($probe->{id}, "=", "") if $hash eq $probe->{seen};
+  }
+  for (keys %{$probe->{said}}) {
+    my $text = delete $probe->{said}{$_};
+    tell_client($probe->{id}, $_, $_ eq "x" ? $text : base64($text));
+  }
+}
 sub take {
   my ($probe, $kind) = @_;
   return if sysread $probe->{from}{$kind}, $probe->{got}{$kind}, 65536, length($probe->{got}{$kind} // "");
   delete $probe->{from}{$kind};
-  tell_client($probe->{id}, $kind, base64(delete($probe->{got}{$kind}) // ""));
+  answer($probe, $kind, delete($probe->{got}{$kind}) // "");
 }
 sub see_to {
   my ($probe, $now) = @_;
   if (waitpid($probe->{pid}, 1) > 0) {
     my $status = $probe->{kills} ? (0, 124, 137)[$probe->{kills}] : $? & 127 ? 128 + ($? & 127) : $? >> 8;
-    tell_client($probe->{id}, "x", $status);
+    answer($probe, "x", $status);
     delete $probe->{pid};
   } elsif ($now >= $probe->{end}) {
     kill $probe->{kills}++ ? "KILL" : "TERM", -$probe->{pid};
@@ -105,14 +130,23 @@ GRACE_SECONDS = 5.0
 _HEAD = shlex.join(["perl", "-e", RUNNER, "batch"])
 _WORD = re.compile(r"""'[^']*'(?:"'"'[^']*')*|[^' ]+""")
 """A word as shlex.join() writes it."""
+_ANY = ("utf-8", "surrogatepass")
 _ID = re.compile(r"[a-z0-9_.:-]+")
 _STATUS = re.compile(rb"[0-9]{1,3}")
+_TIME = re.compile(r"([0-9]+)(?:=([0-9a-f]{64}))?")
 
 # Linux: MAX_ARG_STRLEN with its NUL; the whole command is one argument of the login shell.
 _MAX_COMMAND_BYTES = 128 * 1024 - 1
 
 Probe = tuple[str, int, Sequence[str]]
 """Id, timeout in whole seconds, argv."""
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """The answer that has this hash (:func:`answer_hash`), which the node was told of: it gives it again."""
+
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +158,18 @@ class NoAnswer:
     timed_out: bool = False
 
 
-def batch_command(probes: Sequence[Probe]) -> str:
-    """The one command that runs all of `probes`.
+def answer_hash(answer: Output) -> str:
+    """SHA-256, in hex, by which the runner tells whether a probe says the same again: of its exit status, the length of
+    what it said on standard error, that, and its standard output. (Of an answer that is no UTF-8 it is another one than
+    the node finds, which sends it whole.)"""
+    err = answer.stderr.encode(*_ANY)
+    digest = hashlib.sha256(b"%d %d\n%b" % (answer.exit_status, len(err), err))
+    digest.update(answer.stdout.encode(*_ANY))
+    return digest.hexdigest()
+
+
+def batch_command(probes: Sequence[Probe], seen: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The one command that runs all of `probes`; `seen` is id → hash of an answer that need not be sent again.
 
     Raises ValueError for an unusable or repeated id, a timeout below one second, an empty argv, a NUL byte,
     no probe at all, or more than Linux takes as one command.
@@ -133,24 +177,24 @@ def batch_command(probes: Sequence[Probe]) -> str:
     if not probes:
         raise ValueError("a batch without probes")
     words: list[str] = []
-    seen: set[str] = set()
+    ids: set[str] = set()
     for id_, seconds, argv in probes:
         if not _ID.fullmatch(id_):
             raise ValueError(f"probe id {id_!r} holds other characters than a-z 0-9 _ . : -")
-        if id_ in seen:
+        if id_ in ids:
             raise ValueError(f"probe id {id_!r} stands twice in one batch")
         if seconds < 1 or not argv or any("\0" in word for word in argv):
             raise ValueError(f"probe {id_}: {seconds} s, argv {list(argv)!r}")
-        seen.add(id_)
-        words += [str(2 + len(argv)), id_, str(seconds), *argv]
+        ids.add(id_)
+        words += [str(2 + len(argv)), id_, f"{seconds}={seen[id_]}" if id_ in seen else str(seconds), *argv]
     command = f"{_HEAD} {shlex.join(words)}"
     if len(command.encode()) > _MAX_COMMAND_BYTES:
         raise ValueError(f"a batch of {len(probes)} probes is longer than {_MAX_COMMAND_BYTES} bytes; split it")
     return command
 
 
-def read_command(command: str) -> list[Probe]:
-    """The probes of a command that :func:`batch_command` made.
+def read_command(command: str) -> tuple[list[Probe], dict[str, str]]:
+    """The probes of a command that :func:`batch_command` made, and the hashes in it.
 
     Raises ValueError for any other text: what is read here is what the node's shell will read, word for word, as the
     command made of it anew is the same to the letter. (shlex.split() takes seconds over the questions to many nodes.)
@@ -159,14 +203,20 @@ def read_command(command: str) -> list[Probe]:
         raise ValueError("it does not begin with the runner")
     words = [_unquoted(word) for word in _WORD.findall(command, len(_HEAD))]
     probes: list[Probe] = []
+    seen: dict[str, str] = {}
     while words:
         count = int(words[0])
-        id_, seconds, *argv = words[1 : 1 + count]
-        probes.append((id_, int(seconds), argv))
+        id_, time, *argv = words[1 : 1 + count]
+        seconds = _TIME.fullmatch(time)
+        if seconds is None:
+            raise ValueError(f"{time!r} is no time")
+        probes.append((id_, int(seconds[1]), argv))
+        if seconds[2]:
+            seen[id_] = seconds[2]
         del words[: 1 + count]
-    if batch_command(probes) != command:
+    if batch_command(probes, seen) != command:
         raise ValueError("it is not written as the runner's own commands are")
-    return probes
+    return probes, seen
 
 
 def _unquoted(word: str) -> str:
@@ -192,12 +242,13 @@ class FrameReader:
     complete.
     """
 
-    def __init__(self, ids: Collection[str]) -> None:
+    def __init__(self, ids: Collection[str], seen: Mapping[str, str] = MappingProxyType({})) -> None:
         self._open = {id_: _Frames() for id_ in ids}
+        self._seen = seen
         self._known = frozenset(ids)
         self._rest: list[bytes] = []
 
-    def feed(self, data: bytes) -> list[tuple[str, Output]]:
+    def feed(self, data: bytes) -> list[tuple[str, Output | Same]]:
         """The probes completed by `data`. Raises ParseError if a line is no frame of this batch."""
         *lines, rest = data.split(b"\n")
         if not lines:
@@ -208,12 +259,15 @@ class FrameReader:
         completed = (self._frame(line) for line in lines)
         return [item for item in completed if item is not None]
 
-    def _frame(self, line: bytes) -> tuple[str, Output] | None:
+    def _frame(self, line: bytes) -> tuple[str, Output | Same] | None:
         id_, kind, begin = _head_of(line)
         frames = self._open.get(id_)
         if frames is None:
             what = "a second answer of a probe" if id_ in self._known else "something else"
             raise ParseError(f"instead of a probe's answer came {what}: {_shown(line)}; {_NOISE}")
+        if kind == b"=" and begin == len(line) and id_ in self._seen and frames == _Frames():
+            del self._open[id_]
+            return id_, Same(self._seen[id_])
         try:
             if kind == b"o" and frames.stdout is None:
                 frames.stdout = _decoded(line, begin)
@@ -251,9 +305,10 @@ def run_batch(
     timeout_scale: float = 1.0,
     *,
     grace: float = GRACE_SECONDS,
-) -> dict[str, Output | NoAnswer]:
-    """Ask the node all of `probes` at once; for each id, in their order, its output or that there was no
-    answer.
+    seen: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Output | Same | NoAnswer]:
+    """Ask the node all of `probes` at once; for each id, in their order, its output, that it is the one whose hash is
+    in `seen`, or that there was no answer.
 
     `timeout_scale` multiplies every probe's timeout (up to whole seconds, at least one). The whole takes at
     most the longest of these, plus KILL_AFTER_SECONDS, plus `grace`; what has not answered by then is
@@ -262,9 +317,9 @@ def run_batch(
     """
     scaled = [(id_, max(1, math.ceil(seconds * timeout_scale)), argv) for id_, seconds, argv in probes]
     bound = max((seconds for _, seconds, _ in scaled), default=0) + KILL_AFTER_SECONDS + grace
-    reader = FrameReader([id_ for id_, _, _ in scaled])
-    answers: dict[str, Output] = {}
-    command = batch_command(scaled)
+    reader = FrameReader([id_ for id_, _, _ in scaled], seen)
+    answers: dict[str, Output | Same] = {}
+    command = batch_command(scaled, seen)
     try:
         result = execute(
             connection,

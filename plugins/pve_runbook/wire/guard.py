@@ -29,7 +29,7 @@ def objection(sent: str, known: Known) -> str:
     if command == sudo.TRIAL:
         return ""
     try:
-        probes = read_command(command)
+        probes, _ = read_command(command)
     except ValueError as error:
         return f"`{_shortened(command)}` is no batch of probes: {error}"
     for _, _, argv in probes:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pve_runbook.facts.output import Output, ParseError, TimedOut
-from pve_runbook.wire.batch import NoAnswer
+from pve_runbook.wire.batch import NoAnswer, Same, answer_hash
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work.followup import Question
 from pve_runbook.work.readings import Missing
 
 T = TypeVar("T")
 
-_ANY = ("utf-8", "surrogatepass")
+WORTH_TELLING = 4096
+"""Characters of an answer from which on a node is told its hash, not to send it again: the hash is 64, in hex."""
+
+LOST = "it gave the answer again that it gave before, which is not at hand any more"
+
+_Key = tuple[str, tuple[str, ...], str]
+"""Of question and answer: the question's key, its argv, the answer's hash. One name is asked in two ways (the database,
+while pmxcfs runs and while it does not), and one command under two names, which read it differently."""
 
 
 @dataclass(slots=True)
 class _Said:
-    """An answer: the line of the journal that holds it, what was read in it, and how many nodes said it last."""
+    """An answer: the line of the journal that holds it, what was read in it, how long it is, and how many nodes said it
+    last."""
 
     line: int
     value: object
+    length: int
     nodes: int = 0
 
 
@@ -38,10 +46,10 @@ class AnswerLog:
         """One node's answers are read at a time, as the interpreter would have it anyway: what others have said by then
         is known, and what it takes to read them is in memory once."""
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
-        self._said: dict[bytes, _Said] = {}
-        """By hash: what is any node's last answer to any question."""
-        self._last: dict[tuple[str, str], bytes] = {}
-        """Node and question's key → hash."""
+        self._said: dict[_Key, _Said] = {}
+        """What is any node's last answer to any question."""
+        self._last: dict[tuple[str, str], _Key] = {}
+        """By node and question's key."""
 
     def ask(self, node: str, questions: Sequence[Question[T]]) -> int:
         """Write that ``questions`` are about to be asked in one request; the number of the event.
@@ -60,8 +68,15 @@ class AnswerLog:
         number = self._numbers[said] = len(self._numbers) + 1
         return {"q": number, "id": question.key, "argv": list(question.argv), "why": question.why}
 
+    def worth_telling(self, node: str, question: Question[T]) -> str:
+        """The hash of the node's last answer to the question, if that is a long one; else ""."""
+        key = self._last.get((node, question.key))
+        said = self._said.get(key) if key is not None else None
+        worth = key is not None and key[1] == question.argv and said is not None and said.length >= WORTH_TELLING
+        return key[2] if key is not None and worth else ""
+
     def read(
-        self, node: str, batch: int, answers: Iterable[tuple[Question[T], Output | NoAnswer]], seconds: float
+        self, node: str, batch: int, answers: Iterable[tuple[Question[T], Output | Same | NoAnswer]], seconds: float
     ) -> dict[str, T | Missing]:
         """Write what came of the batch of that number, and read it: question's key → value, or why there is none.
 
@@ -72,7 +87,7 @@ class AnswerLog:
             return self._read(node, batch, answers, seconds)
 
     def _read(
-        self, node: str, batch: int, answers: Iterable[tuple[Question[T], Output | NoAnswer]], seconds: float
+        self, node: str, batch: int, answers: Iterable[tuple[Question[T], Output | Same | NoAnswer]], seconds: float
     ) -> dict[str, T | Missing]:
         values: dict[str, T | Missing] = {}
         unchanged, alike = [], []
@@ -82,29 +97,34 @@ class AnswerLog:
                 self._journal.write("probe", batch=batch, node=node, id=key, error=answer.why, seconds=seconds)
                 values[key] = Missing(answer.why, TimedOut if answer.timed_out else ParseError)
                 continue
-            digest = _digest(question, answer)
-            said = self._said.get(digest)
+            digest = answer.sha256 if isinstance(answer, Same) else answer_hash(answer)
+            which = (key, question.argv, digest)
+            said = self._said.get(which)
             if said is None:
-                said = _Said(self._write(node, batch, question, answer, seconds), _parsed(question, answer))
-            elif self._last.get((node, key)) == digest:
+                if isinstance(answer, Same):
+                    self._journal.write("probe", batch=batch, node=node, id=key, error=LOST, seconds=seconds)
+                    values[key] = Missing(LOST)
+                    continue
+                said = self._new(node, batch, question, answer, seconds)
+            elif self._last.get((node, key)) == which:
                 unchanged.append(said.line)
             else:
                 alike.append(said.line)
             values[key] = said.value  # type: ignore[assignment]  # what the same question read in the same words
-            self._keep((node, key), digest, said)
+            self._keep((node, key), which, said)
         if unchanged or alike:
             self._journal.write(
                 "unchanged", batch=batch, node=node, same_as=unchanged, as_others=alike, seconds=seconds
             )
         return values
 
-    def _keep(self, asked: tuple[str, str], digest: bytes, said: _Said) -> None:
+    def _keep(self, asked: tuple[str, str], which: _Key, said: _Said) -> None:
         """Keep an answer as long as it is the last one of some node."""
         before = self._last.get(asked)
-        if before == digest:
+        if before == which:
             return
-        self._last[asked] = digest
-        self._said[digest] = said
+        self._last[asked] = which
+        self._said[which] = said
         said.nodes += 1
         if before is not None:
             gone = self._said[before]
@@ -112,8 +132,8 @@ class AnswerLog:
             if not gone.nodes:
                 del self._said[before]
 
-    def _write(self, node: str, batch: int, question: Question[T], answer: Output, seconds: float) -> int:
-        return self._journal.write(
+    def _new(self, node: str, batch: int, question: Question[T], answer: Output, seconds: float) -> _Said:
+        line = self._journal.write(
             "probe",
             batch=batch,
             node=node,
@@ -123,15 +143,7 @@ class AnswerLog:
             stderr=answer.stderr,
             seconds=seconds,
         )
-
-
-def _digest(question: Question[T], answer: Output) -> bytes:
-    """Of question and answer: one name is asked in two ways (the database, while pmxcfs runs and while it does not),
-    and one command under two names, which read it differently."""
-    told = (question.key, *question.argv, "", str(answer.exit_status), answer.stderr, "")
-    digest = hashlib.sha256("\0".join(told).encode(*_ANY))
-    digest.update(answer.stdout.encode(*_ANY))
-    return digest.digest()
+        return _Said(line, _parsed(question, answer), len(answer.stdout))
 
 
 def _parsed(question: Question[T], answer: Output) -> T | Missing:

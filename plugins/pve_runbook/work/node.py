@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, cast
 from pve_runbook.facts.output import Output, ParseError, Unsettled
 from pve_runbook.facts.pmxcfs import Members
 from pve_runbook.facts.quorum import PvecmStatus
-from pve_runbook.wire.batch import NoAnswer, run_batch
+from pve_runbook.wire.batch import NoAnswer, Same, run_batch
 from pve_runbook.wire.channel import WireError, execute
 from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
 from pve_runbook.wire.detached import NotStarted, run_detached
@@ -232,8 +232,9 @@ class Node:
         journal = self._run.journal
         ids = {f"p{i}": q for i, q in enumerate(questions)}
         batch = self._run.answers.ask(self.name, questions)
+        seen = {i: digest for i, q in ids.items() if (digest := self._run.answers.worth_telling(self.name, q))}
         started = time.monotonic()
-        answers: dict[str, Output | NoAnswer]
+        answers: dict[str, Output | Same | NoAnswer]
         bound = max(q.timeout for q in questions) * self._run.timeout_scale
         what = f"an answer to {questions[0].key}" if len(questions) == 1 else f"answers to {len(questions)} probes"
         try:
@@ -242,6 +243,7 @@ class Node:
                     self.connection,
                     [(i, q.timeout, q.argv) for i, q in ids.items()],
                     timeout_scale=self._run.timeout_scale,
+                    seen=seen,
                 )
         except Refused as error:
             journal.write("refused", node=self.name, batch=batch, why=str(error))
