@@ -38,7 +38,7 @@ def test_the_page_stands_by_itself_and_says_what_it_lacks(killed: Path) -> None:
     page = (killed / "report.html").read_text("utf-8")
     assert page.startswith('<!doctype html>\n<html lang="en">') and page.endswith("</body></html>\n")
     assert "INTERRUPTED · no exit status recorded" in page
-    assert "Made from journal.jsonl alone. pytest-html&#x27;s own table of the steps" in page
+    assert "Made from journal.jsonl alone. pytest-html's own table of the steps" in page
     assert ".pve-banner" in page.split("</style>")[0]
     assert "<script" not in page and "<link" not in page and "src=" not in page and "cut off" not in page
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from pve_runbook.record import words
+from pve_runbook.record.html_commands import Commands
 from pve_runbook.record.markup import (
-    ANSWER_CAP,
     Html,
     badge,
     clock,
@@ -16,19 +16,17 @@ from pve_runbook.record.markup import (
     details,
     duration,
     join,
-    output,
     shell,
+    span,
     table,
     tag,
 )
 from pve_runbook.record.parts import (
     Action,
-    Answer,
-    Command,
     Continuity,
-    GateCommand,
     GuestRow,
     NodeRow,
+    Note,
     Phase,
     Read,
     Record,
@@ -38,24 +36,13 @@ from pve_runbook.record.parts import (
 # Topics that the first part shows; in the steps they would only be said twice.
 _SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "earlier", "verdict", "accepted"})
 
-FEW = 1
-"""Requests in a row that stand by themselves; more are folded together."""
-
-BRIEF = 60
-"""Letters of one line up to which an answer stands in the line of its read."""
-
-SHORT = 60
-"""Letters of a command up to which it stands beside every answer; longer ones stand in the list of what was read."""
-
-MANY = 8
-"""Probes that answered as before are named up to here; more are a range of lines."""
-
 
 def detail_html(record: Record) -> str:
     """Return one folded part per phase, with steps, commands, reasons, undo and output.
 
     Static markup; phases and steps that failed or are unknown are open.
     """
+    commands = Commands()
     parts = [tag("h2", "Every step and every command")]
     if record.outside:
         summary = join(
@@ -65,13 +52,13 @@ def detail_html(record: Record) -> str:
                 tag("span", count(len(record.outside), "request"), css="pve-meta"),
             ]
         )
-        parts.append(details(summary, _commands(record.outside), css="pve-phase"))
-    parts.extend(_phase(phase) for phase in record.phases)
+        parts.append(details(summary, commands.html(record.outside), css="pve-phase"))
+    parts.extend(_phase(phase, commands) for phase in record.phases)
     parts.append(_catalogue(record))
     return tag("div", join(parts), css=f"pve-record pve-detail {words.mode_class(record)}")
 
 
-def _phase(phase: Phase) -> Html:
+def _phase(phase: Phase, commands: Commands) -> Html:
     meta = f"{words.steps_passed(phase)} steps passed"
     if phase.started:
         meta += f" · {clock(phase.started)} UTC · {duration(phase.seconds)}"
@@ -85,180 +72,69 @@ def _phase(phase: Phase) -> Html:
         ]
     )
     content = [tag("p", line, css="pve-line") for line in phase.lines]
-    content.extend(_step(step) for step in phase.steps)
+    for said, group in groupby(phase.steps, _said):
+        steps = list(group)
+        content.extend([_same(steps)] if said and len(steps) > 1 else [_step(step, commands) for step in steps])
     content.extend(_comparison(item) for item in phase.continuity)
     return details(summary, join(content), css="pve-phase", is_open=phase.outcome in ("failed", "unknown"))
 
 
-def _step(step: Step) -> Html:
+def _said(step: Step) -> tuple[str, str, str, bool] | None:
+    """What a step says that sent no command; the same of several nodes in a row is said once."""
+    if step.commands or _notes(step):
+        return None
+    return step.outcome, step.title, step.message, bool(step.started)
+
+
+def _notes(step: Step) -> list[Note]:
+    return [note for note in step.notes if note.topic not in _SHOWN_ABOVE]
+
+
+def _same(steps: Sequence[Step]) -> Html:
+    """Steps in a row that differ in their nodes alone."""
+    first = steps[0]
+    meta = [count(len(steps), "step")]
+    if first.started:
+        meta += [span([step.started for step in steps]), f"{duration(sum(step.seconds for step in steps))} together"]
+    else:
+        meta.append("not started")
+    nodes = ", ".join(step.node for step in steps if step.node)
+    content = tag("pre", first.message, css="pve-message") if first.message else Html()
+    return _folded(first, nodes, meta, content, is_open=first.outcome in ("failed", "unknown"))
+
+
+def _step(step: Step, commands: Commands) -> Html:
     actions = sum(isinstance(command, Action) for command in step.commands)
     meta = [clock(step.started), duration(step.seconds)] if step.started else ["not started"]
     if actions:
         meta.append(count(actions, "action"))
+    content = join(
+        [
+            tag("pre", step.message, css="pve-message") if step.message else "",
+            *(tag("p", words.said(note.node or "", note.text), css="pve-note") for note in _notes(step)),
+            commands.html(step.commands),
+        ]
+    )
+    # A step that passed and changed nothing stays folded: the phase then reads as a list of what was done.
+    return _folded(step, step.node or "", meta, content, is_open=bool(actions) or step.outcome in ("failed", "unknown"))
+
+
+def _folded(step: Step, nodes: str, meta: Sequence[str], content: Html, *, is_open: bool) -> Html:
+    """The line of a step; what there is to say of it is folded below."""
     summary = join(
         [
             badge(step.outcome),
             " ",
-            tag("span", step.node, css="pve-node") if step.node else "",
+            tag("span", nodes, css="pve-node") if nodes else "",
             " ",
             tag("span", step.title, css="pve-name"),
             " ",
             tag("span", " · ".join(meta), css="pve-meta"),
         ]
     )
-    notes = [note for note in step.notes if note.topic not in _SHOWN_ABOVE]
-    content = join(
-        [
-            tag("pre", step.message, css="pve-message") if step.message else "",
-            *(tag("p", words.said(note.node or "", note.text), css="pve-note") for note in notes),
-            _commands(step.commands),
-        ]
-    )
-    # A step that passed and changed nothing stays folded: the phase then reads as a list of what was done.
-    is_open = bool(actions) or step.outcome in ("failed", "unknown")
     if not content:
         return tag("p", summary, css="pve-step")
     return details(summary, content, css="pve-step", is_open=is_open)
-
-
-def _commands(commands: Iterable[Command]) -> Html:
-    """Return them in order; several reads in a row that were all answered are one fold."""
-    parts: list[Html] = []
-    for quiet, group in groupby(commands, lambda c: isinstance(c, Read) and not c.unanswered):
-        found = list(group)
-        shown = join(_alike(found))
-        parts.append(_fold(found, shown) if quiet and len(found) > FEW else shown)
-    return join(parts)
-
-
-def _alike(commands: Sequence[Command]) -> Iterator[Html]:
-    """Yield the reads in a row that brought hardly anything new as lines of one block, everything else by itself."""
-    for brief, group in groupby(commands, lambda c: isinstance(c, Read) and all(map(_is_brief, c.answers))):
-        if brief:
-            yield tag("pre", "\n".join(_lines([c for c in group if isinstance(c, Read)])), css="pve-out pve-read")
-        else:
-            yield from map(_command, group)
-
-
-def _lines(reads: Sequence[Read]) -> Iterator[str]:
-    """Yield a line for each read with news, and one for those in a row that brought nothing new at all."""
-    for is_news, group in groupby(reads, lambda read: bool(read.answers or read.alike)):
-        found = list(group)
-        if is_news or len(found) == 1:
-            yield from map(_line, found)
-            continue
-        nodes = ", ".join(dict.fromkeys(read.node for read in found))
-        probes = count(sum(read.probes for read in found), "probe")
-        until = f"lines {found[0].line} to {found[-1].repeated_line} of journal.jsonl"
-        yield f"{clock(found[0].started)} {nodes}: {len(found)} requests, {probes}, all answered as before ({until})"
-
-
-def _line(read: Read) -> str:
-    """A read whose news are a word or two, as a line."""
-    news = [f"{_name(answer)}: {answer.stdout.strip()} (line {answer.line})" for answer in read.answers]
-    news += _referred(read)
-    return f"{clock(read.started)} {read.node}, {duration(read.seconds)}: {'; '.join(news)}"
-
-
-def _name(answer: Answer) -> str:
-    return answer.id if len(answer.id) <= BRIEF else answer.id[: BRIEF - 1] + "…"
-
-
-def _fold(reads: Sequence[Command], content: Html) -> Html:
-    nodes = ", ".join(dict.fromkeys(read.node for read in reads))
-    probes = sum(read.probes for read in reads if isinstance(read, Read))
-    told = f" {count(len(reads), 'request')}, {count(probes, 'probe')}, all answered"
-    summary = join([tag("span", nodes, css="pve-node"), tag("span", told, css="pve-name")])
-    return details(summary, content, css="pve-read")
-
-
-def _command(command: Command) -> Html:
-    match command:
-        case Action():
-            return _action(command)
-        case Read():
-            return _read(command)
-        case GateCommand():
-            return _gate_command(command)
-
-
-def _action(action: Action) -> Html:
-    told = [clock(action.started), f"exit status {action.exit_status}", duration(action.seconds)]
-    if action.exit_status is None:
-        told[1] = action.error or "no exit status"
-    head = [
-        badge(action.outcome),
-        " ",
-        tag("span", action.node, css="pve-node"),
-        " ",
-        tag("b", action.name),
-        " ",
-        tag("span", " · ".join(told), css="pve-meta"),
-    ]
-    reasons = [("Why", action.why), ("Undo", action.undo)]
-    if action.exit_status is not None and action.error is not None:
-        reasons.append(("Error", action.error))
-    if action.stdin_sha256 is not None:
-        reasons.append(("Input", f"SHA-256 {action.stdin_sha256}"))
-    parts = [
-        tag("p", join(head)),
-        tag("pre", shell(action.argv), css="pve-command"),
-        *(tag("p", join([tag("b", f"{name}: "), text])) for name, text in reasons if text),
-        output(action.stdout, action.stderr, action.line),
-    ]
-    return tag("div", join(parts), css="pve-action")
-
-
-def _read(read: Read) -> Html:
-    missing = read.unanswered
-    answered = "all answered" if not missing else f"{len(missing)} without an answer"
-    told = f"{count(read.probes, 'probe')}, {duration(read.seconds)}, {answered}"
-    summary = join(
-        [
-            tag("span", read.node, css="pve-node"),
-            " ",
-            tag("span", told, css="pve-missing" if missing else "pve-name"),
-            " ",
-            tag("span", clock(read.started), css="pve-meta"),
-        ]
-    )
-    fresh = sorted(read.answers, key=lambda answer: answer.is_answered)
-    parts = [tag("ul", join(map(_answer, fresh)), css="pve-probes")] if fresh else []
-    parts += [tag("p", told, css="pve-label") for told in _referred(read)]
-    return details(summary, join(parts), css="pve-read", is_open=False)
-
-
-def _is_brief(answer: Answer) -> bool:
-    said = answer.stdout.strip()
-    return answer.exit_status == 0 and len(said) <= BRIEF and "\n" not in said and not answer.stderr
-
-
-def _referred(read: Read) -> Iterator[str]:
-    """Yield what was said before, by the node itself and by others, with where it stands."""
-    for answers, how in ((read.repeated, "as before"), (read.alike, "as another node had")):
-        if not answers:
-            continue
-        told = f"{count(len(answers), 'probe')} answered {how}"
-        if len(answers) > MANY:
-            yield f"{told} (line {read.repeated_line})"
-        else:
-            yield f"{told}: {', '.join(f'{_name(answer)} (line {answer.line})' for answer in answers)}"
-
-
-def _answer(answer: Answer) -> Html:
-    told = []
-    if answer.exit_status is not None and (answer.exit_status or not answer.is_answered):
-        told.append(f"exit status {answer.exit_status}")
-    if not answer.is_answered:
-        told += [duration(answer.seconds), answer.error or "did not end in time"]
-    command = shell(answer.argv)
-    parts: list[str] = [tag("b", answer.id)]
-    if len(command) <= SHORT or not answer.is_answered:
-        parts += [" ", code(command)]
-    if told:
-        parts += [" ", tag("span", " · ".join(told), css="pve-meta" if answer.is_answered else "pve-missing")]
-    parts.append(output(answer.stdout, answer.stderr, answer.line, ANSWER_CAP))
-    return tag("li", join(parts))
 
 
 def _catalogue(record: Record) -> Html:
@@ -273,20 +149,6 @@ def _catalogue(record: Record) -> Html:
     rows = [[name, code(shell(argv)), why, f"{times} ×"] for (name, argv), (why, times) in sorted(asked.items())]  # noqa: RUF001
     summary = tag("span", f"What was read: {count(len(rows), 'probe')} and why they were asked", css="pve-name")
     return details(summary, table(["Probe", "Command", "Why", "Asked"], rows), css="pve-phase pve-catalogue")
-
-
-def _gate_command(command: GateCommand) -> Html:
-    summary = join(
-        [
-            tag("span", command.node, css="pve-node"),
-            " testinfra: ",
-            code(command.command),
-            " ",
-            tag("span", f"exit status {command.exit_status} · {duration(command.seconds)}", css="pve-meta"),
-        ]
-    )
-    said = output(command.stdout, command.stderr, command.line)
-    return details(summary, said or tag("p", "No output.", css="pve-label"), css="pve-read")
 
 
 def _comparison(item: Continuity) -> Html:

@@ -24,7 +24,7 @@ NOTHING = "–"  # noqa: RUF001
 _PICTURES = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
 
 
-_PLAIN = re.compile(r"""[^&<>"'\x00-\x08\x0b-\x1f\x7f]*""")
+_PLAIN = re.compile(r"""[^&<>\x00-\x08\x0b-\x1f\x7f]*""")
 """Text with nothing to escape or to show, as most is: a single look instead of eight."""
 
 
@@ -35,10 +35,15 @@ class Html(str):
 
 
 def esc(text: str) -> Html:
-    """Return ``text`` escaped for an element or a quoted attribute; control characters become visible."""
+    """Return ``text`` escaped for an element; quotes stay (JSON is full of them), control characters become visible."""
     if _PLAIN.fullmatch(text):
         return Html(text)
-    return Html(html.escape(text.replace("\r\n", "\n").translate(_PICTURES), quote=True))
+    return Html(html.escape(text.replace("\r\n", "\n").translate(_PICTURES), quote=False))
+
+
+def attribute(text: str) -> str:
+    """Return ``text`` escaped for an attribute in either kind of quotes."""
+    return esc(text).replace('"', "&quot;").replace("'", "&#x27;")
 
 
 def as_html(content: str) -> Html:
@@ -49,7 +54,7 @@ def as_html(content: str) -> Html:
 def tag(name: str, content: str = "", css: str = "", **attributes: str) -> Html:
     """Return an element; plain text inside is escaped, attributes always are."""
     given = {"class": css, **attributes} if css else attributes
-    written = "".join(f' {key}="{esc(value)}"' for key, value in given.items())
+    written = "".join(f' {key}="{attribute(value)}"' for key, value in given.items())
     return Html(f"<{name}{written}>{as_html(content)}</{name}>")
 
 
@@ -61,7 +66,7 @@ def join(parts: Iterable[str], between: str = "") -> Html:
 def details(summary: str, content: str, css: str = "", is_open: bool = False) -> Html:
     """Return a part that folds without a script."""
     opened = " open" if is_open else ""
-    return Html(f'<details class="{esc(css)}"{opened}>{tag("summary", summary)}{as_html(content)}</details>')
+    return Html(f'<details class="{attribute(css)}"{opened}>{tag("summary", summary)}{as_html(content)}</details>')
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[str]], css: str = "") -> Html:
@@ -126,6 +131,12 @@ def date_time(stamp: str) -> str:
 def clock(stamp: str) -> str:
     """Return ``2026-01-08T02:14:09.120Z`` as ``02:14:09``."""
     return stamp[11:19] if _is_stamp(stamp) else stamp or NOTHING
+
+
+def span(stamps: Sequence[str]) -> str:
+    """Return when the first and the last of some times were: ``02:14:09 to 02:14:31``, or the one that all are."""
+    first, last = clock(min(stamps)), clock(max(stamps))
+    return first if first == last else f"{first} to {last}"
 
 
 def _is_stamp(stamp: str) -> bool:
