@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pve_runbook.lab.model import corosync_conf
 from pve_runbook.lab.model.corosync import CONFIG, synchronise
 from pve_runbook.lab.model.errors import no_such_file, os_error
-from pve_runbook.lab.model.pmxcfs_view import PmxcfsView, contents
+from pve_runbook.lab.model.pmxcfs_view import PmxcfsView, stamps_of
 
 if TYPE_CHECKING:
     from pve_runbook.lab.model.node import Node
@@ -304,7 +304,10 @@ class Pmxcfs(PmxcfsView):
         if not self.mounted:
             return []
         changed = []
-        for path, data in contents(self.node.files.config).items():
+        stamps = stamps_of(self.node.files.config)
+        found = {p: self.node.files.config.read_file(p) for p, stamp in stamps.items() if self.stamps.get(p) != stamp}
+        self.stamps = stamps
+        for path, data in found.items():
             if self.synced.get(path) != data and not path.startswith("/."):
                 self.synced[path] = data
                 self.write(path[1:], data)

@@ -18,6 +18,9 @@ from pve_runbook.lab.model.files import Stat
 if TYPE_CHECKING:
     from pve_runbook.lab.model.node import Node
 
+Stamp = tuple[int, float]
+"""Size in bytes, and when it was last written (seconds since the epoch): a file's content is the one known, or not."""
+
 
 class PmxcfsView:
     """The state of one node's pmxcfs, and what processes of the node read from it."""
@@ -35,6 +38,7 @@ class PmxcfsView:
         self.peers_seen: set[str] = set()
         self.members_version = 0
         self.synced: dict[str, bytes | str | None] = {}
+        self.stamps: dict[str, Stamp] = {}
         self._hidden: dict[str, bytes] = {}
 
     # -- state -------------------------------------------------------------------------------
@@ -158,7 +162,8 @@ class PmxcfsView:
     # -- the same view for the shell's own redirections, globs and tests -----------------------
 
     def _mount(self) -> None:
-        self._hidden = contents(self.node.files.config)
+        config = self.node.files.config
+        self._hidden = {path: config.read_file(path) for path in stamps_of(config)}
         clear(self.node.files.config)
         self.synced = {}
         self.refresh()
@@ -201,16 +206,15 @@ class PmxcfsView:
         self.synced = wanted
 
 
-def contents(tree: FileSystem, path: str = "") -> dict[str, bytes]:
-    """All files of a file system."""
-    found: dict[str, bytes] = {}
+def stamps_of(tree: FileSystem, path: str = "") -> dict[str, Stamp]:
+    """All files of a file system: size, and when it was last written."""
+    found: dict[str, Stamp] = {}
     for entry in tree.read_dir(path or "/"):
-        inner = f"{path}/{entry['name']}"
-        kind = entry["metadata"]["file_type"]
-        if kind == "directory":
-            found.update(contents(tree, inner))
-        elif kind == "file":
-            found[inner] = tree.read_file(inner)
+        inner, metadata = f"{path}/{entry['name']}", entry["metadata"]
+        if metadata["file_type"] == "directory":
+            found.update(stamps_of(tree, inner))
+        elif metadata["file_type"] == "file":
+            found[inner] = metadata["size"], metadata["modified"]
     return found
 
 
