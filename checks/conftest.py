@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from pve_runbook.facts.state import NodeState
-from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.terminal import progress
-from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.node import Node
-from pve_runbook.work.watch import Watched, watch
-from testinfra.host import Host
+
+if TYPE_CHECKING:  # pytest loads this file before the nodes are reached, and all of these take their time
+    from pve_runbook.plugin.run import Run
+    from pve_runbook.work.cluster import Cluster
+    from pve_runbook.work.node import Node
+    from pve_runbook.work.watch import Watched
+    from testinfra.host import Host
 
 STANDALONE = (NodeState.STANDALONE, NodeState.STANDALONE_LEFTOVERS, NodeState.STANDALONE_COROSYNC_RUNNING)
 
@@ -58,4 +61,7 @@ def watched(run: Run) -> Watched:
     """What changed while the nodes were watched; not evaluated without --watch."""
     if not run.options.watch:
         pytest.skip("nobody asked to watch: --watch=SECONDS")
+    from pve_runbook.plugin.terminal import progress
+    from pve_runbook.work.watch import watch
+
     return watch(run.cluster, run.options.watch, lambda text: progress(run.config, text))

@@ -13,13 +13,8 @@ import asyncssh
 import pytest
 from pve_runbook.wire.batch import run_batch
 from pve_runbook.wire.channel import execute
-from pve_runbook.wire.connection import (
-    ConnectFailed,
-    Connection,
-    ConnectOptions,
-    Failure,
-    open_all,
-)
+from pve_runbook.wire.connection import Connection, ConnectOptions, open_all
+from pve_runbook.wire.failure import ConnectFailed, Failure
 from pve_runbook.wire.guard import Refused
 from wire_server import PASSWORD, Server, Site
 

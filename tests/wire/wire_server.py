@@ -47,6 +47,7 @@ class Server:
         self.passwords: list[str] = []
         self.logins: list[str] = []
         self.forwarded: list[tuple[str, int]] = []
+        self.ended = threading.Event()
         self._client_key = client_key
         self._loop = asyncio.new_event_loop()
         self._links: list[asyncssh.SSHServerConnection] = []
@@ -57,6 +58,11 @@ class Server:
         self._thread.start()
         self._acceptor = self._do(self._listen())
         self.port: int = self._acceptor.get_port()
+
+    @property
+    def connections(self) -> int:
+        """How often it was connected to."""
+        return len(self._links)
 
     def known_hosts_line(self, host: str = "127.0.0.1") -> str:
         """The line that makes this server's first host key known."""
@@ -143,6 +149,9 @@ class _Login(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._server._links.append(conn)
         self._server._sockets.append(conn.get_extra_info("socket"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.ended.set()
 
     def begin_auth(self, username: str) -> bool:
         self._user = username

@@ -13,7 +13,8 @@ from pve_runbook.plugin import questions
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.provenance import code_revision, operator, tool_version
 from pve_runbook.plugin.run import Run
-from pve_runbook.wire.connection import ConnectFailed, ConnectOptions, Failure
+from pve_runbook.wire.connection import ConnectOptions
+from pve_runbook.wire.failure import ConnectFailed, Failure
 from pve_runbook.work import probes
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.probe import CHECKED, JUDGED
@@ -40,6 +41,7 @@ def open_run(run: Run, connect: ConnectOptions, live: Live) -> None:
         timeout_scale=run.options.timeout_scale,
         since=run.options.since,
         activate_storage=run.options.activate_storage,
+        begun=run.begun,
     )
     live.follow(run.journal, cluster.waits)
     groups = CHECKED if run.options.mode == "checks" else ()

@@ -12,7 +12,7 @@ import pytest
 
 from pve_runbook.plugin import garbage, outside
 from pve_runbook.plugin.command_line import add_options
-from pve_runbook.plugin.options import mode_of
+from pve_runbook.plugin.options import mode_of, read_options
 
 SESSION = "pve_runbook.plugin.session"
 
@@ -43,9 +43,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if mode is None:
         return
     garbage.pause(config)
+    if mode == "runbook" and config.option.hosts is None and config.option.collectonly:
+        config.option.hosts = "lab"
+    options = read_options(config, mode)
+    from pve_runbook.plugin import ahead
+
+    connections = ahead.begin(config, options)
     from pve_runbook.plugin import session
 
-    session.begin(config, mode)
+    session.begin(config, options, connections)
     config.pluginmanager.register(session, SESSION)
 
 

@@ -7,6 +7,7 @@ import secrets
 import shlex
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from pve_runbook.plugin import questions
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.provenance import program
-from pve_runbook.wire.connection import ConnectOptions
+from pve_runbook.wire.connection import Connection, ConnectOptions
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.continuity import Comparison, Snapshot, compare, rebased, resettled, snapshot
@@ -114,6 +115,8 @@ class Run:
         """Nodes that checks/ went on without: they could not be connected to."""
         self.connect = ConnectOptions()
         """How the nodes were logged in to."""
+        self.begun: Sequence[Connection] = ()
+        """Connections that were on their way before the checks were collected."""
         self.done: set[tuple[Stage, str]] = set()
         """The stages of the procedure that are done, each with the node's name."""
         self.thawed = False

@@ -9,7 +9,8 @@ import getpass
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,15 @@ import pytest
 import testinfra.backend
 from pytest_html.basereport import BaseReport
 
-from pve_runbook.plugin import garbage, opening, order, outside, steps, terminal
+from pve_runbook.plugin import ahead, garbage, opening, order, outside, steps, terminal
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.live import Live
-from pve_runbook.plugin.options import RunOptions, read_options
+from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.run import RUN, Run
-from pve_runbook.plugin.values import Mode
 from pve_runbook.plugin.verdict import Verdict, judge_run
 from pve_runbook.record.html_hooks import STYLE, ChangeRecord, page_title
 from pve_runbook.wire.backend import PveBackend
-from pve_runbook.wire.connection import ConnectOptions
+from pve_runbook.wire.connection import Connection, ConnectOptions
 from pve_runbook.work.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -51,24 +51,22 @@ HALF_BACK = (
 NEED_PASSWORD = "--ask-password: there is no terminal to type it on"
 
 
-def begin(config: pytest.Config, mode: Mode) -> None:
-    """Check the command line as a whole, and make the run. Raises UsageError."""
-    if mode == "runbook" and config.option.hosts is None and config.option.collectonly:
-        config.option.hosts = "lab"
-    options = read_options(config, mode)
+def begin(config: pytest.Config, options: RunOptions, begun: Sequence[Connection]) -> None:
+    """Make the run of a command line that was checked; ``begun`` are its connections that are on their way."""
     testinfra.backend.BACKENDS["pve"] = "pve_runbook.wire.backend.PveBackend"
     config.option.connection = "pve"
     config.option.hosts = ",".join(t.name for t in options.targets)
     if config.option.collectonly:
         config.stash[RUN] = Run(config, options)
         return
-    _set_up_report(config, options)
+    _set_up_report(config, options, begun)
 
 
-def _set_up_report(config: pytest.Config, options: RunOptions) -> None:
+def _set_up_report(config: pytest.Config, options: RunOptions, begun: Sequence[Connection]) -> None:
     """Have pytest-html write to a place of our own; its page moves to the record when that has its name."""
     folder = Path(tempfile.mkdtemp(prefix="pve-runbook-"))
     run = Run(config, options)
+    run.begun = begun
     config.stash[RUN] = run
     if options.plan:
         from pve_runbook.plugin import plan_mode
@@ -161,8 +159,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _open(config: pytest.Config, run: Run) -> None:
     garbage.settle()
-    option = config.option
-    ssh_config = option.ssh_config
+    connect = ahead.connect_options(config, run.options)
     if run.options.lab:
         from pve_runbook.plugin import labs
 
@@ -172,14 +169,9 @@ def _open(config: pytest.Config, run: Run) -> None:
             else labs.start_from(run.options.lab_facts)
         )
         config.add_cleanup(lab.stop)
-        ssh_config = lab.ssh_config
-    connect = ConnectOptions(
-        ssh_config=ssh_config,
-        identity_file=option.ssh_identity_file,
-        password=_password(config) if run.options.ask_password else None,
-        accept_new_host_keys=run.options.accept_new_host_keys,
-        sudo=bool(option.sudo),
-    )
+        connect = replace(connect, ssh_config=lab.ssh_config)
+    if run.options.ask_password:
+        connect = replace(connect, password=_password(config))
     config.add_cleanup(run.close)
     terminal.flush(config)
     screen = os.dup(1)

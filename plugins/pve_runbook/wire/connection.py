@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -22,46 +22,19 @@ import fabric
 import paramiko
 
 from pve_runbook.wire import sudo
-from pve_runbook.wire.channel import WireError, close_within, execute
+from pve_runbook.wire.channel import close_within, execute
+from pve_runbook.wire.failure import ConnectFailed, Failure, explain
 from pve_runbook.wire.guard import GuardedTransport, Known
-from pve_runbook.wire.hostkeys import ChangedHostKey, HostKeyCheck, HostName, UnknownHostKey, known_hosts_of
+from pve_runbook.wire.handshake import Reached, Transport
+from pve_runbook.wire.hostkeys import HostKeyCheck, HostName, known_hosts_of
 from pve_runbook.wire.targets import Target, TargetError, parse_hosts
 
 _KEEPALIVE_SECONDS = 15
 _CLOSE_SECONDS = 5.0
-_LOGIN_ADVICE = "check the user (root@NODE), load its key with ssh-add, or give --ssh-identity-file or --ask-password"
-_LOG_ADVICE = "at its console, type: journalctl -u ssh -n 20"
-_TIMEOUT_ADVICE = "check that it is up and that no firewall drops the connection, then run again"
 
 # paramiko's transport threads log tracebacks; what they mean is in our own exceptions.
 _LOG_CHANNEL = "pve_runbook.wire.paramiko"
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
-
-
-class Failure(StrEnum):
-    """Why a node could not be reached."""
-
-    CONFIG = "ssh_config"
-    UNKNOWN_HOST = "unknown host"
-    REFUSED = "refused"
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    UNKNOWN_KEY = "unknown key"
-    CHANGED_KEY = "changed key"
-    AUTHENTICATION = "authentication"
-    SUDO = "sudo"
-    PROTOCOL = "protocol"
-
-
-class ConnectFailed(Exception):
-    """A node that could not be reached or logged in to; str() is one line: node, reason, advice."""
-
-    def __init__(self, target: Target, kind: Failure, reason: str, advice: str) -> None:
-        super().__init__(f"{target.name}: {reason}; {advice}")
-        self.target = target
-        self.kind = kind
-        self.reason = reason
-        self.advice = advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +78,14 @@ class Connection:
         ssh_config's ProxyJump decides.
         """
         self.target = target
-        self._options = options
+        self.options = options
         self._route = route
         self._leads_to = leads_to
         self._fabric: Any = None
         self._gateway: Connection | None = None
         self._sudo: tuple[str, ...] = ()
+        self._begun: Future[Reached | None] | None = None
+        self._began = 0.0
 
     @property
     def name(self) -> str:
@@ -128,29 +103,51 @@ class Connection:
         transport = self.transport
         return transport is not None and bool(transport.is_active())
 
+    def begin(self) -> None:
+        """Have the node reached and keys exchanged in the background. Nobody is logged in to anything: what is behind
+        a jump host waits for open(), which also says what went wrong.
+        """
+        self.close()
+        self._begun, self._began = Future(), time.monotonic()
+        threading.Thread(target=self._fulfil, args=(self._begun,), name="pve-runbook-begin", daemon=True).start()
+
+    def _fulfil(self, begun: Future[Reached | None]) -> None:
+        try:
+            begun.set_result(self._reach(ahead=True))
+        except BaseException as error:
+            begun.set_exception(error)
+
     def open(self) -> None:
         """Connect, check the host key, log in, and find out how sudo works here.
 
-        Does nothing if the connection is open. Raises ConnectFailed.
+        Goes on from where begin() has come to. Does nothing if the connection is open. Raises ConnectFailed.
         """
         if self.is_open:
             return
-        self.close()
-        started = time.monotonic()
+        if self._begun is None:
+            self.close()
+            self._began = time.monotonic()
+        started = self._began
         try:
-            self._connect()
+            reached = (self._begun.result() if self._begun is not None else None) or self._reach(ahead=False)
+            assert reached is not None
+            self._begun = None
+            self._log_in(reached)
             self._find_sudo()
         except BaseException as error:
             self.close()
             if isinstance(error, ConnectFailed) or not isinstance(error, Exception):
                 raise
-            kind, reason, advice = _explain(error, time.monotonic() - started, self._options.connect_timeout)
+            kind, reason, advice = explain(error, time.monotonic() - started, self.options.connect_timeout)
             raise ConnectFailed(self.target, kind, reason, advice) from error
 
     def close(self) -> None:
         """Close the link and those to its jump hosts; a dead link takes a few seconds, not for ever."""
+        begun, self._begun = self._begun, None
         gateway, self._gateway = self._gateway, None
         link, self._fabric = self._fabric, None
+        if begun is not None:
+            begun.add_done_callback(_let_go)
         if link is not None:
             close_within(link.client.close, _CLOSE_SECONDS)
         if gateway is not None:
@@ -168,30 +165,41 @@ class Connection:
     def prepare(self, command: str, stdin: bytes | None) -> tuple[str, bytes | None]:
         """The command and its input as they are sent: with sudo in front if this connection uses it."""
         if self._sudo == sudo.WITH_PASSWORD:
-            stdin = f"{self._options.password}\n".encode() + (stdin or b"")
+            stdin = f"{self.options.password}\n".encode() + (stdin or b"")
         return sudo.wrapped(self._sudo, command), stdin
 
-    def _connect(self) -> None:
-        target, options = self.target, self._options
+    def _reach(self, *, ahead: bool) -> Reached | None:
+        """Connect, begin the exchange of keys. None where, ``ahead`` of open(), a jump host would be logged in to."""
+        target, options = self.target, self.options
         config = fabric.Config(runtime_ssh_path=options.ssh_config, lazy=True)
         config.load_ssh_config()
         link = fabric.Connection(target.host, user=target.user, port=target.port, config=config, gateway=False)
         settings: Mapping[str, Any] = link.ssh_config
         hops = self._hops(settings, link.host)
+        if hops and ahead:
+            return None
         name = HostName(link.host, link.port, settings.get("hostkeyalias"), jumped=bool(hops))
         known_hosts = known_hosts_of(
             settings, name, typed=target.host, user=link.user, accept_new=options.accept_new_host_keys
         )
-        make = paramiko.Transport if options.known is None else partial(GuardedTransport, options.known)
+        make = Transport if options.known is None else partial(GuardedTransport, options.known)
         check = HostKeyCheck(name, known_hosts, options.connect_timeout, make)
         identity_files = self._identity_files(settings)
         sock = self._through(hops, link.host, link.port) if hops else self._directly(link.host, link.port)
         link.client.set_log_channel(_LOG_CHANNEL)
         link.client.set_missing_host_key_policy(check)
         link.connect_timeout = options.connect_timeout
+        try:
+            transport = check.transport(sock)
+            transport.set_log_channel(_LOG_CHANNEL)
+            transport.banner_timeout = options.connect_timeout
+            transport.begin()
+        except BaseException:
+            close_within(sock.close, _CLOSE_SECONDS)
+            raise
         link.connect_kwargs = {
             "sock": sock,
-            "transport_factory": check.transport,
+            "transport_factory": lambda sock, **kwargs: transport,
             "banner_timeout": options.connect_timeout,
             "auth_timeout": options.connect_timeout,
             "channel_timeout": options.connect_timeout,
@@ -201,14 +209,17 @@ class Connection:
         if options.only_key is not None:
             alone = {"allow_agent": False, "look_for_keys": False, "password": None, "key_filename": [options.only_key]}
             link.connect_kwargs |= alone
+        return Reached(link, transport, sock)
+
+    def _log_in(self, reached: Reached) -> None:
+        """Wait for the keys, check the host's, and log in."""
         try:
-            link.open()
+            reached.link.open()
         except BaseException:
-            close_within(link.client.close, _CLOSE_SECONDS)
-            close_within(sock.close, _CLOSE_SECONDS)
+            reached.close()
             raise
-        link.transport.set_keepalive(_KEEPALIVE_SECONDS)
-        self._fabric = link
+        reached.link.transport.set_keepalive(_KEEPALIVE_SECONDS)
+        self._fabric = reached.link
 
     def _hops(self, settings: Mapping[str, Any], host: str) -> tuple[Target, ...]:
         """The jump hosts, first to last. One that is this host itself (ProxyJump under `Host *`) is left out,
@@ -232,7 +243,7 @@ class Connection:
         return hops
 
     def _directly(self, host: str, port: int) -> socket.socket:
-        sock = socket.create_connection((host, port), timeout=self._options.connect_timeout)
+        sock = socket.create_connection((host, port), timeout=self.options.connect_timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
@@ -243,7 +254,7 @@ class Connection:
         """
         self._gateway = Connection(
             hops[-1],
-            replace(self._options, password=None, sudo=False, only_key=None, known=None),
+            replace(self.options, password=None, sudo=False, only_key=None, known=None),
             route=hops[:-1] or None,
             leads_to=(*self._leads_to, self.target.host),
         )
@@ -254,7 +265,7 @@ class Connection:
             raise ConnectFailed(self.target, error.kind, reason, error.advice) from error
         try:
             return self._gateway.transport.open_channel(
-                "direct-tcpip", (host, port), ("", 0), timeout=self._options.connect_timeout
+                "direct-tcpip", (host, port), ("", 0), timeout=self.options.connect_timeout
             )
         except paramiko.ChannelException as error:
             raise ConnectFailed(
@@ -266,7 +277,7 @@ class Connection:
 
     def _identity_files(self, settings: Mapping[str, Any]) -> list[str]:
         """--ssh-identity-file first, then ssh_config's; of these, as in ssh, only what exists."""
-        asked = self._options.identity_file
+        asked = self.options.identity_file
         if asked is not None and not os.path.isfile(os.path.expanduser(asked)):
             raise self._config(f"there is no identity file {asked}", "give --ssh-identity-file a private key")
         configured = [os.path.expanduser(file) for file in settings.get("identityfile", [])]
@@ -276,14 +287,14 @@ class Connection:
     def _find_sudo(self) -> None:
         """Choose sudo's options."""
         self._sudo = ()
-        if not self._options.sudo:
+        if not self.options.sudo:
             return
         ways: list[tuple[str, ...]] = [sudo.WITHOUT_PASSWORD]
-        if self._options.password is not None:
+        if self.options.password is not None:
             ways.append(sudo.WITH_PASSWORD)
         for way in ways:
             self._sudo = way
-            result = execute(self, sudo.TRIAL, timeout=self._options.connect_timeout)
+            result = execute(self, sudo.TRIAL, timeout=self.options.connect_timeout)
             if result.exit_status == 0 and not result.stdout:
                 return
         said = " ".join(result.stderr.decode("utf-8", "replace").split()) or "nothing"
@@ -296,6 +307,12 @@ class Connection:
 
     def _config(self, reason: str, advice: str) -> ConnectFailed:
         return ConnectFailed(self.target, Failure.CONFIG, reason, advice)
+
+
+def _let_go(begun: Future[Reached | None]) -> None:
+    """Close what was begun and is not wanted any more, as soon as it is there."""
+    if begun.exception() is None and (reached := begun.result()) is not None:
+        reached.close()
 
 
 def open_all(
@@ -320,64 +337,3 @@ def open_all(
     failures = executor.map(attempt, connections)
     meanwhile()
     return {connection.target: failure for connection, failure in zip(connections, failures, strict=True)}
-
-
-def _explain(error: Exception, seconds: float, connect_timeout: float) -> tuple[Failure, str, str]:
-    """Kind, reason and advice for an error from the layers below, `seconds` after the start."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    match error:
-        case UnknownHostKey():
-            advice = f"{error.advice} (or run once with --accept-new-host-keys)"
-            return Failure.UNKNOWN_KEY, f"{error.seen}; {error.why}", advice
-        case ChangedHostKey():
-            return Failure.CHANGED_KEY, f"{error.seen}; {error.why}", error.advice
-        case socket.gaierror():
-            return (
-                Failure.UNKNOWN_HOST,
-                f"its name does not resolve ({error.strerror})",
-                "check the spelling, or give it an address in /etc/hosts, DNS or ssh_config's HostName",
-            )
-        case ConnectionRefusedError():
-            return (
-                Failure.REFUSED,
-                "nothing listens on its SSH port (connection refused)",
-                "check the port, and at its console type: systemctl status ssh",
-            )
-        case paramiko.PasswordRequiredException():
-            return (
-                Failure.AUTHENTICATION,
-                "the private key for it is encrypted",
-                "load the key with ssh-add, or give its passphrase with --ask-password",
-            )
-        case paramiko.ConfigParseError() | paramiko.CouldNotCanonicalize() | UnicodeDecodeError():
-            return Failure.CONFIG, f"ssh_config is not readable: {said}", "check it with: ssh -G HOST"
-        case OSError(filename=str() as file):
-            return Failure.CONFIG, f"{file}: {error.strerror}", "check that the file is there and yours"
-        case paramiko.AuthenticationException() if said != "Authentication timeout.":
-            return Failure.AUTHENTICATION, f"it refused the login: {said}", _LOGIN_ADVICE
-        case paramiko.SSHException() if said == "No authentication methods available":
-            return Failure.AUTHENTICATION, "there is no key, agent or password to log in with", _LOGIN_ADVICE
-        case TimeoutError():
-            return Failure.TIMEOUT, f"no answer within {seconds:.0f} s", _TIMEOUT_ADVICE
-        case paramiko.SSHException() | EOFError() if seconds >= connect_timeout:
-            return (
-                Failure.TIMEOUT,
-                f"it accepts connections but did not speak SSH within {seconds:.0f} s",
-                _TIMEOUT_ADVICE,
-            )
-        case WireError():
-            return Failure.PROTOCOL, f"the first command failed: {error.why}", _LOG_ADVICE
-        case paramiko.SSHException() | EOFError() | ConnectionError():
-            return Failure.PROTOCOL, f"the SSH connection failed: {said}", _LOG_ADVICE
-        case OSError():
-            return (
-                Failure.UNREACHABLE,
-                f"it cannot be reached: {said}",
-                "check the address, the route and the firewall",
-            )
-        case _:
-            return (
-                Failure.PROTOCOL,
-                f"the SSH connection failed: {type(error).__name__}: {said}",
-                "try: ssh -v HOST",
-            )

@@ -14,6 +14,7 @@ import paramiko
 
 from pve_runbook.wire import sudo
 from pve_runbook.wire.batch import read_command
+from pve_runbook.wire.handshake import Transport
 
 Known = Callable[[Sequence[str]], bool]
 """Whether an argv may be sent."""
@@ -38,7 +39,7 @@ def objection(sent: str, known: Known) -> str:
     return ""
 
 
-class GuardedTransport(paramiko.Transport):
+class GuardedTransport(Transport):
     """A transport over which only ``known`` questions go."""
 
     def __init__(self, known: Known, sock: Any, **kwargs: Any) -> None:

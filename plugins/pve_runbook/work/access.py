@@ -14,7 +14,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
+from pve_runbook.wire.connection import Connection, ConnectOptions
+from pve_runbook.wire.failure import ConnectFailed
 from pve_runbook.work import actions, probes
 from pve_runbook.work.action import Action
 from pve_runbook.work.node import Node

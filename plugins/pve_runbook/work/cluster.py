@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TypeVar
 
-from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions, open_all
+from pve_runbook.wire.connection import Connection, ConnectOptions, open_all
+from pve_runbook.wire.failure import ConnectFailed
 from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target
 from pve_runbook.work.answerlog import AnswerLog
+from pve_runbook.work.begun import guarded
 from pve_runbook.work.brakes import Brakes
 from pve_runbook.work.compared import agree
 from pve_runbook.work.node import Node
 from pve_runbook.work.nodefacts import NodeFacts
 from pve_runbook.work.probe import Group
 from pve_runbook.work.readings import UnknownFact
-from pve_runbook.work.registered import is_passive, is_registered
 from pve_runbook.work.waits import Waits
 from pve_runbook.work.watch import Glimpse
 
@@ -39,10 +39,12 @@ class Cluster:
         timeout_scale: float = 1.0,
         since: int = 86_400,
         activate_storage: bool = False,
+        begun: Sequence[Connection] = (),
     ) -> None:
+        """``begun``: connections to go on with, where they are what this run would open."""
         self.journal = journal
-        known = is_registered if activate_storage else is_passive
-        options = replace(options, known=known) if read_only else options
+        if read_only:
+            options = guarded(options, activate_storage=activate_storage)
         self.connect = options
         self.answers = AnswerLog(journal)
         self.read_only = read_only
@@ -54,7 +56,8 @@ class Cluster:
         self.brakes = Brakes()
         self.waits = Waits()
         self._executor = ThreadPoolExecutor(max_workers=max(4, len(targets)), thread_name_prefix="node")
-        self.nodes = [Node(self, t, Connection(t, options)) for t in targets]
+        ready = {c.target: c for c in begun if c.options == options}
+        self.nodes = [Node(self, t, ready.get(t) or Connection(t, options)) for t in targets]
         self._side_by_side = threading.local()
 
     @property

@@ -16,8 +16,9 @@ from pve_runbook.facts.pmxcfs import Members
 from pve_runbook.facts.quorum import PvecmStatus
 from pve_runbook.wire.batch import NoAnswer, Same, run_batch
 from pve_runbook.wire.channel import WireError, execute
-from pve_runbook.wire.connection import ConnectFailed, Connection, ConnectOptions
+from pve_runbook.wire.connection import Connection, ConnectOptions
 from pve_runbook.wire.detached import NotStarted, run_detached
+from pve_runbook.wire.failure import ConnectFailed
 from pve_runbook.wire.guard import Refused
 from pve_runbook.wire.journal import Journal
 from pve_runbook.wire.targets import Target

@@ -1,0 +1,67 @@
+"""Checks reach their nodes while they are collected, and only once the command line is judged."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+Write = Callable[[pytest.Pytester, str, str], None]
+
+
+@pytest.fixture
+def node() -> Iterator[socket.socket]:
+    """Something that listens like a node, and never speaks."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+def hosts(node: socket.socket) -> str:
+    """The option that names it."""
+    return f"--hosts=root@127.0.0.1:{node.getsockname()[1]}"
+
+
+def was_reached(node: socket.socket) -> bool:
+    """Whether somebody connected; whoever did has gone away again."""
+    try:
+        link, _ = node.accept()
+    except BlockingIOError:
+        return False
+    with link:
+        link.settimeout(5)
+        while link.recv(4096):
+            pass
+    return True
+
+
+def left_behind() -> list[str]:
+    """Our threads that have not ended."""
+    return [t.name for t in threading.enumerate() if "Transport" in type(t).__name__ or t.name.startswith("pve-")]
+
+
+def test_a_node_is_let_go_where_the_checks_cannot_be_collected(
+    project: pytest.Pytester, write: Write, node: socket.socket
+) -> None:
+    write(project, "checks/test_broken.py", "import nothing_of_that_name\n")
+    ran = project.runpytest("checks/", hosts(node))
+    assert ran.ret == 2, ran.outlines
+    for thread in threading.enumerate():
+        if thread.name == "pve-runbook-begin":
+            thread.join(5)
+    assert was_reached(node) and left_behind() == []
+
+
+@pytest.mark.parametrize(
+    "option", ["--ticket=../x", "--connection=ssh", "--since=x", "--collect-only", "--help", "--markers"]
+)
+def test_nothing_is_sent_where_nothing_will_run(project: pytest.Pytester, node: socket.socket, option: str) -> None:
+    project.runpytest("checks/", hosts(node), option)
+    assert not was_reached(node) and left_behind() == []
+
+
+def test_a_runbook_is_judged_as_a_whole_before(project: pytest.Pytester, node: socket.socket) -> None:
+    assert project.runpytest("runbook/", hosts(node), "-k", "three").ret == 4
+    assert not was_reached(node)
