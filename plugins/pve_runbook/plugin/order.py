@@ -52,7 +52,7 @@ def sort_key(item: pytest.Item, hosts: Sequence[str]) -> tuple[int, int, int, in
     """(phase, order of leaving, line, index in --hosts): a step on all nodes, then the next step; where the
     nodes leave one by one, a node with all its steps, then the next node."""
     name = host_name(item)
-    line = item.reportinfo()[1]
+    line = item.location[1]
     phase = phase_of(item.path)
     return (
         -1 if phase is None else phase,
