@@ -93,14 +93,14 @@ def _notes(step: Step) -> list[Note]:
 def _same(steps: Sequence[Step]) -> Html:
     """Steps in a row that differ in their nodes alone."""
     first = steps[0]
-    meta = [count(len(steps), "step")]
+    nodes = ", ".join(step.node for step in steps if step.node)
+    meta = [*([nodes] if nodes else []), count(len(steps), "step")]
     if first.started:
         meta += [span([step.started for step in steps]), f"{duration(sum(step.seconds for step in steps))} together"]
     else:
         meta.append("not started")
-    nodes = ", ".join(step.node for step in steps if step.node)
     content = tag("pre", first.message, css="pve-message") if first.message else Html()
-    return _folded(first, nodes, meta, content, is_open=first.outcome in ("failed", "unknown"))
+    return _folded(first, "", meta, content, is_open=first.outcome in ("failed", "unknown"))
 
 
 def _step(step: Step, commands: Commands) -> Html:

@@ -105,7 +105,7 @@ def guest_tables(item: Continuity) -> Iterator[Html]:
     yield table(head, (_conservation(row) for row in guests), css="pve-compare")
     yield tag("h3", "Nodes: the same boot")
     nodes = sorted(item.nodes, key=lambda row: row.same)
-    rows = ([row.node, badge(_same(row.same)), *_both(row.boot_before, row.boot_after)] for row in nodes)
+    rows = ([row.node, _result(row.same), *_both(row.boot_before, row.boot_after)] for row in nodes)
     yield table(["Node", "Result", "boot_id before", "after"], rows, css="pve-compare")
 
 
@@ -114,7 +114,7 @@ def _continuity(row: GuestRow) -> list[str]:
         f"{shown(row.vmid)} {row.name}",
         row.node,
         row.kind,
-        badge(_same(row.ran_on) if row.ran else "was not running"),
+        _result(row.ran_on) if row.ran else "was not running",
         *_both(row.pid_before, row.pid_after),
         *_both(row.start_before, row.start_after),
     ]
@@ -123,15 +123,16 @@ def _continuity(row: GuestRow) -> list[str]:
 def _conservation(row: GuestRow) -> list[str]:
     return [
         f"{shown(row.vmid)} {row.name}",
-        badge(_same(row.is_kept)),
+        _result(row.is_kept),
         *_both(row.config_before, row.config_after, hashed=True),
         *_both(row.owner_before, row.owner_after),
         *_both(row.volumes_before, row.volumes_after),
     ]
 
 
-def _same(same: bool) -> str:
-    return "same" if same else "changed"
+def _result(same: bool) -> Html:
+    """Return the word; what is the same needs little markup, as there are thousands of guests."""
+    return tag("b", "same") if same else badge("changed")
 
 
 def _both(before: Scalar, after: Scalar, hashed: bool = False) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pve_runbook.record.parts import Record
@@ -15,12 +16,22 @@ def write_record(folder: Path, record: Record, journal_head: str) -> None:
     Raises OSError when the folder cannot be written.
     """
     data = record_json(record, journal_head)
-    lines = (f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in data.items())
-    _replace(folder / "record.json", "{" + ",\n ".join(lines) + "}\n")
-    _replace(folder / "summary.md", summary_md(record, journal_head))
+    _replace(folder / "record.json", _lines(data))
+    _replace(folder / "summary.md", [summary_md(record, journal_head)])
 
 
-def _replace(path: Path, text: str) -> None:
+def _lines(data: Mapping[str, object]) -> Iterator[str]:
+    """Yield the parts one by one: the whole text is never in memory."""
+    before = "{"
+    for name, part in data.items():
+        yield f"{before}{json.dumps(name)}: "
+        yield json.dumps(part, ensure_ascii=False)
+        before = ",\n "
+    yield "}\n"
+
+
+def _replace(path: Path, text: Iterable[str]) -> None:
     new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
+    with new.open("w", encoding="utf-8") as file:
+        file.writelines(text)
     new.replace(path)
