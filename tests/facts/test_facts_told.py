@@ -44,3 +44,10 @@ def test_a_packet_filter_keeps_its_rules() -> None:
     kept = told.packet_filter(said(text))
     assert SECRET not in kept
     assert kept.startswith("-A INPUT -p udp -m comment --comment (left out)") and kept.endswith("-j DROP\n")
+
+
+def test_the_guests_of_the_api_keep_what_is_read_of_them() -> None:
+    guest = f'"type":"qemu","vmid":101,"node":"pve1","status":"running","name":"{SECRET}","tags":"{SECRET}","cpu":0.1'
+    text = f'[{{"id":"qemu/101",{guest}}},{{"id":"node/pve1","type":"node","node":"pve1","status":"online"}}]'
+    assert told.resources(said(text)) == "qemu/101 pve1 running\n"
+    assert told.resources(said(f"[{SECRET}")) == "7 characters that are no list of guests\n"

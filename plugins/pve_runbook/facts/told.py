@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pve_runbook.facts.output import Output
+from pve_runbook.facts.api import parse_cluster_resources
+from pve_runbook.facts.output import Output, ParseError
 from pve_runbook.facts.scrub import corosync, scrub
 
 _COMMENT = re.compile(r"[ \t]*#.*")
@@ -42,3 +43,13 @@ def second_keys(output: Output) -> str:
 def packet_filter(output: Output) -> str:
     """Rules without their comments and without the strings that they look for."""
     return _RULE_TEXT.sub(r"\1 (left out)", output.stdout)
+
+
+def resources(output: Output) -> str:
+    """Of each guest that the API shows what is read of it; its loads and sizes change with every look, and its tags and
+    pool are no evidence."""
+    try:
+        guests = parse_cluster_resources(output)
+    except ParseError:
+        return f"{len(output.stdout)} characters that are no list of guests\n"
+    return "".join(f"{g.type}/{g.vmid} {g.node} {g.status}\n" for g in guests.values())

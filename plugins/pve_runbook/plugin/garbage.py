@@ -1,5 +1,7 @@
-"""When Python looks for garbage: modules, tests and the record stay to the end, and searching them took a fourth of a
-run of checks/."""
+"""Memory: when Python looks for garbage, and in how many pools it is.
+
+Modules, tests and the record stay to the end, and searching them took a fourth of a run of checks/.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ import pytest
 
 OBJECTS = 20_000
 """So many more than were let go since the last look are one to look again; Python's 700 are for smaller programs."""
+
+_M_ARENA_MAX = -8
+"""glibc, malloc.h."""
 
 
 def pause(config: pytest.Config) -> None:
@@ -31,3 +36,16 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(OBJECTS)
     gc.enable()
+
+
+def pool() -> None:
+    """Have the threads share their memory, where the C library knows how (mallopt(3)).
+
+    glibc gives each a pool of its own, and keeps in it what was let go: a run has threads for every node, and each in
+    turn holds a database with all guests for a moment.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)

@@ -159,6 +159,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _open(config: pytest.Config, run: Run) -> None:
     garbage.settle()
+    if run.options.mode == "runbook":
+        garbage.pool()
     connect = ahead.connect_options(config, run.options)
     if run.options.lab:
         from pve_runbook.plugin import labs

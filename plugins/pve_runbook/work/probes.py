@@ -343,6 +343,7 @@ API_RESOURCES = _probe(
     ["pvesh", "get", "/cluster/resources", "--output-format", "json"],
     api.parse_cluster_resources,
     "the guests that the web UI shows",
+    redact=told.resources,
     timeout=30,
     group=Group.API,
 )
