@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pve_runbook.plugin.options import RunOptions
+from pve_runbook.plugin.values import only_lists
 from pve_runbook.wire.connection import Connection, ConnectOptions
 from pve_runbook.work import begun
 
-ONLY_TELL = ("help", "version", "collectonly", "markers", "cacheshow")
+ONLY_TELL = ("help", "version", "markers", "cacheshow")
 """pytest's own options with which no test runs."""
 
 
@@ -27,7 +28,7 @@ def begin(config: pytest.Config, options: RunOptions) -> tuple[Connection, ...]:
     """Begin the connections of a run that verifies nodes as they are; what is not gone on with is closed at its end."""
     if options.kind != "checks" or options.lab or options.ask_password:
         return ()
-    if any(getattr(config.option, name, False) for name in ONLY_TELL):
+    if only_lists(config) or any(getattr(config.option, name, False) for name in ONLY_TELL):
         return ()
     guarded = begun.guarded(connect_options(config, options), activate_storage=options.activate_storage)
     connections = begun.begin(options.targets, guarded)

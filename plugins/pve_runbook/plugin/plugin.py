@@ -13,6 +13,7 @@ import pytest
 from pve_runbook.plugin import garbage, outside
 from pve_runbook.plugin.command_line import add_options
 from pve_runbook.plugin.options import mode_of, read_options
+from pve_runbook.plugin.values import only_lists
 
 SESSION = "pve_runbook.plugin.session"
 
@@ -43,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if mode is None:
         return
     garbage.pause(config)
-    if mode == "runbook" and config.option.hosts is None and config.option.collectonly:
+    if mode == "runbook" and config.option.hosts is None and only_lists(config):
         config.option.hosts = "lab"
     options = read_options(config, mode)
     from pve_runbook.plugin import ahead

@@ -23,6 +23,7 @@ from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by 
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.run import RUN, Run
+from pve_runbook.plugin.values import only_lists
 from pve_runbook.plugin.verdict import Verdict, judge_run
 from pve_runbook.record.html_hooks import STYLE, ChangeRecord, page_title
 from pve_runbook.wire.backend import PveBackend
@@ -56,7 +57,7 @@ def begin(config: pytest.Config, options: RunOptions, begun: Sequence[Connection
     testinfra.backend.BACKENDS["pve"] = "pve_runbook.wire.backend.PveBackend"
     config.option.connection = "pve"
     config.option.hosts = ",".join(t.name for t in options.targets)
-    if config.option.collectonly:
+    if only_lists(config):
         config.stash[RUN] = Run(config, options)
         return
     _set_up_report(config, options, begun)
@@ -78,7 +79,6 @@ def _set_up_report(config: pytest.Config, options: RunOptions, begun: Sequence[C
     option.htmlpath = str(config.stash[HTML])
     option.self_contained_html = True
     option.css = [*option.css, str(STYLE)]
-    option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
     option.reportchars = ""
     title = page_title(options.kind)
     config.pluginmanager.register(ChangeRecord(run.record, lambda: run.journal.head, title), "pve_change_record")
@@ -153,7 +153,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if not run.options.plan:
             order.prove_gated(session.items, [t.name for t in run.options.targets])
     run.steps = list(session.items)
-    if not config.option.collectonly and session.items and not session.testsfailed:
+    if not only_lists(config) and session.items and not session.testsfailed:
+        config.option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
         _open(config, run)
 
 
@@ -303,7 +304,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Judge the run, write the record, and move pytest-html's page into it."""
     config = session.config
     run = config.stash[RUN]
-    if config.option.collectonly:
+    if only_lists(config):
         yield
         return
     if run.options.plan and run.is_open and run.folder is not None:

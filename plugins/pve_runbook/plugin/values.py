@@ -222,10 +222,15 @@ def timeout_scale(value: str) -> float:
     return scale
 
 
+def only_lists(config: pytest.Config) -> bool:
+    """Whether pytest only lists tests or fixtures: no node is reached for that."""
+    return any(getattr(config.option, name) for name in ("collectonly", "showfixtures", "show_fixtures_per_test"))
+
+
 def records(config: pytest.Config) -> Path:
     """The folder for records, made where it was missing."""
     path: Path = config.invocation_params.dir / config.option.records
-    if config.option.collectonly:
+    if only_lists(config):
         return path
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -56,9 +56,11 @@ sub start {
   for ("o", "e") { pipe $from{$_}, $to{$_} or die "pipe: $!\n" }
   my $pid = fork;
   die "fork: $!\n" if !defined $pid;
-  my $probe = {id => $id, pid => $pid, end => now() + $seconds, from => \%from, got => {}};
-  $probe->{seen} = $seen if $seen && $hashes;
-  return $probe if $pid;
+  if ($pid) {
+    my $probe = {id => $id, pid => $pid, end => now() + $seconds, from => \%from, got => {}};
+    $probe->{seen} = $seen if $seen && $hashes;
+    return $probe;
+  }
   setpgrp;
   $SIG{PIPE} = "DEFAULT";
   open STDOUT, ">&", $to{o};

@@ -75,9 +75,9 @@ class Cluster:
         return {t.name: f for t, f in failed.items() if f is not None}
 
     def close(self) -> None:
-        """Close every connection; bounded."""
-        for node in self.nodes:
-            node.connection.close()
+        """Close every connection, side by side: a dead one takes seconds."""
+        with ThreadPoolExecutor(max_workers=len(self.nodes)) as others:  # ours may wait for just these connections
+            list(others.map(lambda n: n.connection.close(), self.nodes))
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def node(self, name: str) -> Node:
