@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -52,8 +53,11 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str | bytes], *options
     )
     os.close(terminal)
     screen, waiting = "", [a.encode() + b"\n" if isinstance(a, str) else a for a in answers]
+    typed = b""
     with os.fdopen(controller, "rb+", buffering=0) as keyboard:
         while True:
+            while typed == CTRL_C and not select.select([keyboard], [], [], 1)[0]:
+                keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
             try:
                 data = keyboard.read(65536)
             except OSError:
@@ -63,7 +67,8 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str | bytes], *options
             asked = screen.count(PROMPT)
             screen += data.decode(errors="replace")
             if screen.count(PROMPT) > asked and waiting:
-                keyboard.write(waiting.pop(0))
+                typed = waiting.pop(0)
+                keyboard.write(typed)
     return process.wait(120), " ".join(screen.split())
 
 
