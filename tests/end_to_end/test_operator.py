@@ -56,7 +56,7 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str | bytes], *options
     typed = b""
     with os.fdopen(controller, "rb+", buffering=0) as keyboard:
         while True:
-            while typed == CTRL_C and not select.select([keyboard], [], [], 1)[0]:
+            while typed == CTRL_C and not select.select([keyboard], [], [], 10)[0]:
                 keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
             try:
                 data = keyboard.read(65536)
