@@ -11,9 +11,9 @@ asker has; where the probe says just that again, this is sent in place of the th
 
     <id> =
 
-An exit status of 124 or 137 with an argv that does
-not give it by itself means that the runner ended the probe, with SIGTERM or with SIGKILL. It is perl because
-Proxmox VE itself is (and perl-base is essential in Debian): a runner in bash needs ten processes a probe.
+An exit status of 124 or 137 with an argv that does not give it by itself means that the runner ended the probe, with
+SIGTERM or with SIGKILL. It is perl because Proxmox VE itself is (and perl-base is essential in Debian): a runner in
+bash needs ten processes a probe.
 """
 
 from __future__ import annotations

@@ -25,12 +25,11 @@ from pve_runbook.wire import sudo
 from pve_runbook.wire.channel import close_within, execute
 from pve_runbook.wire.failure import ConnectFailed, Failure, explain
 from pve_runbook.wire.guard import GuardedTransport, Known
-from pve_runbook.wire.handshake import Reached, Transport
+from pve_runbook.wire.handshake import CLOSE_SECONDS, Reached, Transport
 from pve_runbook.wire.hostkeys import HostKeyCheck, HostName, known_hosts_of
 from pve_runbook.wire.targets import Target, TargetError, parse_hosts
 
 _KEEPALIVE_SECONDS = 15
-_CLOSE_SECONDS = 5.0
 
 # paramiko's transport threads log tracebacks; what they mean is in our own exceptions.
 _LOG_CHANNEL = "pve_runbook.wire.paramiko"
@@ -149,7 +148,7 @@ class Connection:
         if begun is not None:
             begun.add_done_callback(_let_go)
         if link is not None:
-            close_within(link.client.close, _CLOSE_SECONDS)
+            close_within(link.client.close, CLOSE_SECONDS)
         if gateway is not None:
             gateway.close()
 
@@ -195,7 +194,7 @@ class Connection:
             transport.banner_timeout = options.connect_timeout
             transport.begin()
         except BaseException:
-            close_within(sock.close, _CLOSE_SECONDS)
+            close_within(sock.close, CLOSE_SECONDS)
             raise
         link.connect_kwargs = {
             "sock": sock,

@@ -10,7 +10,8 @@ import paramiko
 
 from pve_runbook.wire.channel import close_within
 
-_CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
+"""What the end of a connection to a node may take."""
 
 
 class Transport(paramiko.Transport):
@@ -46,5 +47,5 @@ class Reached:
 
     def close(self) -> None:
         """Close it; a dead link takes a few seconds, not for ever."""
-        close_within(self.transport.close, _CLOSE_SECONDS)
-        close_within(self.sock.close, _CLOSE_SECONDS)
+        close_within(self.transport.close, CLOSE_SECONDS)
+        close_within(self.sock.close, CLOSE_SECONDS)
