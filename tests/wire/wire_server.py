@@ -45,7 +45,7 @@ class Server:
         self.executed: list[str] = []
         self.tried: list[str] = []
         self.passwords: list[str] = []
-        self.logins: list[str] = []
+        self._logins: list[str] = []
         self.forwarded: list[tuple[str, int]] = []
         self.ended = threading.Event()
         self._client_key = client_key
@@ -63,6 +63,15 @@ class Server:
     def connections(self) -> int:
         """How often it was connected to."""
         return len(self._links)
+
+    @property
+    def logins(self) -> list[str]:
+        """Who logged in, read where it is noted: a client may go on before this thread has noted its login."""
+
+        async def noted() -> list[str]:
+            return list(self._logins)
+
+        return self._do(noted())
 
     def known_hosts_line(self, host: str = "127.0.0.1") -> str:
         """The line that makes this server's first host key known."""
@@ -159,7 +168,7 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def auth_completed(self) -> None:
-        self._server.logins.append(self._user)
+        self._server._logins.append(self._user)
 
     def password_auth_supported(self) -> bool:
         return True
