@@ -34,7 +34,7 @@ ANSWERS = {"one": Output("out", "err", 0), "two": Output("�", "", 124)}
 def run_here(probes: Sequence[Probe], seen: Mapping[str, str] = {}) -> dict[str, Output | Same]:
     """The batch as a login shell on this machine runs it; every probe must answer, nobody else may."""
     command = batch_command(probes, seen)
-    process = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20)
+    process = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=60)
     reader = FrameReader([probe[0] for probe in probes], seen)
     answers = dict(reader.feed(process.stdout))
     assert answers.keys() == {probe[0] for probe in probes}
@@ -42,20 +42,23 @@ def run_here(probes: Sequence[Probe], seen: Mapping[str, str] = {}) -> dict[str,
 
 
 def test_forty_probes_each_give_their_own_answer() -> None:
-    probes = [(f"p{i}", 5, ["bash", "-c", f"echo out {i}; echo err {i} >&2; exit {i}"]) for i in range(40)]
+    probes = [(f"p{i}", 30, ["bash", "-c", f"echo out {i}; echo err {i} >&2; exit {i}"]) for i in range(40)]
     answers = run_here(probes)
     assert answers == {f"p{i}": Output(f"out {i}\n", f"err {i}\n", i) for i in range(40)}
 
 
-def test_probes_run_side_by_side() -> None:
-    started = time.monotonic()
-    run_here([(f"p{i}", 5, ["sleep", "0.5"]) for i in range(10)])
-    assert time.monotonic() - started < 2.5
+def test_probes_run_side_by_side(tmp_path: Path) -> None:
+    """Each but the last waits for the one after it."""
+    for i in range(1, 10):
+        os.mkfifo(tmp_path / str(i))
+    script = 'cd "$0"; [ "$1" = 9 ] || read -r <"$(($1 + 1))"; [ "$1" = 0 ] || echo here >"$1"'
+    answers = run_here([(f"p{i}", 30, ["bash", "-c", script, str(tmp_path), str(i)]) for i in range(10)])
+    assert set(answers.values()) == {Output("", "", 0)}
 
 
 def test_a_probe_that_ignores_sigterm_is_killed_and_the_others_have_answered() -> None:
     stubborn = ["bash", "-c", "trap '' TERM; echo started; while :; do sleep 60; done"]
-    answers = run_here([("stubborn", 1, stubborn), ("slow", 1, ["sleep", "60"]), ("quick", 1, ["echo", "here"])])
+    answers = run_here([("stubborn", 2, stubborn), ("slow", 1, ["sleep", "60"]), ("quick", 30, ["echo", "here"])])
     assert answers["stubborn"] == Output("started\n", "", 137)
     assert answers["slow"].exit_status == 124
     assert answers["quick"] == Output("here\n", "", 0)
@@ -77,7 +80,7 @@ def test_what_a_probe_started_is_ended_with_it() -> None:
     started = time.monotonic()
     answer = run_here([("parent", 1, ["sh", "-c", "sleep 60 & sleep 60"])])["parent"]
     assert answer.exit_status == 124
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_long_and_binary_outputs_come_whole() -> None:
@@ -253,7 +256,7 @@ def test_what_is_no_frame_is_an_error_in_one_line(noise: bytes) -> None:
 
 
 def test_a_batch_over_ssh_answers_in_the_order_asked(node: Connection, server: Server) -> None:
-    probes = [(f"p{i}", 5, ["bash", "-c", f"echo {i}; exit {i}"]) for i in range(40)]
+    probes = [(f"p{i}", 30, ["bash", "-c", f"echo {i}; exit {i}"]) for i in range(40)]
     answers = run_batch(node, probes)
     assert list(answers.items()) == [(f"p{i}", Output(f"{i}\n", "", i)) for i in range(40)]
     assert len(server.executed) == 1
@@ -262,17 +265,17 @@ def test_a_batch_over_ssh_answers_in_the_order_asked(node: Connection, server: S
 def test_a_probe_out_of_reach_of_its_timeout_costs_the_bound_and_not_the_other_answers(
     node: Connection,
 ) -> None:
-    """10 s scaled by 0.1 are 1 s on the node; the bound is that, 2 s until SIGKILL, and the grace."""
+    """20 s scaled by 0.1 are 2 s on the node; the bound is that, 2 s until SIGKILL, and the grace."""
     probes = [
-        ("escaped", 10, ["setsid", "--fork", "sleep", "60"]),
+        ("escaped", 20, ["setsid", "--fork", "sleep", "60"]),
         ("slow", 10, ["sleep", "60"]),
-        ("quick", 10, ["echo", "here"]),
+        ("quick", 20, ["echo", "here"]),
     ]
     started = time.monotonic()
     answers = run_batch(node, probes, timeout_scale=0.1, grace=0.3)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert answers == {
-        "escaped": NoAnswer("no answer within 3.3 s", timed_out=True),
+        "escaped": NoAnswer("no answer within 4.3 s", timed_out=True),
         "slow": Output("", "", 124),
         "quick": Output("here\n", "", 0),
     }
@@ -305,7 +308,7 @@ def test_a_link_cut_during_a_batch_is_a_lost_connection(node: Connection, server
         with fifo.open("wb"):  # opens as soon as the probe reads
             server.drop()
             with pytest.raises(ConnectionLost, match="a batch of 1 probes"):
-                asked.result(20)
+                asked.result(60)
 
 
 def test_base64_pulls_a_file_of_any_bytes(node: Connection, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pve_runbook.wire.channel import execute
 from pve_runbook.wire.connection import Connection, ConnectOptions, open_all
 from pve_runbook.wire.failure import ConnectFailed, Failure
 from pve_runbook.wire.guard import Refused
+from pve_runbook.wire.handshake import CLOSE_SECONDS
 from wire_server import PASSWORD, Server, Site
 
 Start = Callable[..., Server]
@@ -42,7 +43,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def test_an_alias_of_ssh_config_is_logged_in_to(server: Server, site: Site) -> None:
     with site.connection(site.host("pve1", server, "User operator")) as node:
         assert node.is_open and node.name == "pve1"
-        assert execute(node, "echo here", timeout=5).stdout == b"here\n"
+        assert execute(node, "echo here", timeout=30).stdout == b"here\n"
     assert server.logins == ["operator"]
     assert not node.is_open
 
@@ -52,7 +53,7 @@ def test_user_and_port_of_the_command_line_win(server: Server, site: Site) -> No
     config = site.config.read_text().replace(f"Port {server.port}", "Port 1")
     site.config.write_text(config)
     with site.connection(f"root@pve1:{server.port}") as node:
-        execute(node, "true", timeout=5)
+        execute(node, "true", timeout=30)
     assert server.logins == ["root"]
 
 
@@ -77,7 +78,7 @@ def test_a_closed_connection_can_be_opened_again_and_closing_twice_is_fine(serve
     for _ in range(2):
         node.open()
         node.open()
-        execute(node, "true", timeout=5)
+        execute(node, "true", timeout=30)
         node.close()
         node.close()
     assert len(server.logins) == 2
@@ -182,8 +183,8 @@ def mute() -> Iterator[str]:
 
 def test_a_node_that_accepts_and_never_answers_costs_one_timeout(mute: str, site: Site) -> None:
     started = time.monotonic()
-    assert failure(site.connection(mute, connect_timeout=0.5)).kind is Failure.TIMEOUT
-    assert time.monotonic() - started < 3
+    assert failure(site.connection(mute, connect_timeout=1.0)).kind is Failure.TIMEOUT
+    assert time.monotonic() - started < 6
 
 
 def test_something_else_than_an_ssh_server_is_named_as_such(site: Site) -> None:
@@ -195,8 +196,8 @@ def test_something_else_than_an_ssh_server_is_named_as_such(site: Site) -> None:
                 link.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         answered = thread.submit(answer)
-        error = failure(site.connection(f"127.0.0.1:{listener.getsockname()[1]}", connect_timeout=10.0))
-        answered.result(5)
+        error = failure(site.connection(f"127.0.0.1:{listener.getsockname()[1]}"))
+        answered.result(30)
     assert error.kind is Failure.PROTOCOL
 
 
@@ -231,7 +232,7 @@ def test_a_node_behind_a_jump_host_is_reached_through_it(start: Start, site: Sit
     bastion, server = start("host"), start("other host")
     site.host("bastion", bastion)
     with site.connection(site.host("pve1", server, "ProxyJump bastion")) as node:
-        assert execute(node, "echo here", timeout=5).stdout == b"here\n"
+        assert execute(node, "echo here", timeout=30).stdout == b"here\n"
     assert bastion.forwarded == [("127.0.0.1", server.port)]
     assert bastion.executed == [] and len(server.executed) == 1
 
@@ -341,10 +342,10 @@ def test_with_sudo_commands_and_their_input_arrive_unchanged(
     with_sudo: Callable[[str], str], site: Site, rule: str, password: str | None
 ) -> None:
     with site.connection(with_sudo(rule), sudo=True, password=password) as node:
-        result = execute(node, 'LC_ALL=C cat; echo "it\'s" $SUDO_UID | cat', timeout=5, stdin=b"line\nline\0\n")
+        result = execute(node, 'LC_ALL=C cat; echo "it\'s" $SUDO_UID | cat', timeout=30, stdin=b"line\nline\0\n")
         assert result.stdout == b"line\nline\0\nit's 1\n"
-        assert execute(node, "cat; exit 5", timeout=5).exit_status == 5
-        assert execute(node, "cat", timeout=5).stdout == b""
+        assert execute(node, "cat; exit 5", timeout=30).exit_status == 5
+        assert execute(node, "cat", timeout=30).stdout == b""
 
 
 @pytest.mark.parametrize(("rule", "password"), [("free", None), ("ask", PASSWORD)])
@@ -357,7 +358,7 @@ def test_with_sudo_too_only_known_questions_are_sent(
         with pytest.raises(Refused):
             run_batch(node, [("uid", 5, ("id", "-g"))])
         with pytest.raises(Refused):
-            execute(node, "id -u", timeout=5)
+            execute(node, "id -u", timeout=30)
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
@@ -376,20 +377,27 @@ def test_sudo_that_would_pass_the_password_on_to_the_command_is_refused(
     assert error.kind is Failure.SUDO and PASSWORD not in str(error)
 
 
-def test_nodes_are_opened_side_by_side_and_each_failure_stands_beside_its_node(
-    server: Server, mute: str, site: Site
-) -> None:
-    names = [f"root@{mute}", site.host("pve1", server), f"admin@{mute}", "no-such-node.invalid"]
-    connections = [site.connection(name, connect_timeout=1.0) for name in names]
-    started = time.monotonic()
-    done: list[Connection] = []
-    with ThreadPoolExecutor(4) as threads:
+def test_nodes_are_opened_side_by_side_and_each_failure_stands_beside_its_node(server: Server, site: Site) -> None:
+    """Two of them are answered, with what is not SSH, when both have come: one after the other they were silent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(5) as threads:
+
+        def answer() -> None:
+            links = [listener.accept()[0] for _ in range(2)]
+            for link in links:
+                with link:
+                    link.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        both = f"127.0.0.1:{listener.getsockname()[1]}"
+        names = [f"root@{both}", site.host("pve1", server), f"admin@{both}", "no-such-node.invalid"]
+        connections = [site.connection(name) for name in names]
+        done: list[Connection] = []
+        answered = threads.submit(answer)
         opened = open_all(connections, threads, then=done.append)
-    assert time.monotonic() - started < 1.9
+        answered.result(30)
     assert done == [connections[1]]
     assert list(opened) == [connection.target for connection in connections]
     kinds = [None if error is None else error.kind for error in opened.values()]
-    assert kinds == [Failure.TIMEOUT, None, Failure.TIMEOUT, Failure.UNKNOWN_HOST]
+    assert kinds == [Failure.PROTOCOL, None, Failure.PROTOCOL, Failure.UNKNOWN_HOST]
     connections[1].close()
 
 
@@ -399,4 +407,4 @@ def test_closing_the_connection_to_a_frozen_node_does_not_hang(server: Server, s
     server.freeze()
     started = time.monotonic()
     node.close()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 3 * CLOSE_SECONDS

@@ -35,22 +35,22 @@ def test_registered_probes_are_answered(guarded: Connection, server: Server) -> 
 
 
 PAST_THE_QUESTIONS: dict[str, Callable[[Connection], object]] = {
-    "a command": lambda c: execute(c, "true", timeout=5),
-    "a command with input": lambda c: execute(c, "cat > /dev/null", timeout=5, stdin=b"x"),
+    "a command": lambda c: execute(c, "true", timeout=30),
+    "a command with input": lambda c: execute(c, "cat > /dev/null", timeout=30, stdin=b"x"),
     "another probe": lambda c: run_batch(c, [CLOCK, ("p", 5, ["touch", "/tmp/x"])]),
     "what mounts": lambda c: run_batch(c, [("pvesm", 90, probes.PVESM.argv)]),
-    "something behind the batch": lambda c: execute(c, batch_command([CLOCK]) + "; true", timeout=5),
-    "something before the batch": lambda c: execute(c, "true; " + batch_command([CLOCK]), timeout=5),
+    "something behind the batch": lambda c: execute(c, batch_command([CLOCK]) + "; true", timeout=30),
+    "something before the batch": lambda c: execute(c, "true; " + batch_command([CLOCK]), timeout=30),
     "an expansion in other quotes": lambda c: execute(
-        c, batch_command([CLOCK]).replace(f" {shlex.quote(probes.CLOCK.argv[1])}", ' "+%s.%N"'), timeout=5
+        c, batch_command([CLOCK]).replace(f" {shlex.quote(probes.CLOCK.argv[1])}", ' "+%s.%N"'), timeout=30
     ),
-    "another runner": lambda c: execute(c, batch_command([CLOCK]).replace("wait", "wait; true"), timeout=5),
+    "another runner": lambda c: execute(c, batch_command([CLOCK]).replace("wait", "wait; true"), timeout=30),
     "a raw session": lambda c: c.transport.open_session().exec_command("true"),
     "a shell": lambda c: c.transport.open_session().invoke_shell(),
     "a terminal": lambda c: c.transport.open_session().get_pty(),
     "a file transfer": lambda c: c.transport.open_session().invoke_subsystem("sftp"),
     "an environment": lambda c: c.transport.open_session().set_environment_variable("BASH_ENV", "/tmp/x"),
-    "a tunnel": lambda c: c.transport.open_channel("direct-tcpip", ("127.0.0.1", 1), ("", 0), timeout=5),
+    "a tunnel": lambda c: c.transport.open_channel("direct-tcpip", ("127.0.0.1", 1), ("", 0), timeout=30),
 }
 
 
@@ -144,6 +144,7 @@ def oracle(argv: list[str]) -> bool:
 
 
 EVIL = ["rm", "-rf", "/", "-delete", "-exec", ";", "&&", "$(reboot)", "`reboot`", "'", '"', "{}", "", "\n", "--", "ä"]
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 WORDS = st.one_of(st.sampled_from(sorted({w for p in PASSIVE for w in p.argv} | set(EVIL))), st.text(max_size=12))
 
 
@@ -159,7 +160,7 @@ def nearly_a_probe(draw: st.DrawFn) -> list[str]:
     return argv
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=300, suppress_health_check=SLOW)
 @given(st.one_of(nearly_a_probe(), st.lists(WORDS, min_size=1, max_size=6)))
 @example(["sqlite3", probes.CONFIG_DB, "DELETE FROM tree"])
 @example([*probes.CLOCK.argv, "-s", "@0"])
@@ -174,7 +175,7 @@ def test_no_unregistered_argv_passes(argv: list[str]) -> None:
     assert (objection(command, is_passive) == "") == oracle(argv)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=SLOW)
 @given(st.data())
 def test_no_text_passes_that_is_not_the_runners_own(data: st.DataObject) -> None:
     command = batch_command([CLOCK, ("uid", 10, probes.UID.argv)], {"uid": "0f" * 32})
@@ -189,7 +190,7 @@ def test_no_text_passes_that_is_not_the_runners_own(data: st.DataObject) -> None
         assert batch_command(read, seen) == changed and RUNNER in shlex.split(changed)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[*SLOW, HealthCheck.function_scoped_fixture])
 @given(st.one_of(nearly_a_probe(), st.text(max_size=60)))
 def test_the_node_never_sees_what_is_refused(guarded: Connection, server: Server, thrown: list[str] | str) -> None:
     server.executed.clear()
@@ -200,5 +201,5 @@ def test_the_node_never_sees_what_is_refused(guarded: Connection, server: Server
         return
     if refused:
         with pytest.raises(Refused):
-            execute(guarded, command, timeout=5)
+            execute(guarded, command, timeout=30)
         assert server.executed == []

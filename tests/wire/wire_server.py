@@ -86,7 +86,7 @@ class Server:
             self._thawed.wait()
 
         self._loop.call_soon_threadsafe(freeze)
-        assert frozen.wait(5)
+        assert frozen.wait(30)
 
     def drop(self) -> None:
         """Cut every connection without a word."""
@@ -97,11 +97,11 @@ class Server:
         self._thawed.set()
         self._do(self._shut_down())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(30)
         self._loop.close()
 
     def _do(self, work: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
@@ -242,7 +242,7 @@ class Site:
         return name
 
     def connection(self, name: str, **options: Any) -> Connection:
-        options.setdefault("connect_timeout", 5.0)
+        options.setdefault("connect_timeout", 30.0)
         return Connection(parse_hosts(name)[0], ConnectOptions(**options))
 
 
