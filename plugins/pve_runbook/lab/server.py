@@ -32,10 +32,9 @@ Process = asyncssh.SSHServerProcess[bytes]
 _Connections = dict[asyncssh.connection.SSHConnection, set[Channel]]
 
 
-def _hang_up(machine: Machine, channels: set[Channel]) -> None:
+def _tell(machine: Machine) -> None:
     with machine.turn:
-        for channel in channels:
-            channel.hang_up()
+        machine.turn.notify_all()
 
 
 class _NodeServer(asyncssh.SSHServer):
@@ -54,8 +53,9 @@ class _NodeServer(asyncssh.SSHServer):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; what waits for its node to thaw waits for nothing now."""
         if self._connection is not None:
-            channels = self._connections.pop(self._connection, set())
-            asyncio.get_running_loop().run_in_executor(None, _hang_up, self._machine, channels)
+            for channel in self._connections.pop(self._connection, set()):
+                channel.hang_up()  # here and now: a node that thaws next must not begin what nobody waits for
+            asyncio.get_running_loop().run_in_executor(None, _tell, self._machine)
 
     def begin_auth(self, username: str) -> bool:
         """Everybody has to show a key."""

@@ -79,9 +79,9 @@ class Channel:
             shell.cancel()
 
     def hang_up(self) -> None:
-        """The client is gone: what its frozen node has not begun is never begun; its turn must be held."""
+        """The client is gone: what its frozen node has not begun is never begun. Its turn need not be held; who waits
+        for one has to be told."""
         self._abandoned = True
-        self.machine.turn.notify_all()
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         """Give up the turn until the condition holds; raises Killed."""
