@@ -44,7 +44,7 @@ def running_lab(scenario: str = "broken", nodes: int = 3) -> Iterator[Lab]:
                 assert control.unsimulated() == []
         finally:
             process.stdin.close()
-            status = process.wait(10)
+            status = process.wait(60)
     assert status == 0
 
 
@@ -61,7 +61,7 @@ class Typist:
 
     async def run(self, node: str, command: str, stdin: str | None = None) -> Said:
         """Run a command line on a node, over the connection opened at the start."""
-        done = await asyncio.wait_for(self.connections[node].run(command, input=stdin), 20)
+        done = await asyncio.wait_for(self.connections[node].run(command, input=stdin), 60)
         status = -1 if done.exit_status is None else done.exit_status
         return Said(status, str(done.stdout), str(done.stderr))
 

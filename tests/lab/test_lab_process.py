@@ -16,7 +16,7 @@ from pve_runbook.lab.scenarios import SCENARIOS
 
 def _lab(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pve_runbook.lab", *argv], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-m", "pve_runbook.lab", *argv], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -78,7 +78,7 @@ def test_cut_drops_connections_and_new_ones_work() -> None:
     async def body(lab: Lab) -> None:
         connection = await connect(lab, "pve1")
         lab.control.cut("pve1")
-        await asyncio.wait_for(connection.wait_closed(), 5)
+        await asyncio.wait_for(connection.wait_closed(), 30)
         again = await connect(lab, "pve1")
         assert (await again.run("cat /proc/sys/kernel/random/boot_id")).stdout == f"{boot_id}\n"
         again.close()
@@ -98,9 +98,9 @@ def test_a_power_cycle_drops_connections_and_commands() -> None:
         while not any(line.argv[0] == "sleep" for line in lab.control.log("pve1")):
             await asyncio.to_thread(lab.control.now)
         lab.control.power_cycle("pve1")
-        await asyncio.wait_for(connection.wait_closed(), 5)
+        await asyncio.wait_for(connection.wait_closed(), 30)
         with pytest.raises((asyncssh.ConnectionLost, asyncssh.DisconnectError, asyncssh.ChannelOpenError)):
-            done = await asyncio.wait_for(endless, 5)
+            done = await asyncio.wait_for(endless, 30)
             if done.exit_status is None:
                 raise asyncssh.ConnectionLost("the command ended without a status")
 
@@ -149,7 +149,7 @@ def test_the_lab_can_be_told_to_stop() -> None:
     with running_lab() as lab:
         assert lab.directory.exists()
         lab.control.stop()
-        assert lab.process.wait(10) == 0
+        assert lab.process.wait(60) == 0
         assert not lab.directory.exists()
 
 
