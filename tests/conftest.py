@@ -8,6 +8,10 @@ from hypothesis import HealthCheck, settings
 # The tests start hundreds of interpreters: without this each of them compiles all that it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# What whoever runs the tests likes to see is not what they compare.
+for name in ("FORCE_COLOR", "PY_COLORS", "NO_COLOR", "COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
