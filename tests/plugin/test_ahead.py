@@ -31,22 +31,29 @@ def was_reached(node: socket.socket) -> bool:
     except BlockingIOError:
         return False
     with link:
-        link.settimeout(5)
+        link.settimeout(30)
         while link.recv(4096):
             pass
     return True
 
 
-def left_behind() -> list[str]:
-    """Our threads that do not end; paramiko's takes a moment to see that it was closed."""
-    ours = [t for t in threading.enumerate() if "Transport" in type(t).__name__ or t.name.startswith("pve-")]
-    for thread in ours:
-        thread.join(5)
-    return [thread.name for thread in ours if thread.is_alive()]
+@pytest.fixture
+def left_behind() -> Callable[[], list[str]]:
+    """Our threads since the test began that do not end; paramiko's takes a moment to see that it was closed."""
+    others = set(threading.enumerate())
+
+    def look() -> list[str]:
+        new = [t for t in threading.enumerate() if t not in others]
+        ours = [t for t in new if "Transport" in type(t).__name__ or t.name.startswith("pve-")]
+        for thread in ours:
+            thread.join(30)
+        return [thread.name for thread in ours if thread.is_alive()]
+
+    return look
 
 
 def test_a_node_is_let_go_where_the_checks_cannot_be_collected(
-    project: pytest.Pytester, write: Write, node: socket.socket
+    project: pytest.Pytester, write: Write, node: socket.socket, left_behind: Callable[[], list[str]]
 ) -> None:
     write(project, "checks/test_broken.py", "import nothing_of_that_name\n")
     ran = project.runpytest("checks/", hosts(node))
@@ -57,9 +64,11 @@ def test_a_node_is_let_go_where_the_checks_cannot_be_collected(
 @pytest.mark.parametrize(
     "option", ["--ticket=../x", "--connection=ssh", "--since=x", "--collect-only", "--help", "--markers"]
 )
-def test_nothing_is_sent_where_nothing_will_run(project: pytest.Pytester, node: socket.socket, option: str) -> None:
+def test_nothing_is_sent_where_nothing_will_run(
+    project: pytest.Pytester, node: socket.socket, left_behind: Callable[[], list[str]], option: str
+) -> None:
     project.runpytest("checks/", hosts(node), option)
-    assert not was_reached(node) and left_behind() == []
+    assert left_behind() == [] and not was_reached(node)
 
 
 def test_a_runbook_is_judged_as_a_whole_before(project: pytest.Pytester, node: socket.socket) -> None:
