@@ -216,7 +216,7 @@ def test_what_the_log_lacks_corosync_counts() -> None:
 
 
 def test_a_day_of_flapping_costs_seconds_and_not_minutes() -> None:
-    """50,000 lines, from the wire's frames to the judgement, in seconds of our own processor time: half of one on a machine of today."""
+    """50,000 lines, from the wire's frames to the judgement, in our own processor time: half a second as a rule."""
     texts = (
         "[KNET  ] link: host: 2 link: 0 is down",
         "[TOTEM ] A new membership (1.e0) was formed. Members left: 2",
