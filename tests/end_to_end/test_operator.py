@@ -57,7 +57,8 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str | bytes], *options
     with os.fdopen(controller, "rb+", buffering=0) as keyboard:
         while True:
             while typed == CTRL_C and not select.select([keyboard], [], [], 10)[0]:
-                keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
+                if not approvals(tmp_path):  # a second one would interrupt the record
+                    keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
             try:
                 data = keyboard.read(65536)
             except OSError:
@@ -69,13 +70,13 @@ def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str | bytes], *options
             if screen.count(PROMPT) > asked and waiting:
                 typed = waiting.pop(0)
                 keyboard.write(typed)
-    return process.wait(120), " ".join(screen.split())
+    return process.wait(300), " ".join(screen.split())
 
 
 def approvals(tmp_path: Path) -> list[dict[str, Any]]:
     """The approvals in the newest journal."""
     newest = max((tmp_path / "records").glob("*/journal.jsonl"))
-    events = [json.loads(line) for line in newest.read_text().splitlines()]
+    events = [json.loads(line) for line in newest.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     return [e for e in events if e["kind"] == "approval"]
 
 
