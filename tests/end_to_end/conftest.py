@@ -14,7 +14,7 @@ from environment import as_typed
 from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
 
 PROJECT = Path(__file__).parents[2]
-BOUND = 120  # seconds
+BOUND = 400  # seconds
 
 
 @dataclass

@@ -70,7 +70,7 @@ def test_a_signal_stops_between_two_commands_and_the_record_says_where(
     process = started(lab)
     until(process, "PHASE 4")
     os.kill(process.pid, number)
-    assert process.wait(60) == 2
+    assert process.wait(300) == 2
     events = journal(tmp_path / "records")
     intents = [e for e in events if e["kind"] == "action-intent"]
     outcomes = [e for e in events if e["kind"] == "action"]
@@ -127,7 +127,7 @@ def test_a_run_that_ends_before_the_thaw_is_not_over(
     process = started(lab)
     thaw = ("systemctl", "unmask", "--runtime", "pvescheduler.service")
     lab.control.fault("kill", argv=thaw, pid=process.pid)
-    process.wait(60)
+    process.wait(300)
     guest = "/etc/pve/qemu-server/101.conf"
     begin_backup = f"echo 'lock: backup' > /tmp/new; cat {guest} >> /tmp/new; cat /tmp/new > {guest}"
     thawed = ("systemctl", "start", "pvescheduler.service")

@@ -59,7 +59,7 @@ def whole_run(lab: Any, records: Path, *arguments: str) -> tuple[int, list[str],
             stream.feed(data)
             sent += data
     above = ["".join(line[column].data for column in range(COLUMNS)) for line in screen.history.top]
-    return process.wait(120), [line.rstrip() for line in (*above, *screen.display)], sent.decode()
+    return process.wait(300), [line.rstrip() for line in (*above, *screen.display)], sent.decode()
 
 
 def test_a_whole_run_reads_on_eighty_columns_without_colour(start_lab: Callable[..., Any], records: Path) -> None:

@@ -18,7 +18,7 @@ from sampling import some
 
 ALWAYS = ("broken",)
 CHOSEN = some((s for s in SCENARIOS if s not in ALWAYS), 5)
-BOUND = 30  # seconds
+BOUND = 120  # seconds
 
 
 class Stage:

@@ -44,7 +44,7 @@ NOT_FOR_CHECKS = (
 def loaded(*arguments: str) -> set[str]:
     """The modules that a pytest with these arguments has loaded at its end."""
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", LOADED, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
     status, modules = json.loads(done.stdout.rpartition("\n")[0].rpartition("\n")[2])
     assert status == 0

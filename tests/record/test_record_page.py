@@ -79,7 +79,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "test_steps.py").write_text(STEPS)
     command = [sys.executable, "-W", "error", "-m", "pytest", "-W", "error", "--rootdir", str(folder)]
     command += ["-p", "no:pve_runbook.plugin.plugin"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert "1 failed, 2 passed, 1 skipped, 1 error" in result.stdout, result.stdout + result.stderr
     return (folder / "report.html").read_text(encoding="utf-8")
 

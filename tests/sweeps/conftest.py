@@ -21,7 +21,7 @@ from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
 from pve_runbook.work import actions
 
 PROJECT = Path(__file__).parents[2]
-BOUND = 180  # seconds
+BOUND = 400  # seconds
 NODES = 2
 
 

@@ -23,7 +23,7 @@ HOW += [("fail", "before")] * 2
 """Every kind of fault, before a command's effect or after it; one that was made to fail has none."""
 UNDISTURBED = 3
 """Runs that may be needed in the end."""
-WINDOW_BOUND = 60  # seconds
+WINDOW_BOUND = 300  # seconds
 SCENARIOS = ("broken", "quorate", "ha-quorate")
 STATUSES = (0, 1, 2, 3, 4, -9)
 
