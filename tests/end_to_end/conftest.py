@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from environment import as_typed
 from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
+from pve_runbook.lab.model.scheduler import BACKUP
 
 PROJECT = Path(__file__).parents[2]
 BOUND = 400  # seconds
@@ -44,7 +45,16 @@ class Lab:
         return {v: g for name, node in state.items() for v, g in node.guests.items() if g.owner == name}
 
     def changed_guests(self) -> list[int]:
-        """Guests that lost their process, owner or config since the start; a stopped one may have been started."""
+        """Guests that lost their process, owner or config since the start; a stopped one may have been started.
+
+        A backup that begins when its scheduler is back locks its guest, in the config, until it is over.
+        """
+        if changed := self._changed_now():
+            self.control.advance(2 * BACKUP)
+            changed = self._changed_now()
+        return changed
+
+    def _changed_now(self) -> list[int]:
         before, now = self.owned(self.before), self.owned(self.control.state())
         changed = []
         for vmid, was in before.items():
