@@ -43,7 +43,7 @@ TAKE_LOCK = _action(
     "take-lock",
     *("ln", "-s", "-T", "{lock}", LOCK_PATH),
     why="one run at a time works on a node: a second one is refused and told whose this is",
-    undo=f"rm {LOCK_PATH}",
+    undo=f"where `readlink {LOCK_PATH}` names this run: rm {LOCK_PATH}; another's stays, its run may be at work",
     repeatable=False,
     detached=False,
 )

@@ -300,6 +300,8 @@ class NodeFiles:
             self.view.rename(inside, beside)
             return
         if stat.kind == "symlink":
+            if self.lexists(target):
+                self.remove(target)
             self.symlink(stat.target, target)
         elif stat.kind == "directory":
             self.mkdir(target, stat.mode)
@@ -310,9 +312,11 @@ class NodeFiles:
         self.remove(source)
 
     def symlink(self, target: str, path: str) -> None:
-        """Create a symbolic link."""
+        """Create a symbolic link; raises EEXIST where there is an entry already, as symlink(2) does."""
         real = self.resolve(path, follow=False)
         self._check_parent(real, path)
+        if self.lexists(real):
+            raise os_error(errno.EEXIST, path)
         if self._in_view(real) is not None:
             raise os_error(errno.EPERM, path)
         file_system, inner = self._where(real)
