@@ -1,9 +1,9 @@
 """The project's own tests."""
 
+import contextlib
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 # The tests start hundreds of interpreters: without this each of them compiles all that it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -12,9 +12,13 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in ("FORCE_COLOR", "PY_COLORS", "NO_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(name, None)
 
-# How long an example takes says nothing on a busy machine.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("suite")
+# Without the tests' own packages `pytest --verify-record=...` still comes by here.
+with contextlib.suppress(ImportError):
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes says nothing on a busy machine.
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
 
 pytest_plugins = ["pytester"]
 

@@ -116,6 +116,16 @@ def test_anything_else_is_no(start_lab: Callable[..., Any], tmp_path: Path, some
     assert lab.mutating() == []
 
 
+def test_what_was_typed_before_a_question_does_not_answer_it(start_lab: Callable[..., Any], tmp_path: Path) -> None:
+    """The same name is asked for twice; typed twice at once it approves what was seen, and that alone."""
+    status, screen = at_a_terminal(start_lab(nodes=2), tmp_path, [b"labcluster\nlabcluster\n", "no"])
+    assert status == 1, screen
+    assert [(a["subject"], a["answer"]) for a in approvals(tmp_path)] == [
+        ("labcluster", "approved"),
+        ("labcluster", "refused"),
+    ]
+
+
 def test_a_change_since_the_last_approval_is_shown_and_asked_again(
     start_lab: Callable[..., Any], tmp_path: Path
 ) -> None:

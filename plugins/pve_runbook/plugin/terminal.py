@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import termios
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -199,13 +200,17 @@ def progress(config: pytest.Config, text: str) -> None:
 
 
 def ask_at_terminal(config: pytest.Config, prompt: str, read: Callable[[str], str] = input) -> str | None:
-    """Read one line past pytest's capture, by ``read``; None without a terminal. The end of the input is no line."""
+    """Read one line past pytest's capture, by ``read``; None without a terminal. The end of the input is no line.
+
+    What was typed before the question was there is thrown away: it answers something else.
+    """
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.suspend(in_=True)
     try:
         if not (os.isatty(0) and os.isatty(1)):
             return None
+        termios.tcflush(0, termios.TCIFLUSH)
         return read(prompt).strip()
     except EOFError:
         return ""
