@@ -110,7 +110,9 @@ def _judge_checks(run: Run) -> Verdict:
         if count:
             said = one if count == 1 else many.format(count=count)
             return Verdict(status, f"{head}{said}; the first: {run.stopped_at}", following)
-    return Verdict(PASSED, f"{head}Every check that applies holds.", following if found else "nothing")
+    if found is None:
+        return Verdict(PASSED, "What was selected holds; the cluster as a whole was not judged.", "nothing")
+    return Verdict(PASSED, f"{head}Every check that applies holds.", following)
 
 
 def _following(run: Run, found: Diagnosis) -> str:
