@@ -187,3 +187,12 @@ def test_an_output_is_whole_however_long(make_bench: MakeBench) -> None:
     bench = make_bench("broken")
     bench.cluster.nodes["pve1"].files.put("/root/large", b"x" * 1_500_000)
     assert len(bench.run("pve1", "base64 -w0 /root/large").stdout) == 2_000_000
+
+
+def test_a_link_is_made_once(make_bench: MakeBench) -> None:
+    """The second of two runs that take a node's lock at the same moment is told so, as by symlink(2)."""
+    bench = make_bench("broken")
+    assert bench.run("pve1", "ln -s -T first /var/lib/lock").exit_status == 0
+    second = bench.run("pve1", "ln -s -T second /var/lib/lock")
+    assert second.exit_status == 1 and second.stderr.endswith("'/var/lib/lock': File exists\n")
+    assert bench.run("pve1", "readlink /var/lib/lock").stdout == "first\n"

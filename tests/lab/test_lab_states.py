@@ -20,15 +20,6 @@ def _guests_are_untouched(bench: Bench, healthy: Bench, *but: str) -> None:
             assert {vmid: p.pid for vmid, p in node.guests.running.items()} == before
 
 
-def test_a_link_is_made_once(make_bench: MakeBench) -> None:
-    """The second of two runs that take a node's lock at the same moment is told so, as by symlink(2)."""
-    bench = make_bench("broken")
-    assert bench.run("pve1", "ln -s -T first /var/lib/lock").exit_status == 0
-    second = bench.run("pve1", "ln -s -T second /var/lib/lock")
-    assert second.exit_status == 1 and second.stderr.endswith("'/var/lib/lock': File exists\n")
-    assert bench.run("pve1", "readlink /var/lib/lock").stdout == "first\n"
-
-
 def test_watchdog_client_left(make_bench: MakeBench) -> None:
     """The marker and a connection of a process that is none of HA's; the node is not reset."""
     bench = make_bench("watchdog-client-left")

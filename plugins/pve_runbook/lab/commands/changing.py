@@ -63,9 +63,7 @@ def _copy_tree(files: NodeFiles, source: str, target: str) -> None:
         for name in files.names(source):
             _copy_tree(files, f"{source}/{name}", f"{target}/{name}")
     elif stat.kind == "symlink":
-        if files.lexists(target):
-            files.remove(target)
-        files.symlink(stat.target, target)
+        files.symlink(stat.target, target, replace=True)
     else:
         files.write(target, files.read(source), stat.mode)
 
@@ -213,9 +211,7 @@ def ln(call: Call) -> Result:
     if files.is_directory(path) and "n" not in given and "T" not in given:
         path = f"{path}/{posixpath.basename(target)}"
     try:
-        if "f" in given and files.lexists(path):
-            files.remove(path)
-        files.symlink(target, path)
+        files.symlink(target, path, replace="f" in given)
     except OSError as error:
         return Result(
             "",

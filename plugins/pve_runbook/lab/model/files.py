@@ -300,9 +300,7 @@ class NodeFiles:
             self.view.rename(inside, beside)
             return
         if stat.kind == "symlink":
-            if self.lexists(target):
-                self.remove(target)
-            self.symlink(stat.target, target)
+            self.symlink(stat.target, target, replace=True)
         elif stat.kind == "directory":
             self.mkdir(target, stat.mode)
             for name in self.names(source):
@@ -311,10 +309,12 @@ class NodeFiles:
             self.write(target, self.read(source), stat.mode)
         self.remove(source)
 
-    def symlink(self, target: str, path: str) -> None:
-        """Create a symbolic link; raises EEXIST where there is an entry already, as symlink(2) does."""
+    def symlink(self, target: str, path: str, *, replace: bool = False) -> None:
+        """Create a symbolic link; raises EEXIST as symlink(2) does, unless an entry is to be replaced."""
         real = self.resolve(path, follow=False)
         self._check_parent(real, path)
+        if replace and self.lexists(real):
+            self.remove(real)
         if self.lexists(real):
             raise os_error(errno.EEXIST, path)
         if self._in_view(real) is not None:
