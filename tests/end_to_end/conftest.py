@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import owned_guests
 import pytest
 from environment import as_typed
-from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
-from pve_runbook.lab.model.scheduler import BACKUP
+from pve_runbook.lab.control import LabControl, NodeTruth
 
 PROJECT = Path(__file__).parents[2]
 BOUND = 400  # seconds
@@ -39,32 +39,9 @@ class Lab:
         """(node, argv) of every command that changed a node, by the nodes' own logs."""
         return [(node, line.argv) for node in self.hosts for line in self.control.log(node) if line.mutating]
 
-    @staticmethod
-    def owned(state: dict[str, NodeTruth]) -> dict[int, GuestTruth]:
-        """Every guest as its owner has it."""
-        return {v: g for name, node in state.items() for v, g in node.guests.items() if g.owner == name}
-
-    def changed_guests(self) -> list[int]:
-        """Guests that lost their process, owner or config since the start; a stopped one may have been started.
-
-        A backup that begins when its scheduler is back locks its guest, in the config, until it is over.
-        """
-        if changed := self._changed_now():
-            self.control.advance(2 * BACKUP)
-            changed = self._changed_now()
-        return changed
-
-    def _changed_now(self) -> list[int]:
-        before, now = self.owned(self.before), self.owned(self.control.state())
-        changed = []
-        for vmid, was in before.items():
-            is_ = now.get(vmid)
-            same = is_ is not None and (is_.owner, is_.sha256) == (was.owner, was.sha256)
-            if same and was.running:
-                same = is_ is not None and (is_.pid, is_.start) == (was.pid, was.start)
-            if not same:
-                changed.append(vmid)
-        return changed
+    def changed_guests(self) -> dict[int, str]:
+        """Guests that lost their process, owner or config since the start; a stopped one may have been started."""
+        return owned_guests.changed(self.control, self.before)
 
 
 @pytest.fixture

@@ -110,4 +110,4 @@ def test_a_flipped_byte_in_any_backup_blocks_the_run_that_takes_it_up(
         assert lab.mutating() == changes
     again = run("runbook/", *lab.options, "--approve=all")
     assert again.status == 0, again.text
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}

@@ -36,7 +36,7 @@ def test_the_card_ends_where_the_tool_ends(start_lab: Callable[..., Any], run: C
     planned = run("runbook/", *lab.options, "--plan", "--canary=off")
     assert planned.status == 0, planned.text
     type_it(lab, (planned.record / "by-hand.md").read_text())
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
     typed = end(lab)
     assert all(node.standalone for node in typed.values())
     lab.control.reset()
@@ -56,7 +56,7 @@ def test_the_card_on_a_node_ends_a_run_that_was_lost(start_lab: Callable[..., An
     card = cards[lab.hosts[0]]
     assert "sqlite3" not in card.partition("```sh")[2].partition("```")[0], "no backup is made anew"
     type_it(lab, card)
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
     truths = lab.control.state()
     assert all(node.standalone for node in truths.values())
     assert {n: t.units["pvescheduler.service"] for n, t in truths.items()} == {

@@ -114,4 +114,4 @@ def test_a_state_that_a_person_left_is_taken_over(
     ran = run("runbook/", *lab.options, "--approve=all")
     assert ran.status == 0, ran.text
     assert all(n.standalone and n.mode == "standalone" for n in lab.control.state().values())
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}

@@ -80,7 +80,7 @@ def test_a_signal_stops_between_two_commands_and_the_record_says_where(
     assert list((tmp_path / "records").glob("*/report.html"))
     again = run("runbook/", *lab.options, "--approve=all")
     assert again.status == 0, again.text
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
 
 
 def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
@@ -100,7 +100,7 @@ def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
         assert [e[key] for e in second if e["kind"] == kind] == [e[key] for e in first if e["kind"] == kind]
     hashes = [{e["node"] + e["file"]: e["sha256"] for e in x if e["kind"] == "transfer"} for x in (first, second)]
     assert hashes[0] == hashes[1]
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
 
 
 @pytest.mark.sweep

@@ -81,7 +81,7 @@ def refused(lab: Any, ran: Any, title: str, *words: str) -> None:
     assert all(w in message for w in words), message
     assert len(message.splitlines()) == 3
     assert lab.mutating() == []
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
 
 
 def standalone(lab: Any, ran: Any, *names: str) -> None:
@@ -89,7 +89,7 @@ def standalone(lab: Any, ran: Any, *names: str) -> None:
     assert ran.status == 0, ran.text
     state = lab.control.state()
     assert all(state[n].standalone and state[n].mode == "standalone" for n in names or state)
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
 
 
 def notes(ran: Any, topic: str) -> list[str]:
@@ -145,7 +145,7 @@ def test_what_changed_in_the_middle_stops_the_next_window(
     at = next(i for i, e in enumerate(events) if e["kind"] == "step" and e["outcome"] == "failed")
     assert not [e for e in events[at:] if e["kind"] == "action-intent"]
     assert {n for n, argv in lab.mutating() if argv[:3] == ("systemctl", "stop", "pve-cluster.service")} == {"pve1"}
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
 
 
 @pytest.mark.sweep

@@ -27,7 +27,7 @@ def test_a_dismantled_cluster_is_had_back(
     back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
     assert back.status == 0, back.text
     assert members(lab) == before
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
     assert back.text.split("next ")[1].split("journal")[0].strip().endswith(REARM)
     for node in lab.control.state().values():
         assert node.units["corosync.service"] == ("active", "enabled")
@@ -56,7 +56,7 @@ def test_past_the_point_of_no_return_only_by_the_nodes_name(
     assert lab.mutating()[before:] == []
     back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--give-up=pve2")
     assert back.status == 0, back.text
-    assert lab.changed_guests() == []
+    assert lab.changed_guests() == {}
     kept = back.record / "backups" / "pve2" / "config.db"
     assert kept.stat().st_size, "what was given up is not in the record"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from owned_guests import owned
 
 PLANNED = ("plan.md", "plan.json", "by-hand.md")
 
@@ -35,8 +36,8 @@ def expect_standalone(lab: Any, ran: Any) -> None:
         assert node.units["pve-ha-crm.service"] == ("inactive", "disabled")
         assert node.watchdog_clients == ()
         assert node.boot_id == lab.before[node.name].boot_id
-    assert lab.changed_guests() == []
-    assert not [g for g in lab.owned(after) if g not in lab.owned(lab.before)], "the canary is still there"
+    assert lab.changed_guests() == {}
+    assert not [g for g in owned(after) if g not in owned(lab.before)], "the canary is still there"
 
 
 @pytest.mark.parametrize("scenario", ENDS_STANDALONE)

@@ -6,7 +6,6 @@ One lab process a test; it is reset to the same starting state for every point. 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -15,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import owned_guests
 import pytest
 from environment import as_typed
-from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
+from pve_runbook.lab.control import LabControl, NodeTruth
 from pve_runbook.work import actions
 
 PROJECT = Path(__file__).parents[2]
@@ -76,36 +76,9 @@ class Stage:
         """The runbook from start to end."""
         return self.finish(self.start(*more))
 
-    def owned(self, state: dict[str, NodeTruth]) -> dict[int, list[GuestTruth]]:
-        """Every guest with the entries of those who own it."""
-        found: dict[int, list[GuestTruth]] = {}
-        for name, node in state.items():
-            for vmid, guest in node.guests.items():
-                if guest.owner == name:
-                    found.setdefault(vmid, []).append(guest)
-        return found
-
     def lost(self, *rebooted: str) -> list[str]:
         """What is not as it was: a guest's owner, config or, unless its node was reset, its process."""
-        problems = []
-        now = self.owned(self.control.state())
-        for vmid, [was] in self.owned(self.before).items():
-            entries = now.get(vmid, [])
-            if [(g.owner, self._config(g, was)) for g in entries] != [(was.owner, was.sha256)]:
-                problems.append(f"guest {vmid}: {was.owner} -> {entries}")
-            elif (
-                was.running and was.owner not in rebooted and (entries[0].pid, entries[0].start) != (was.pid, was.start)
-            ):
-                problems.append(f"guest {vmid}: process {was.pid} -> {entries[0].pid}")
-        return problems
-
-    def _config(self, guest: GuestTruth, was: GuestTruth) -> str:
-        """SHA-256 of a config, without the lock of a backup that the schedulers began after the thaw."""
-        if guest.sha256 == was.sha256:
-            return guest.sha256
-        folder = {"qemu": "qemu-server"}.get(guest.kind, guest.kind)
-        text = self.control.run(guest.owner, f"cat /etc/pve/nodes/{guest.owner}/{folder}/{guest.vmid}.conf").stdout
-        return hashlib.sha256(text.replace("lock: backup\n", "").encode()).hexdigest()
+        return [f"guest {v}: {seen}" for v, seen in owned_guests.changed(self.control, self.before, *rebooted).items()]
 
     def not_standalone(self) -> list[str]:
         """Nodes that are not what they should be in the end."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from owned_guests import owned
 from sampling import EVERYTHING
 
 pytestmark = pytest.mark.sweep
@@ -102,7 +103,7 @@ def run_all(stage: Any, scenario: str, struck: Sequence[Strike]) -> list[str]:
         if problems:
             return [f"after run {number} ({strike or 'undisturbed'}): {p}" for p in problems] + [said[-3000:]]
         if status == 0:
-            strangers = stage.owned(stage.control.state()).keys() - stage.owned(stage.before).keys()
+            strangers = owned(stage.control.state()).keys() - owned(stage.before).keys()
             return [f"not standalone: {n}" for n in stage.not_standalone()] + [f"guest {v} is new" for v in strangers]
     return [f"the last of {UNDISTURBED} undisturbed runs ended with {status}", said[-3000:]]
 
