@@ -74,13 +74,15 @@ class Stages:
 
     def __init__(self, records: Path) -> None:
         self._records = records
+        self._begun = 0
         self._stage: Stage | None = None
 
     def of(self, nodes: int) -> Stage:
         """A lab of so many nodes."""
         if self._stage is None or len(self._stage.lab.nodes) != nodes:
             self.end()
-            self._stage = Stage(SystemLab.up(nodes), self._records / str(nodes))
+            self._begun += 1
+            self._stage = Stage(SystemLab.up(nodes), self._records / f"{self._begun}-of-{nodes}")
         return self._stage
 
     def end(self) -> None:
