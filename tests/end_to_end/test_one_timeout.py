@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,4 +110,14 @@ def test_a_node_that_is_not_reached(start_lab: StartLab, run: Run, black_hole: i
     assert len([o for o in outcomes["pve1"].values() if o == "passed"]) > 20
     assert "passed" not in outcomes["pve3"].values()
     assert not [e for e in ran.journal() if e["kind"] == "batch" and e["node"] == "pve3"]
-    assert "UNKNOWN: " in ran.text
+    assert re.search(r"verdict UNKNOWN: pve3: .{,80}: it was not reached \(", ran.text), ran.text
+
+
+def test_what_does_not_hold_is_named_and_not_what_is_unknown(start_lab: StartLab, run: Run) -> None:
+    lab = start_lab("member-unreachable")
+    ran = run("checks/", *lab.options)
+    named = re.search(r" checks do not hold; the first: (.*?\.) Not reached: pve3\.", ran.text)
+    assert named is not None, ran.text
+    steps = [e for e in ran.journal() if e["kind"] == "step"]
+    assert next(e["title"] for e in steps if e["outcome"] == "failed") == named[1]
+    assert next(e["outcome"] for e in steps if e["outcome"] in ("failed", "unknown")) == "unknown"

@@ -10,7 +10,7 @@ from pve_runbook.plugin.live import Live
 from pve_runbook.record.model import build
 from pve_runbook.record.parts import Read
 from pve_runbook.wire.batch import NoAnswer, Same, answer_hash
-from pve_runbook.wire.journal import Journal
+from pve_runbook.wire.journal import Journal, JournalLost
 from pve_runbook.work import probes
 from pve_runbook.work.answerlog import AnswerLog
 from pve_runbook.work.followup import of_probe
@@ -41,6 +41,12 @@ def test_a_question_is_written_out_once(journal: Journal) -> None:
     first, second = (e["probes"] for e in journal.events if e["kind"] == "batch")
     assert [item["id"] for item in first] == ["hostname", "uid"]  # type: ignore[attr-defined]
     assert second == [1, 2]
+
+
+def test_what_cannot_be_recorded_is_not_asked(journal: Journal) -> None:
+    journal.failure = "No space left on device"
+    with pytest.raises(JournalLost, match=r"No space left on device\.\nWhat is not recorded is not done"):
+        AnswerLog(journal).ask("pve1", [WHO])
 
 
 def test_what_is_said_again_is_named_by_its_line_and_means_the_same(journal: Journal) -> None:

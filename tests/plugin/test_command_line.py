@@ -45,25 +45,47 @@ def test_no_hosts_never_means_this_machine(project: pytest.Pytester, mode: str) 
         ((HOSTS, "--lab-scenario=broken"), "--lab-scenario is for --hosts=lab only"),
         ((HOSTS, "--ticket=a/b"), "--ticket='a/b'"),
         ((HOSTS, "--ticket=.."), "--ticket='..'"),
-        ((HOSTS, "--approve=3"), "--approve='3'"),
-        ((HOSTS, "--approve=yes"), "--approve='yes'"),
-        ((HOSTS, "--approve=all@"), "--approve='all@': behind the @ stands the hash of a plan"),
-        ((HOSTS, "--approve=all@0123456789AB"), "--approve='all@0123456789AB': behind the @ stands the hash"),
-        ((HOSTS, "--approve=x@0123456789ab"), "--approve='x@0123456789ab': write"),
-        ((HOSTS, "--authority=pve9"), "--authority=pve9: not among --hosts (pve1, pve2)"),
-        ((HOSTS, "--canary=99"), "--canary='99'"),
-        ((HOSTS, "--accept=zfs"), "--accept='zfs': write words out of shared-storage, ceph, locks"),
-        ((HOSTS, "--accept="), "--accept=''"),
         ((HOSTS, "--absent=pve2"), "--absent=pve2: it is among --hosts too"),
         ((HOSTS, "--absent=pve3,pve3"), "--absent='pve3,pve3'"),
         ((HOSTS, "--absent="), "--absent=''"),
         (("--hosts=lab", "--absent=pve3"), "--absent=pve3: it is among --hosts too"),
+        ((HOSTS, "--records="), "--records= names no folder"),
         ((HOSTS, "--records=/proc/nowhere"), "--records=/proc/nowhere: cannot be written"),
     ],
 )
 @pytest.mark.parametrize("mode", ["runbook", "checks"])
 def test_a_bad_option_is_refused(project: pytest.Pytester, mode: str, options: tuple[str, ...], words: str) -> None:
     refused(project.runpytest(f"{mode}/", *options), words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((HOSTS, "--approve=3"), "--approve='3'"),
+        ((HOSTS, "--approve=yes"), "--approve='yes'"),
+        ((HOSTS, "--approve=all@"), "--approve='all@': behind the @ stands the hash of a plan"),
+        ((HOSTS, "--approve=all@0123456789AB"), "--approve='all@0123456789AB': behind the @ stands the hash"),
+        ((HOSTS, "--approve=x@0123456789ab"), "--approve='x@0123456789ab': write"),
+        ((HOSTS, "--authority=pve9"), "--authority=pve9: not among --hosts (pve1, pve2)"),
+        ((HOSTS, "--authority=pve9@4"), "--authority=pve9: not among --hosts (pve1, pve2)"),
+        ((HOSTS, "--authority=pve1@x"), "--authority=pve1@x: behind the @ stands the version"),
+        ((HOSTS, "--authority=pve1@"), "--authority=pve1@: behind the @ stands the version"),
+        ((HOSTS, "--rollback="), "--rollback= names no folder"),
+        ((HOSTS, "--canary=99"), "--canary='99'"),
+        ((HOSTS, "--accept=zfs"), "--accept='zfs': write words out of shared-storage, ceph, locks"),
+        ((HOSTS, "--accept="), "--accept=''"),
+    ],
+)
+def test_a_bad_option_of_the_runbook_is_refused(project: pytest.Pytester, options: tuple[str, ...], words: str) -> None:
+    refused(project.runpytest("runbook/", *options), words)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--accept=ceph", "--accept-changed=101", "--approve=all", "--authority=pve1", "--break-lock=x", "--canary=off"],
+)
+def test_checks_take_nothing_that_says_how_to_change_nodes(project: pytest.Pytester, option: str) -> None:
+    refused(project.runpytest("checks/", HOSTS, option), f"{option.partition('=')[0]} is for runbook/ only")
 
 
 @pytest.mark.parametrize(

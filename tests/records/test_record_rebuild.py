@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import record_folders
-from pve_runbook.record.verify import Disagreement, rebuild, verify
+from pve_runbook.record.verify import Disagreement, NoRecord, rebuild, verify
 from record_folders import lines, write_lines
 
 
@@ -112,3 +112,12 @@ def test_a_damaged_record_json_does_not_keep_the_record_from_being_made(tmp_path
     target, _ = rebuild(folder)
     assert target == folder / "rebuilt-1"
     assert (target / "record.json").read_bytes() == good
+
+
+@pytest.mark.parametrize("journal", [b"", b'{"n":1'])
+def test_a_journal_without_a_line_gives_no_record(killed: Path, journal: bytes) -> None:
+    (killed / "journal.jsonl").write_bytes(journal)
+    before = content(killed)
+    with pytest.raises(NoRecord, match="not one whole line"):
+        rebuild(killed)
+    assert content(killed) == before

@@ -215,7 +215,7 @@ def test_what_the_log_lacks_corosync_counts() -> None:
         assert any("corosync itself counts" in clause for clause in judge(past).evidence) is not known
 
 
-def test_a_day_of_flapping_costs_seconds_and_not_minutes() -> None:
+def test_a_day_of_flapping_costs_less_than_two_seconds() -> None:
     """50,000 lines, from the wire's frames to the judgement, in our own processor time: half a second as a rule."""
     texts = (
         "[KNET  ] link: host: 2 link: 0 is down",
@@ -239,4 +239,4 @@ def test_a_day_of_flapping_costs_seconds_and_not_minutes() -> None:
     spent = time.process_time() - before
     assert len(log.events) == MOST_LINES - 1
     assert found.changes > 10_000
-    assert spent < 5.0, f"{spent:.2f} s"
+    assert spent < 2.0, f"{spent:.2f} s"

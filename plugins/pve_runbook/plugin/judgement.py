@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from pve_runbook.plugin import typed
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.terminal import progress
 from pve_runbook.work.diagnosis import Diagnosis, Verdict, diagnose
@@ -36,7 +37,7 @@ def not_meant(run: Run, found: Diagnosis) -> str:
         seen=f"the verdict is {found.verdict}: {'; '.join(found.evidence)}",
         why=_WHY[found.verdict],
         do=f"{found.advice[0].upper()}{found.advice[1:]}. To take the cluster apart all the same, give the reason that "
-        f"the record will show: {run.command_line()} --anyway='REASON'",
+        f"the record will show: {typed.again(run.config)} --anyway='REASON'",
     )
 
 

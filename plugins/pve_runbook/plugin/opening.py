@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from pve_runbook.facts.state import NodeState
-from pve_runbook.plugin import questions
+from pve_runbook.plugin import questions, typed
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.provenance import code_revision, operator, tool_version
 from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.values import RECORDS
 from pve_runbook.wire.connection import ConnectOptions
 from pve_runbook.wire.failure import ConnectFailed, Failure
 from pve_runbook.work import probes
@@ -60,8 +62,7 @@ def open_run(run: Run, connect: ConnectOptions, live: Live) -> None:
         _take_up(run)
     if run.options.activate_storage:
         run.note("storage", ACTIVATED)
-    run.folder = _make_folder(run)
-    run.journal.attach(run.folder / "journal.jsonl")
+    run.folder = _begin_record(run)
     run.journal.write(
         "run",
         run=run.id,
@@ -73,7 +74,7 @@ def open_run(run: Run, connect: ConnectOptions, live: Live) -> None:
         operator=operator(),
         ticket=run.options.ticket,
         code=code_revision(run.config.rootpath),
-        command=run.command_line(),
+        command=typed.again(run.config),
         version=tool_version(),
     )
     if run.rollback is None and not run.options.plan:
@@ -157,7 +158,21 @@ def _take_up(run: Run) -> None:
         run.cluster_name = next(iter(found.clusters.values()), run.cluster_name)
 
 
+def _begin_record(run: Run) -> Path:
+    """The record's folder, made, with the journal in it. Raises UsageError."""
+    folder: Path | None = None
+    try:
+        folder = _make_folder(run)
+        run.journal.attach(folder / "journal.jsonl")
+    except OSError as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise pytest.UsageError(RECORDS.format(path=run.options.records, why=error.strerror)) from None
+    return folder
+
+
 def _make_folder(run: Run) -> Path:
+    """Raises OSError."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", run.cluster_name)[:64]
     name = f"{run.started:%Y-%m-%dT%H%M%SZ}-{safe}"
     if run.options.ticket:

@@ -112,6 +112,7 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
     if not option.hosts:
         raise pytest.UsageError(NO_HOSTS.format(mode=mode))
     lab, targets = _targets(config)
+    values.refuse_in_checks(option, mode)
     authority, version = values.authority(option.authority, targets)
     if option.ticket is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", option.ticket):
         raise pytest.UsageError(BAD_TICKET.format(ticket=option.ticket))
@@ -136,7 +137,7 @@ def read_options(config: pytest.Config, mode: Mode) -> RunOptions:
         rollback=values.rollback(config, mode),
         give_up=values.give_up(option.give_up, option.rollback, targets),
         ticket=option.ticket,
-        records=values.records(config),
+        records=values.records(config, mode),
         canary=values.canary(option.canary),
         since=values.since(option.since, mode),
         watch=values.watch(option.watch, mode),

@@ -10,7 +10,7 @@ from pathlib import Path
 from pve_runbook.plan.card import by_hand_md
 from pve_runbook.plan.model import Plan, differences, from_json, is_part_of
 from pve_runbook.plan.text import NOT_EVALUATED, Gate, StageText, plan_md
-from pve_runbook.plugin import planning, steps
+from pve_runbook.plugin import planning, steps, typed
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.stages import work_of
 from pve_runbook.wire.detached import RUN_ROOT
@@ -30,7 +30,7 @@ def write(run: Run, plan: Plan) -> str:
     Raises OSError, UnknownFact.
     """
     assert run.folder is not None
-    made = f"Made {run.started:%Y-%m-%d %H:%M:%S} UTC by: {run.command_line()}"
+    made = f"Made {run.started:%Y-%m-%d %H:%M:%S} UTC by: {typed.again(run.config)}"
 
     def gate(phase: int, title: str) -> Gate:
         return Gate(title, run.judged.get((phase, title), NOT_EVALUATED))

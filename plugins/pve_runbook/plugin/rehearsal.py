@@ -23,7 +23,7 @@ from pve_runbook.work.cluster import Cluster
 from pve_runbook.work.portray import portray
 from pve_runbook.work.probe import CHECKED
 
-NOT_WRITTEN = "--save-facts={path}: cannot be written ({why})"
+NOT_WRITTEN = "{path}: cannot be written ({why})"
 
 NO_DATABASE = "--rehearse: no node's configuration database could be read, a twin would be empty\n{why}"
 NOT_ASKED = "it was not closed cleanly and no pmxcfs runs"
@@ -56,9 +56,13 @@ class Rehearsal:
         self.limits = [f"not as read: {text}" for text in differences(self.portrait, built)] + limits(self.portrait)
 
     def keep(self, folder: Path) -> None:
-        """Put what the nodes were asked, and the facts, beside the record."""
-        self.journal.attach(folder / "nodes.jsonl")
-        self.journal.close()
+        """Put what the nodes were asked, and the facts, beside the record. Raises UsageError."""
+        asked = folder / "nodes.jsonl"
+        try:
+            self.journal.attach(asked)
+            self.journal.close()
+        except OSError as error:
+            raise pytest.UsageError(NOT_WRITTEN.format(path=asked, why=error.strerror)) from None
         save(self.portrait, folder / "facts.json")
 
     def end(self, events: list[Event]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shlex
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from pve_runbook.facts.state import NodeState
 from pve_runbook.plugin import questions
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
-from pve_runbook.plugin.provenance import program
 from pve_runbook.wire.connection import Connection, ConnectOptions
 from pve_runbook.wire.journal import Journal
 from pve_runbook.work.cluster import Cluster
@@ -107,8 +105,12 @@ class Run:
         """Phase and title of a gate → the first outcome but passed that it had on a node."""
         self.counts: Counter[str] = Counter()
         """How many steps ended how."""
+        self.first: dict[str, str] = {}
+        """The first step that ended so, in words."""
         self.stopped_at: str | None = None
         """The first step that did not pass, in words."""
+        self.asked_for = ""
+        """The last line of what that step said: what to do."""
         self.stopped_by: str | None = None
         """Its id."""
         self.unreached: tuple[str, ...] = ()
@@ -149,10 +151,12 @@ class Run:
     def count(self, step: Step) -> None:
         """Count one step that ended."""
         self.counts[step.outcome] += 1
+        self.first.setdefault(step.outcome, step.title)
         if self.judged.get((step.phase, step.title), "passed") == "passed":
             self.judged[step.phase, step.title] = step.outcome
         if step.outcome in ("failed", "unknown") and self.stopped_at is None:
             self.stopped_at, self.stopped_by = step.title, step.item.nodeid
+            self.asked_for = step.message.rpartition("\n")[2]
 
     @property
     def is_open(self) -> bool:
@@ -185,36 +189,6 @@ class Run:
         if self._cluster is not None:
             self._cluster.close()
         self.journal.close()
-
-    def command_line(self, *, without: tuple[str, ...] = ()) -> str:
-        """What to type to run this again, without these options (``--option=``: one with a value)."""
-        kept: list[str] = []
-        arguments = [str(a) for a in self.config.invocation_params.args]
-        for before, argument in zip(["", *arguments], arguments, strict=False):
-            if (
-                f"{before}=" not in without
-                and argument not in without
-                and f"{argument.partition('=')[0]}=" not in without
-            ):
-                kept.append(argument)
-        return shlex.join([program(), *kept])
-
-    def checks_line(self) -> str:
-        """What to type to verify these nodes."""
-        if self.options.lab:
-            return "pve-runbook-lab keeps a lab up, to be checked before and after; this one has ended"
-        own = (
-            "--approve",
-            "--authority",
-            "--canary",
-            "--break-lock",
-            "--accept-changed",
-            "--accept=",
-            "--anyway",
-            "--ticket",
-        )
-        kept = [a for a in map(str, self.config.invocation_params.args) if a.startswith("--") and not a.startswith(own)]
-        return shlex.join([program(), "checks/", *kept])
 
     def take_baseline(self) -> None:
         """Write every guest and node down as they are; what an unfinished run took is what counts.

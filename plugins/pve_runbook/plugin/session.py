@@ -18,16 +18,17 @@ import pytest
 import testinfra.backend
 from pytest_html.basereport import BaseReport
 
-from pve_runbook.plugin import ahead, garbage, opening, order, outside, steps, terminal
+from pve_runbook.plugin import ahead, garbage, opening, order, outside, steps, terminal, typed
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.live import Live
 from pve_runbook.plugin.options import RunOptions
 from pve_runbook.plugin.run import RUN, Run
 from pve_runbook.plugin.values import only_lists
-from pve_runbook.plugin.verdict import Verdict, judge_run
+from pve_runbook.plugin.verdict import Verdict, judge_run, without_record
 from pve_runbook.record.html_hooks import STYLE, ChangeRecord, page_title
 from pve_runbook.wire.backend import PveBackend
 from pve_runbook.wire.connection import Connection, ConnectOptions
+from pve_runbook.wire.journal import JournalLost
 from pve_runbook.work.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ VERDICT = pytest.StashKey[Verdict]()
 
 CUT = "The run was interrupted in this step; the command under way, if any, had ended."
 STILL_FROZEN = (
-    "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the same "
-    "command line goes on from here, and brings the schedulers back at its end. The nodes stay locked for it, and the "
+    "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the whole "
+    "runbook goes on from here, and brings the schedulers back at its end. The nodes stay locked for it, and the "
     "key of the second way in, if there is one in records/, is in root's authorized_keys2 until then"
 )
-THAWED = "the schedulers run again; the nodes stay locked: the same command line ends the run"
+THAWED = "the schedulers run again; the nodes stay locked: the whole runbook ends the run"
 HALF_BACK = (
     "HA and the schedulers are off, and a node may be standalone still, or a member without corosync and read-only: "
     "guests run on, but one that stops there cannot be started. The same command line goes on from here; the nodes "
@@ -84,12 +85,16 @@ def _set_up_report(config: pytest.Config, options: RunOptions, begun: Sequence[C
     config.pluginmanager.register(ChangeRecord(run.record, lambda: run.journal.head, title), "pve_change_record")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Every step has a line in words: pytest's names of files have no place among them."""
+    terminal.hide_file_names(session.config)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_report_header(config: pytest.Config) -> Generator[None, list[object], list[object]]:
     """Say at once what this run may do, in place of pytest's paths and plugins; they come back with -v."""
     run = config.stash[RUN]
     lines = yield
-    terminal.hide_file_names(config)
     return [*(lines if run.verbosity or config.option.collectonly else ()), *terminal.header(run)]
 
 
@@ -142,7 +147,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if run.refused:
         return
     if run.options.mode == "runbook" and session.items:
-        whole = terminal.whole_command(run)
+        whole = typed.whole(config, "runbook")
         run.complete = order.check_selection(
             session.items,
             config.rootpath / "runbook",
@@ -312,17 +317,36 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
 
         plan_mode.make(run)
     verdict = judge_run(run, int(session.exitstatus))
+    if run.folder is not None:
+        verdict = _end_journal(run, verdict, int(session.exitstatus))
     config.stash[VERDICT] = verdict
     session.exitstatus = verdict.exit_status
-    if run.folder is not None:
-        run.journal.step = None
-        if verdict.exit_status and run.changed_something and run.options.kind == "runbook":
-            frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
-            run.leave(THAWED if run.thawed else frozen)
-        if run.rehearsal is not None:
-            run.rehearsal.end(run.journal.events)
-            for text in run.rehearsal.account:
-                run.note("rehearsed", text)
+    page = config.stash.get(HTML, None)
+    try:
+        yield
+        if page is not None and run.folder is not None and run.journal.failure is None:
+            _write_record(run, page, run.folder)
+    except OSError as error:
+        config.stash[VERDICT] = verdict = without_record(run, verdict, error)
+    session.exitstatus = verdict.exit_status
+    if page is None:
+        return
+    shutil.rmtree(page.parent, ignore_errors=True)
+    _silence_html(config)
+    garbage.settle()
+
+
+def _end_journal(run: Run, verdict: Verdict, pytest_status: int) -> Verdict:
+    """Write the last lines; the verdict, which is another one where they cannot be written."""
+    run.journal.step = None
+    if verdict.exit_status and run.changed_something and run.options.kind == "runbook":
+        frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
+        run.leave(THAWED if run.thawed else frozen)
+    if run.rehearsal is not None:
+        run.rehearsal.end(run.journal.events)
+        for text in run.rehearsal.account:
+            run.note("rehearsed", text)
+    try:
         run.journal.write(
             "end",
             sync=True,
@@ -331,20 +355,19 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
             next=verdict.next,
             signal=verdict.signal,
         )
-    yield
-    session.exitstatus = verdict.exit_status
-    page = config.stash.get(HTML, None)
-    if page is None:
-        return
-    if run.folder is not None:
-        if page.exists():
-            shutil.move(page, run.folder / "report.html")
-        from pve_runbook.record.writer import write_record
+    except JournalLost:
+        return judge_run(run, pytest_status)
+    return verdict
 
-        write_record(run.folder, run.record(), run.journal.head)
-    shutil.rmtree(page.parent, ignore_errors=True)
-    _silence_html(config)
-    garbage.settle()
+
+def _write_record(run: Run, page: Path, folder: Path) -> None:
+    """Raises OSError."""
+    from pve_runbook.record.writer import replacing, write_record
+
+    if page.exists():
+        with replacing(folder / "report.html") as new:
+            shutil.copyfile(page, new)
+    write_record(folder, run.record(), run.journal.head)
 
 
 def _silence_html(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -13,16 +14,22 @@ from pve_runbook.plugin.order import host_name, leave_slots, phase_of
 from pve_runbook.plugin.run import Run
 from pve_runbook.wire.channel import WireError
 from pve_runbook.wire.guard import Refused
-from pve_runbook.wire.journal import utc_now
+from pve_runbook.wire.journal import JournalLost, utc_now
 from pve_runbook.work.errors import ForOperator, OutcomeUnknown
 from pve_runbook.work.readings import UnknownFact
 
 Outcome = Literal["passed", "failed", "unknown", "blocked", "not evaluated"]
 
-UNKNOWN = (UnknownFact, OutcomeUnknown, WireError)
+UNKNOWN = (UnknownFact, OutcomeUnknown, JournalLost, WireError)
 SPEAKING = (ForOperator, Refused)
 """Errors whose text is written for the operator: no traceback beside it."""
 
+OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+NOT_WRITTEN = (
+    "this machine: {error}.\n"
+    "What the record needs cannot be written here, and without it nothing further is done to any node.\n"
+    "See to the folder --records (free space, write permission), then run the same command line again"
+)
 UNKNOWN_ADVICE = (
     "Unknown is not yes: nothing further is done on it.\n"
     "See that the node answers (ssh, console), then run the same command line again"
@@ -115,7 +122,10 @@ def judge(call: pytest.CallInfo[None], report: pytest.TestReport, run: Run) -> t
         return "blocked", f"{BLOCKED} ({run.stopped_by or reason.rpartition(' depends on ')[2] or reason})"
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, UNKNOWN):
-        return "unknown", f"{error}\n{UNKNOWN_ADVICE}" if not isinstance(error, OutcomeUnknown) else str(error)
+        says_what_to_do = isinstance(error, (OutcomeUnknown, JournalLost))
+        return "unknown", str(error) if says_what_to_do else f"{error}\n{UNKNOWN_ADVICE}"
+    if isinstance(error, OSError) and error.errno in OF_A_DISK:
+        return "failed", NOT_WRITTEN.format(error=error)
     if isinstance(error, SPEAKING):
         return "failed", str(error)
     if isinstance(error, AssertionError):
@@ -133,6 +143,8 @@ def speaks_for_itself(call: pytest.CallInfo[None]) -> bool:
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, AssertionError):
         return not str(error).startswith("assert ")
+    if isinstance(error, OSError):
+        return error.errno in OF_A_DISK
     return isinstance(error, (*UNKNOWN, *SPEAKING, pytest.fail.Exception))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import termios
 from collections.abc import Callable, Iterator
 
@@ -48,20 +47,6 @@ def header(run: Run) -> list[str]:
     if run.options.rehearse:
         what = "reads, and never changes, then rehearses the runbook on a twin of"
     return wrapped("pve-runbook: ", f"{what} {names}")
-
-
-def whole_command(run: Run) -> str:
-    """The command line for the whole runbook, with the options that were given."""
-    kept = []
-    skip = False
-    for arg in map(str, run.config.invocation_params.args):
-        if skip:
-            skip = False
-        elif arg in ("-k", "-m", "--deselect"):
-            skip = True
-        elif arg.startswith("--") and not arg.startswith("--deselect"):
-            kept.append(arg)
-    return shlex.join(["pytest", "runbook/", *kept])
 
 
 def take_over(config: pytest.Config) -> int:
@@ -245,4 +230,5 @@ def closing(reporter: pytest.TerminalReporter, run: Run, verdict: Verdict) -> No
             reporter.write_line(line)
     if run.folder is not None:
         reporter.write_line(f"journal   head {run.journal.head[:16]}")
-        reporter.write_line(f"record    {run.folder}/{'plan.md' if run.plan_text else 'report.html'}")
+        page = run.folder / ("plan.md" if run.plan_text else "report.html")
+        reporter.write_line(f"record    {page if page.exists() else run.folder / 'journal.jsonl'}")

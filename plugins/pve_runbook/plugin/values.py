@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,7 @@ BAD_ABSENT = "--absent={value!r}: write the names of members that are powered of
 ABSENT_HOST = "--absent={name}: it is among --hosts too; a member that is powered off is left out there"
 BAD_CANARY = "--canary={value!r}: write `off` or a free VMID from 100 to 999999999"
 BAD_AUTHORITY = "--authority={name}: not among --hosts ({hosts})"
+BAD_VERSION = "--authority={value}: behind the @ stands the version of its database, as a refusal names it: {name}@4711"
 BAD_TIMEOUT_SCALE = "pve_timeout_scale={value}: a number above 0, at most 100"
 BAD_SINCE = "--since={value!r}: how far back checks/ reads the nodes' journals, from 10m to 30d, e.g. 90m, 24h or 7d"
 BAD_WATCH = "--watch={value!r}: for how many seconds checks/ watches the membership, from 10 to 3600"
@@ -41,6 +43,11 @@ REHEARSE_WITHOUT = "--rehearse begins at the beginning, on a twin: leave out {op
 SAVE_WHERE = "--save-facts goes with checks/, or with runbook/ --rehearse: a run that changes nodes saves none"
 SAVE_PATH = "--save-facts={path}: {why}; name a new file in a folder that is there"
 RECORDS = "--records={path}: cannot be written ({why}); no run without a record"
+NO_FOLDER = "{option}= names no folder"
+ROOM = (
+    "--records={path}: {free} MiB are free there; {needed} MiB have to stay free beside the nodes' backups, or there "
+    "is no way back. Make room there"
+)
 
 
 def rehearse(option: argparse.Namespace, mode: Mode) -> bool:
@@ -73,10 +80,19 @@ def authority(value: str | None, targets: tuple[Target, ...]) -> tuple[str | Non
     if value is None:
         return None, None
     names = [t.name for t in targets]
-    name, _, version = value.partition("@")
-    if name not in names or (version and not version.isdecimal()):
-        raise pytest.UsageError(BAD_AUTHORITY.format(name=value, hosts=", ".join(names)))
-    return name, int(version) if version else None
+    name, at, version = value.partition("@")
+    if name not in names:
+        raise pytest.UsageError(BAD_AUTHORITY.format(name=name, hosts=", ".join(names)))
+    if at and not version.isdecimal():
+        raise pytest.UsageError(BAD_VERSION.format(value=value, name=name))
+    return name, int(version) if at else None
+
+
+def refuse_in_checks(option: argparse.Namespace, mode: Mode) -> None:
+    """What says how nodes are changed says nothing to checks/."""
+    for name in ("accept", "accept_changed", "approve", "authority", "break_lock", "canary"):
+        if mode == "checks" and getattr(option, name) is not None:
+            raise pytest.UsageError(RUNBOOK_ALONE.format(option=f"--{name.replace('_', '-')}"))
 
 
 def approve(value: str | None) -> frozenset[int]:
@@ -140,6 +156,8 @@ def rollback(config: pytest.Config, mode: Mode) -> Path | None:
     for name in ("absent", "accept", "anyway", "authority", "canary"):
         if getattr(config.option, name) is not None:
             raise pytest.UsageError(ROLLBACK_WITHOUT.format(option=f"--{name}"))
+    if not folder:
+        raise pytest.UsageError(NO_FOLDER.format(option="--rollback"))
     path: Path = config.invocation_params.dir / folder
     return path
 
@@ -227,8 +245,10 @@ def only_lists(config: pytest.Config) -> bool:
     return any(getattr(config.option, name) for name in ("collectonly", "showfixtures", "show_fixtures_per_test"))
 
 
-def records(config: pytest.Config) -> Path:
-    """The folder for records, made where it was missing."""
+def records(config: pytest.Config, mode: Mode) -> Path:
+    """The folder for records, made where it was missing; a run that makes backups has room for them."""
+    if not config.option.records:
+        raise pytest.UsageError(NO_FOLDER.format(option="--records"))
     path: Path = config.invocation_params.dir / config.option.records
     if only_lists(config):
         return path
@@ -239,4 +259,14 @@ def records(config: pytest.Config) -> Path:
         probe.unlink()
     except OSError as error:
         raise pytest.UsageError(RECORDS.format(path=config.option.records, why=error.strerror)) from None
+    if mode == "runbook" and not config.option.plan:
+        _have_room(path)
     return path
+
+
+def _have_room(path: Path) -> None:
+    from pve_runbook.work.backup import SPACE_KIB
+
+    free_kib = shutil.disk_usage(path).free // 1024
+    if free_kib < SPACE_KIB:
+        raise pytest.UsageError(ROOM.format(path=path, free=free_kib // 1024, needed=SPACE_KIB // 1024))

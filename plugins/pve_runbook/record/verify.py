@@ -127,6 +127,8 @@ def rebuild(folder: Path) -> tuple[Path, Verified]:
     OSError.
     """
     chain = read_chain(folder, alone=True)
+    if not chain.events:
+        raise NoRecord(f"{folder}: {JOURNAL} holds not one whole line, there is nothing to make a record from")
     record = build(chain.events)
     target = folder
     if any((folder / name).exists() for name in (REPORT, JSON, SUMMARY)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,8 +31,18 @@ def _lines(data: Mapping[str, object]) -> Iterator[str]:
     yield "}\n"
 
 
-def _replace(path: Path, text: Iterable[str]) -> None:
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write what replaces ``path`` in one move; on an error nothing of it stays. Raises OSError."""
     new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as file:
+    try:
+        yield new
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _replace(path: Path, text: Iterable[str]) -> None:
+    with replacing(path) as new, new.open("w", encoding="utf-8") as file:
         file.writelines(text)
-    new.replace(path)

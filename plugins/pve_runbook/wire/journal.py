@@ -6,6 +6,7 @@ Every line carries the SHA-256 of the line before it, so that a line cannot be c
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -19,7 +20,18 @@ FIRST = "0" * 64
 
 Event = dict[str, object]
 
+LOST = (
+    "this machine: the journal cannot be written any more: {why}.\n"
+    "What is not recorded is not done: nothing further is sent to any node.\n"
+    "See to the folder --records (free space, write permission), then run the same command line again: it reads the "
+    "nodes first and goes on from what it finds"
+)
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+class JournalLost(Exception):
+    """The journal's file takes no more lines; the text is for the operator."""
 
 
 def is_live(path: Path) -> bool:
@@ -48,6 +60,7 @@ class Journal:
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._number = 0
+        self._size = 0
         self._head = FIRST
         self._early: list[bytes] = []
         self.events: list[Event] = []
@@ -55,6 +68,8 @@ class Journal:
         """Told of every event after it was written, from the thread that wrote it."""
         self.step: str | None = None
         """The step that is running; every event is filed under it."""
+        self.failure: str | None = None
+        """Why the file takes no more lines; events are kept in memory alone from then on."""
 
     @property
     def head(self) -> str:
@@ -75,33 +90,64 @@ class Journal:
         with self._lock:
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for line in self._early:
-                os.write(self._fd, line)
+            early = b"".join(self._early)
+            self._append(early)
+            self._size = len(early)
             self._early.clear()
             os.fsync(self._fd)
 
     def write(self, kind: str, *, sync: bool = False, **fields: object) -> int:
-        """Append one event and return its number (from 1). ``sync`` returns only when it is on the disk."""
+        """Append one event and return its number (from 1). ``sync`` returns only when it is on the disk.
+
+        Raises JournalLost when that cannot be. Without ``sync`` the event is kept in memory then; see :meth:`check`.
+        """
         with self._lock:
             self._number = number = self._number + 1
             event: Event = {"n": number, "t": utc_now(), "kind": kind, "step": self.step, **fields}
             line = _ENCODER.encode({**event, "prev": self._head})
             data = line.encode("utf-8", "surrogateescape") + b"\n"
-            self._head = hashlib.sha256(data).hexdigest()
-            if self._fd is None:
-                self._early.append(data)
-            else:
-                os.write(self._fd, data)
-                if sync:
-                    os.fdatasync(self._fd) if hasattr(os, "fdatasync") else os.fsync(self._fd)
+            if self.failure is None and self._reaches_its_place(data, sync):
+                self._head = hashlib.sha256(data).hexdigest()
             self.events.append(event)
         self.tell(event)
+        if sync:
+            self.check()
         return number
+
+    def check(self) -> None:
+        """Raises JournalLost when an event did not reach the file: nothing may be asked or changed any more."""
+        if self.failure is not None:
+            raise JournalLost(LOST.format(why=self.failure))
+
+    def _reaches_its_place(self, data: bytes, sync: bool) -> bool:
+        """Whether a line is in the file, or is kept for it; half a line is taken out again."""
+        if self._fd is None:
+            self._early.append(data)
+            return True
+        try:
+            self._append(data)
+            if sync:
+                os.fdatasync(self._fd) if hasattr(os, "fdatasync") else os.fsync(self._fd)
+        except OSError as error:
+            self.failure = error.strerror or str(error)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            return False
+        self._size += len(data)
+        return True
+
+    def _append(self, data: bytes) -> None:
+        """Raises OSError; a part may be written then."""
+        assert self._fd is not None
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._fd, left) :]
 
     def close(self) -> None:
         """Sync and close the file; the journal takes no more events."""
         with self._lock:
             if self._fd is not None:
-                os.fsync(self._fd)
+                if self.failure is None:
+                    os.fsync(self._fd)
                 os.close(self._fd)
                 self._fd = None

@@ -54,11 +54,14 @@ class AnswerLog:
     def ask(self, node: str, questions: Sequence[Question[T]]) -> int:
         """Write that ``questions`` are about to be asked in one request; the number of the event.
 
-        A question stands there with its number the first time that a node is asked it, later as that number.
+        A question stands there with its number the first time that a node is asked it, later as that number. Raises
+        JournalLost.
         """
         with self._lock:
             asked = [self._numbered(question) for question in questions]
-            return self._journal.write("batch", node=node, probes=asked)
+            number = self._journal.write("batch", node=node, probes=asked)
+        self._journal.check()
+        return number
 
     def _numbered(self, question: Question[T]) -> dict[str, object] | int:
         said = (question.key, question.argv)

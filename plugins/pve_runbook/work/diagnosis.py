@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pve_runbook.facts.state import NodeState
-from pve_runbook.work import membership, network
+from pve_runbook.work import membership, network, probes
 from pve_runbook.work.evidence import said_once
 from pve_runbook.work.membership import Fault
 from pve_runbook.work.netfacts import is_whole
@@ -82,9 +82,10 @@ def diagnose(everyone: Sequence[NodeFacts], pasts: Mapping[str, Findings | Unkno
         states = {f.node: f.state for f in everyone}
     except UnknownFact as error:
         return _unknown(str(error))
-    strange = [node for node, state in states.items() if state is NodeState.UNKNOWN]
+    strange = [f for f in everyone if states[f.node] is NodeState.UNKNOWN]
     if strange:
-        return _unknown(f"the state of {', '.join(strange)} does not fit together")
+        first, *others = (_why_strange(f) for f in strange)
+        return _unknown(first, tuple(others))
     if all(state is ALONE for state in states.values()):
         return Diagnosis(Verdict.STANDALONE, ("every node is standalone",), (), "nothing is to be done")
     try:
@@ -95,6 +96,15 @@ def diagnose(everyone: Sequence[NodeFacts], pasts: Mapping[str, Findings | Unkno
         return _of_members(everyone, pasts)
     except UnknownFact as error:
         return _unknown(str(error))
+
+
+def _why_strange(facts: NodeFacts) -> str:
+    """What is not known of the node; else it is what is known that contradicts itself."""
+    try:
+        _ = facts.pve_mounts, facts.get(probes.PVE_MODE), facts.pvecm
+    except UnknownFact as error:
+        return str(error)
+    return f"the state of {facts.node} does not fit together"
 
 
 def _is_half_way(everyone: Sequence[NodeFacts], states: Mapping[str, NodeState]) -> bool:
