@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from pve_runbook.facts.state import NodeState
+from pve_runbook.facts.node_state import NodeState
 
 if TYPE_CHECKING:  # pytest loads this file before the nodes are reached, and all of these take their time
-    from pve_runbook.plugin.run import Run
-    from pve_runbook.work.cluster import Cluster
-    from pve_runbook.work.node import Node
-    from pve_runbook.work.watch import Watched
+    from pve_runbook.cluster.cluster import Cluster
+    from pve_runbook.cluster.node import Node
+    from pve_runbook.diagnosis.watch import Watched
+    from pve_runbook.options.options import RunOptions
+    from pve_runbook.plugin.open_run import OpenRun
     from testinfra.host import Host
 
 STANDALONE = (NodeState.STANDALONE, NodeState.STANDALONE_LEFTOVERS, NodeState.STANDALONE_COROSYNC_RUNNING)
@@ -39,7 +40,14 @@ def standalone(host: Host) -> None:
 
 
 @pytest.fixture
-def members(cluster: Cluster) -> list[Node]:
+def taken_apart(host: Host) -> None:
+    """This check tells a standalone node from a half-dismantled one; it is not evaluated on a whole member."""
+    if host.pve.state not in (*STANDALONE, NodeState.HALF_DISMANTLED):
+        pytest.skip(f"this node is no standalone node: {host.pve.state.meaning}")
+
+
+@pytest.fixture
+def clustered(cluster: Cluster) -> list[Node]:
     """The nodes that belong to a cluster; not evaluated where there is none left."""
     found = [n for n in cluster.nodes if n.facts.state not in STANDALONE]
     if not found:
@@ -57,11 +65,10 @@ def apart(cluster: Cluster) -> list[Node]:
 
 
 @pytest.fixture(scope="session")
-def watched(run: Run) -> Watched:
+def watched(opened: OpenRun, options: RunOptions) -> Watched:
     """What changed while the nodes were watched; not evaluated without --watch."""
-    if not run.options.watch:
+    if not options.watch:
         pytest.skip("nobody asked to watch: --watch=SECONDS")
-    from pve_runbook.plugin.terminal import progress
-    from pve_runbook.work.watch import watch
+    from pve_runbook.diagnosis.watch import watch
 
-    return watch(run.cluster, run.options.watch, lambda text: progress(run.config, text))
+    return watch(opened.cluster, options.watch, opened.run.screen.progress)

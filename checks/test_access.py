@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.work import checkprobes, refusals
-from pve_runbook.work.compared import clocks_apart
-from pve_runbook.work.refusal import refusal
+from pve_runbook.diagnosis import refusals
+from pve_runbook.diagnosis.agreement import clocks_apart
+from pve_runbook.probes import checks_only
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 
 def test_login_is_root(host):
@@ -42,12 +44,13 @@ def test_there_is_space(host):
         assert enough, refusals.no_space(host.pve, where.target, where.available_kib)
 
 
-def test_a_second_way_in_would_hold(host, run):
+def test_a_second_way_in_would_hold(host, members):
     """A login would work while /etc/pve, where root's keys are, is not mounted; judged by reading."""
-    if not run.logs_in_as_root:
+    if not members.logs_in_as_root:
         pytest.skip("the login is not root's own: it does not hang on /etc/pve")
-    logins = host.pve.get(checkprobes.SSHD)
+    logins = host.pve.get(checks_only.SSHD)
     assert logins.root_password or logins.reads_second_file, refusal(
+        RefusalId.NO_LOGIN_WITHOUT_PVE,
         host.pve.node,
         seen=f"sshd takes no password of root's, and keys from {' '.join(logins.key_files)} only",
         why="root's authorized_keys is a link into /etc/pve: nobody gets in while that is not mounted",

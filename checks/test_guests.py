@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pve_runbook.work import refusals
-from pve_runbook.work.compared import two_owners
+import pytest
+from pve_runbook.diagnosis import refusals, volumes
+from pve_runbook.diagnosis.agreement import two_owners
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
+from pve_runbook.terminal.screen import WARNING
 
 
 def test_every_guest_is_listed(host):
@@ -22,14 +26,34 @@ def test_no_guest_is_locked(host):
     assert not host.pve.locked, refusals.locked_guests(host.pve)
 
 
-def test_guests_have_their_volumes(host):
+def test_guests_have_their_volumes(host, cluster):
     """Every volume of every guest is on the node that owns the guest."""
-    assert not host.pve.volumes_not_found, refusals.missing_volumes(host.pve)
+    refused = volumes.refuse(host.pve, [n.facts for n in cluster.nodes], host.pve.volumes_missing)
+    assert not refused, refused
+
+
+def test_no_loose_volume_is_gone(host):
+    """Unused disks, cloud-init drives and ISO files are there too."""
+    loose = volumes.told(host.pve)
+    if loose:
+        pytest.skip(f"{WARNING}not there, and nothing is lost with it: {loose}")
 
 
 def test_every_running_guest_has_its_config_here(host):
     """Every guest process belongs to a guest of this node."""
     assert not host.pve.strays, refusals.stray_guests(host.pve)
+
+
+def test_no_guest_waits_for_quorum(host):
+    """No guest is down and waits for quorum to be started."""
+    waiting = host.pve.waiting_guests
+    assert not waiting, refusal(
+        RefusalId.GUESTS_WAIT_FOR_QUORUM,
+        host.pve.node,
+        seen=f"guests are down, and start the moment the node has quorum: {', '.join(map(str, waiting))}",
+        why="the node booted without quorum; whatever gives it quorum, a repair or the runbook, starts them",
+        do="See that this is what you want (`qm config VMID`, `onboot`), and that none of them runs elsewhere",
+    )
 
 
 def test_every_guest_has_one_owner(cluster):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pve_runbook.facts.state import ha_leftovers
-from pve_runbook.work import refusals
-from pve_runbook.work.refusal import refusal
+from pve_runbook.diagnosis import refusals
+from pve_runbook.facts.node_state import ha_leftovers
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 
 def test_ha_is_not_armed_without_quorum(host, member):
@@ -29,6 +30,7 @@ def test_no_file_of_ha_is_left(host, standalone):
     """No file is left on the standalone node with which HA would take over other nodes' guests."""
     found = ha_leftovers(host.pve.tree)
     assert not found, refusal(
+        RefusalId.HA_FILES_ARE_LEFT,
         host.pve.node,
         seen=f"left in /etc/pve: {', '.join(found)}",
         why="HA, once it is started here, makes itself master and starts the other nodes' guests after four minutes",

@@ -7,22 +7,23 @@ one thing and dismantling.
 from __future__ import annotations
 
 import pytest
-from pve_runbook.plugin.steps import WARNING
-from pve_runbook.work import netfacts, network
-from pve_runbook.work.network import Cause
-from pve_runbook.work.network_refusals import network_refusal
+from pve_runbook.diagnosis import network
+from pve_runbook.diagnosis.network import Cause
+from pve_runbook.diagnosis.refusals_network import network_refusal
+from pve_runbook.facts import network as network_facts
+from pve_runbook.terminal.screen import WARNING
 
 
 @pytest.fixture
-def clear_of(members):
+def clear_of(clustered):
     """Fails with what was found of a cause; not evaluated where it is a warning."""
 
     def judge(cause):
-        findings = network.find(cause, [n.facts for n in members])
+        findings = network.find(cause, [n.facts for n in clustered])
         told = "; ".join(network.in_words(findings))
         if findings and cause in network.WARNINGS:
             pytest.skip(WARNING + told)
-        if findings and netfacts.is_whole([n.facts for n in members]):
+        if findings and network_facts.is_whole([n.facts for n in clustered]):
             pytest.skip(f"{WARNING}{told}; the cluster is whole all the same")
         assert not findings, network_refusal(findings[0])
 
@@ -87,6 +88,11 @@ def test_no_second_gateway_waits(clear_of):
 def test_ring_addresses_are_addresses(clear_of):
     """corosync.conf has addresses, not names that are looked up once at corosync's start."""
     clear_of(Cause.RING_BY_NAME)
+
+
+def test_bonds_suit_corosync(clear_of):
+    """No bond below the cluster's links sends a node's packets now over one card, now over another."""
+    clear_of(Cause.BOND_MODE)
 
 
 def test_cards_carry_well(clear_of):

@@ -6,21 +6,22 @@ And what stands between standalone nodes and a new cluster: that only wants to b
 from __future__ import annotations
 
 import pytest
-from pve_runbook.plugin.steps import WARNING
-from pve_runbook.work import readiness, refusals
+from pve_runbook.diagnosis import rebuild, refusals
+from pve_runbook.terminal.screen import WARNING
 
 
-def test_pvecm_knows_no_cluster(host, standalone):
+def test_pvecm_knows_no_cluster(host, taken_apart):
     """pvecm says that there is no cluster configuration."""
-    assert host.pve.pvecm.kind == "standalone", refusals.knows_a_cluster(host.pve)
+    assert host.pve.pvecm.kind == "standalone", refusals.knows_a_cluster(host.pve, refusals.IN_OR_OUT)
 
 
-def test_etc_pve_is_its_own(host, standalone):
+def test_etc_pve_is_its_own(host, taken_apart):
     """/etc/pve is mounted once, writable, lists no members, and its database holds no corosync.conf."""
     facts = host.pve
     members = facts.members
     own = len(facts.pve_mounts) == 1 and facts.is_writable and not facts.has_corosync_conf_in_database
-    assert own and members is not None and members.nodes is None, refusals.not_its_own_master(facts)
+    own = own and members is not None and members.nodes is None
+    assert own, refusals.not_its_own_master(facts, refusals.IN_OR_OUT)
 
 
 def test_corosync_cannot_come_back(host, standalone):
@@ -56,24 +57,24 @@ def ready(apart):
 
 def test_no_key_ties_the_nodes_together(ready):
     """No key ties the standalone nodes together."""
-    ready(readiness.shared_keys)
+    ready(rebuild.shared_keys)
 
 
 def test_no_foreign_config_is_left(ready):
     """No standalone node has configs of another node's guests."""
-    ready(readiness.foreign_configs)
+    ready(rebuild.foreign_configs)
 
 
 def test_no_storage_is_in_reach_of_two(ready):
     """No storage is in reach of several standalone nodes."""
-    ready(readiness.storages_in_reach)
+    ready(rebuild.storages_in_reach)
 
 
 def test_network_is_ready_for_a_cluster(ready):
     """Nothing in the nodes' network has to be mended before a new cluster."""
-    ready(readiness.network_findings)
+    ready(rebuild.network_findings)
 
 
 def test_at_most_one_node_has_guests(ready):
     """At most one standalone node has guests: that one may `pvecm create`, the others can join."""
-    ready(readiness.who_creates)
+    ready(rebuild.who_creates)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pve_runbook.plugin.judgement import judge, show
-from pve_runbook.work.diagnosis import Verdict
-from pve_runbook.work.readings import UnknownFact
+from pve_runbook.diagnosis.verdict import Verdict
+from pve_runbook.probes.answers import UnknownFact
 
 
-def test_nothing_has_to_be_done(run, histories):
+def test_nothing_has_to_be_done(cluster_verdict):
     """The cluster is healthy, or every node is standalone."""
-    found = judge(run, histories)
+    found = cluster_verdict.judge()
     if found.verdict is Verdict.UNKNOWN:
         raise UnknownFact("cluster", "what is to be done", str(found))
     assert found.verdict in (Verdict.HEALTHY, Verdict.STANDALONE), str(found)
-    show(run, found)
+    cluster_verdict.show(found)

@@ -1,78 +1,128 @@
 """The actions of the runbook, as fixtures; each is named for the state in which it leaves the nodes.
 
-An action runs once, for all nodes, before the gates that read its effect. What it sends to a node is decided in
-`pve_runbook.work.procedure` by the state the node is in: only what is still to be done, so that a second run goes on
-from wherever the first one stopped, and a plan names the same commands.
+An action runs once, for all nodes, before the gates that read its effect. What it sends to a node is decided stage by
+stage in `pve_runbook.procedure.stages` by the state the node is in: only what is still to be done, so that a second run
+goes on from wherever the first one stopped, and a plan names the same commands. `perform` carries a stage out.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from pve_runbook.facts.state import NodeState
-from pve_runbook.plugin import planning, plans
-from pve_runbook.plugin.questions import has_qdevice
-from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.stages import carry_out, done, work_of
-from pve_runbook.work import access, authority, backup, canary, procedure, refusals, window
-from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.node import Node
-from pve_runbook.work.outlook import Outlook
+from pve_runbook.actions.errors import ActionFailed
+from pve_runbook.cluster.cluster import Cluster
+from pve_runbook.cluster.node import Node
+from pve_runbook.diagnosis import refusals, refusals_cluster
+from pve_runbook.facts.node_state import NodeState
+from pve_runbook.options.options import RunOptions
+from pve_runbook.plugin.approval import Approvals
+from pve_runbook.plugin.execution import EXECUTION, Execution
+from pve_runbook.plugin.open_run import OpenRun
+from pve_runbook.plugin.perform import Performer
+from pve_runbook.procedure import authority, backup, canary, decisions, login_key, stages, window
+from pve_runbook.procedure.forecast import Forecast
+from pve_runbook.procedure.members import Members
+from pve_runbook.procedure.notes import Notes
+from pve_runbook.procedure.questions import Questions
+from pve_runbook.procedure.survival import Survival
+from pve_runbook.procedure.window_preconditions import window_obstacle
+
+PLANNED = "a plan changes nothing"
 
 
 @pytest.fixture(scope="session")
-def baseline(run: Run) -> None:
+def execution(pytestconfig: pytest.Config) -> Execution:
+    """What a run over this folder has: the proof, the procedure, the approvals, the plan."""
+    return pytestconfig.stash[EXECUTION]
+
+
+@pytest.fixture(scope="session")
+def perform(execution: Execution, options: RunOptions) -> Performer:
+    """What carries the stages out on the nodes; a plan comes to none of them."""
+    if options.plan:
+        pytest.skip(PLANNED)
+    return execution.perform
+
+
+@pytest.fixture(scope="session")
+def approve(execution: Execution) -> Approvals:
+    """What asks the operator, and holds the answer against the plan of what is left."""
+    return execution.approve
+
+
+@pytest.fixture(scope="session")
+def questions(execution: Execution) -> Questions:
+    """What the operator is asked, and what is at stake."""
+    return execution.questions
+
+
+@pytest.fixture(scope="session")
+def survival(execution: Execution) -> Survival:
+    """The proof that every guest runs on: the baseline, and what is held against it."""
+    return execution.survival
+
+
+@pytest.fixture(scope="session")
+def baseline(opened: OpenRun, survival: Survival, options: RunOptions) -> None:
     """Every guest and every node as they are before the first change."""
-    run.take_baseline()
+    back = opened.run.rollback
+    survival.take(options.accept_changed, had_ended=back is not None and back.had_ended)
 
 
 @pytest.fixture(scope="session")
-def locked(run: Run, cluster: Cluster, baseline: None) -> None:
+def locked(perform: Performer, notes: Notes, options: RunOptions, cluster: Cluster, baseline: None) -> None:
     """Every node carries the lock of this work: who, since when, which run."""
-    broken = run.options.break_lock
+    broken = options.break_lock
     for node in cluster.nodes:
         held = node.facts.lock
         if held is not None and held.run == broken:
-            run.note("lock", f"broken by --break-lock={broken}: held by {held.by} since {held.since}", node.name)
-    carry_out(run, procedure.LOCKED)
+            notes.note("lock", f"broken by --break-lock={broken}: held by {held.by} since {held.since}", node.name)
+    perform(stages.LOCKED)
 
 
 @pytest.fixture(scope="session")
-def backups(run: Run, cluster: Cluster, locked: None) -> None:
+def backups(perform: Performer, opened: OpenRun, approve: Approvals, cluster: Cluster, locked: None) -> None:
     """Every node's configuration on the control host, measured first, opened and checked there; beside it on the node
     a card with the rest of the work by hand.
 
     What an unfinished run backed up before it changed anything is what counts: it is checked, not made again.
     """
-    folder = run.folder / "backups"
+    folder = opened.folder / "backups"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if run.rollback is not None:  # what the nodes hold now, beside what they held before the first change
-        going_back = [n for n in cluster.nodes if run.rollback.restores(n)]
-        backup.back_up_all(cluster, going_back, run.id, folder)
-        return
-    earlier = run.unfinished
-    if earlier is not None and earlier.changed_something:
+    work = perform.work()
+    copies = backup.Copies(work.backups, folder)
+    chosen = [n for n in cluster.nodes if decisions.is_backed_up(n.name, work)]
+    perform(stages.BACKUP_FOLDER)
+    copies.make_sure_they_fit(cluster, chosen)
+    perform(stages.BACKUPS, first=lambda node: copies.note(node) if node in chosen else None)
+    cluster.each(copies.bring, chosen)
+    if work.keeps_backups:
+        earlier = opened.unfinished
         for node in cluster.nodes:
-            backup.take_over(
-                node, earlier.folder / "backups" / node.name, folder / node.name, earlier.transfers(node.name)
-            )
-    else:
-        backup.back_up_all(cluster, cluster.nodes, cluster.work, folder)
-    done(run, procedure.BACKUPS)
-    text = plans.card(run, work_of(run))
-    carry_out(run, procedure.CARD_LEFT, work=work_of(run, card=text.encode()))
+            there = earlier.folder / "backups" / node.name
+            backup.take_over(node, there, folder / node.name, earlier.transfers(node.name))
+    if work.back is None:
+        perform(stages.CARD_LEFT, card=approve.card(work.run, work.attempt).encode())
 
 
 @pytest.fixture(scope="session")
-def scheduler_off(run: Run, cluster: Cluster, backups: None) -> None:
+def ha_released(perform: Performer, backups: None) -> None:
+    """HA manages no guest of a node that leaves while others stay a cluster; the guests run on."""
+    perform(stages.HA_RELEASED)
+
+
+@pytest.fixture(scope="session")
+def scheduler_off(perform: Performer, backups: None) -> None:
     """No backup or replication starts any more, on any node. A start that waits for quorum is cancelled too."""
-    carry_out(run, procedure.SCHEDULER_OFF)
+    perform(stages.SCHEDULER_OFF)
 
 
 @pytest.fixture(scope="session")
-def lrm_off(run: Run, cluster: Cluster, scheduler_off: None) -> None:
+def lrm_off(perform: Performer, scheduler_off: None) -> None:
     """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
     its services; quorum is read again before each."""
-    carry_out(run, procedure.LRM_OFF, first=_ha_is_not_armed)
+    perform(stages.LRM_OFF, first=_ha_is_not_armed)
 
 
 def _ha_is_not_armed(node: Node) -> None:
@@ -80,147 +130,180 @@ def _ha_is_not_armed(node: Node) -> None:
 
 
 @pytest.fixture(scope="session")
-def crm_off(run: Run, cluster: Cluster, lrm_off: None) -> None:
+def crm_off(perform: Performer, lrm_off: None) -> None:
     """The cluster resource manager is stopped on all nodes, after the LRM on every one."""
-    carry_out(run, procedure.CRM_OFF)
+    perform(stages.CRM_OFF)
 
 
 @pytest.fixture(scope="session")
-def candidates(run: Run, cluster: Cluster) -> list[authority.Candidate]:
-    """The evidence for every node that is still in the cluster (for all, once none is)."""
-    found = authority.candidates(cluster.nodes)
+def candidates(notes: Notes, members: Members) -> list[authority.Candidate]:
+    """The evidence for every node that is still in the cluster (for all, once none is); of those that stay, if any."""
+    found = authority.candidates(members.may_lead)
     for one in found:
-        run.note("authority", one.evidence)
+        notes.note("authority", one.evidence)
     return found
 
 
 @pytest.fixture(scope="session")
-def chosen(run: Run, cluster: Cluster, candidates: list[authority.Candidate]) -> authority.Candidate:
+def chosen(
+    execution: Execution, members: Members, notes: Notes, candidates: list[authority.Candidate]
+) -> authority.Candidate:
     """The authority: as --authority says, or by the evidence."""
-    wanted = planning.wanted_authority(run, candidates)
+    wanted = execution.wanted_authority(candidates)
     if wanted is not None and wanted not in [c.node for c in candidates]:
-        run.note("authority", f"--authority={wanted} is standalone already and needs no quorum", wanted)
+        notes.note("authority", f"--authority={wanted} is standalone already and needs no quorum", wanted)
     one = authority.pick(candidates, wanted)
-    run.authority = cluster.node(one.node)
+    members.authority = members.cluster.node(one.node)
     by_name_given = one.node == wanted
     how = "by name (--authority, or the run taken up)" if by_name_given else "by database, disks, guests and answers"
-    run.note("authority", f"chosen {how}: {one.evidence}", one.node)
+    notes.note("authority", f"chosen {how}: {one.evidence}", one.node)
     return one
 
 
 @pytest.fixture(scope="session")
-def peers_corosync_stopped(run: Run, cluster: Cluster) -> None:
+def peers_corosync_stopped(perform: Performer, notes: Notes, members: Members) -> None:
     """Corosync is stopped and masked for the run time on every peer, and no QDevice votes anywhere."""
-    for node in cluster.nodes:
-        if has_qdevice(node):
-            run.note("qdevice", "corosync.conf has a QDevice; it votes no more", node.name)
-    carry_out(run, procedure.QDEVICE_SILENT)
-    carry_out(run, procedure.PEERS_SILENT)
-    for node in run.peers:
-        cluster.wait_until(node, lambda f: f.corosync.is_stopped, "whether corosync stopped")
+    for node in members.cluster.nodes:
+        conf = node.facts.corosync_conf
+        if conf is not None and conf.qdevice:
+            notes.note("qdevice", "corosync.conf has a QDevice; it votes no more", node.name)
+    perform(stages.QDEVICE_SILENT)
+    perform(stages.PEERS_SILENT)
+    for node in members.peers:
+        members.cluster.wait_until(node, lambda f: f.corosync.is_stopped, "whether corosync stopped")
 
 
 @pytest.fixture(scope="session")
-def pmxcfs_back(run: Run, cluster: Cluster, peers_corosync_stopped: None) -> None:
+def pmxcfs_back(perform: Performer, notes: Notes, cluster: Cluster, peers_corosync_stopped: None) -> None:
     """Every node has its /etc/pve: where a window was cut short, pve-cluster is started again."""
     for node in cluster.nodes:
         if node.facts.state is NodeState.UNMOUNTED:
-            run.note("state", "a window was cut short here; /etc/pve is brought back first", node.name)
-    carry_out(run, procedure.PMXCFS_BACK)
+            notes.note("state", "a window was cut short here; /etc/pve is brought back first", node.name)
+    perform(stages.PMXCFS_BACK)
 
 
 @pytest.fixture(scope="session")
-def quorum_forced(run: Run, cluster: Cluster, pmxcfs_back: None) -> None:
-    """The authority counts its own vote alone; bounded wait until text and mode agree on it."""
-    node = run.authority
+def quorum_forced(perform: Performer, members: Members, pmxcfs_back: None) -> None:
+    """The authority counts its own vote alone; bounded wait until text and mode agree on it. Where others stay with it,
+    they have quorum without those that leave."""
+    node = members.authority
     assert node is not None
-    forced = procedure.has_quorum_to_be_forced(Outlook(node))
+    wait = partial(members.cluster.wait_until, node)
+    if members.staying:
+        wait(lambda f: not members.sees_leavers(f), "whether the votes of those that leave are gone", seconds=60)
+        perform(stages.REST_QUORATE)
+        for one in members.staying:
+            members.cluster.wait_until(one, lambda f: f.is_quorate, "whether those that stay are quorate")
+        return
+    forced = decisions.has_quorum_to_be_forced(Forecast(node))
     if forced:
-        cluster.wait_until(node, lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60)
-    carry_out(run, procedure.QUORUM_FORCED)
+        wait(lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60)
+    perform(stages.QUORUM_FORCED)
     if forced:
-        cluster.wait_until(node, lambda f: f.is_quorate, "whether forced quorum took effect")
+        wait(lambda f: f.is_quorate, "whether forced quorum took effect")
 
 
 @pytest.fixture(scope="session")
-def second_way(run: Run, cluster: Cluster) -> dict[str, str]:
+def second_way(perform: Performer, opened: OpenRun, members: Members, notes: Notes) -> dict[str, str]:
     """Node name → why a second way in could not be proven, or "": a key made for this work, and a login with it."""
-    members = [n for n in cluster.nodes if run.unmounts(n)]
-    if not members:
-        return {n.name: "" for n in cluster.nodes}
-    key = access.make_key(run.folder / "access", cluster.work)
-    carry_out(run, procedure.ANY_SECOND_WAY, members, work_of(run, key=key.public))
-    done(run, procedure.SECOND_WAY)
-    found = cluster.each(lambda node: (node.name, _second_way(run, node, key)), members)
-    return {n.name: "" for n in cluster.nodes} | dict(found)
+    nodes = members.leaving
+    work = perform.work()
+    unmounted = [n for n in nodes if decisions.loses_its_mount(Forecast(n), work)]
+    known = {n.name: "" for n in members.cluster.nodes}
+    if not unmounted:
+        return known
+    key = login_key.make_key(opened.folder / "access", work.run)
+    perform(stages.SECOND_WAY, key=key.public)
+    if not members.logs_in_as_root:
+        return known
 
+    def proven(node: Node) -> tuple[str, str]:
+        why = login_key.proven(node, members.connect, key)
+        by_key = "a key made for this run, proven by a login with it"
+        way = f"the console only; the key failed: {why}" if why else by_key
+        notes.note("access", f"second way in: {way}", node.name)
+        node.line.key = None if why else key.private
+        return node.name, why
 
-def _second_way(run: Run, node: Node, key: access.KeyPair) -> str:
-    if not run.logs_in_as_root:
-        return ""
-    why = access.proven(node, run.connect, key)
-    way = (
-        "a key made for this run, proven by a login with it" if not why else f"the console only; the key failed: {why}"
-    )
-    run.note("access", f"second way in: {way}", node.name)
-    return why
+    return known | dict(members.cluster.each(proven, unmounted))
 
 
 @pytest.fixture
-def left_cluster(run: Run, cluster: Cluster, leaver: Node) -> None:
-    """This node's window has been run, and has said that it is done."""
-    if leaver.facts.state is NodeState.STANDALONE:
-        carry_out(run, procedure.WINDOW, [leaver])
-        return
-    window.leave(cluster, leaver, run.member_names, run.sample)
-    done(run, procedure.WINDOW, [leaver])
-    assert not run.interrupted_guests, refusals.interrupted(run.interrupted_guests)
+def left_cluster(perform: Performer, survival: Survival, members: Members, leaver: Node, cluster: Cluster) -> None:
+    """This node's window has been run, and has said that it is done.
+
+    What stands in its way is looked for once more: since the gate the operator may have taken minutes to answer.
+    """
+    network = survival.network_of(leaver)
+    obstacle = window_obstacle(leaver, cluster.nodes, members.authority, network, members.staying)
+    assert not obstacle, obstacle
+    ends = partial(window.see_it_end, cluster, "window", watch=survival.sample)
+    perform(stages.WINDOW, [leaver], then={"window": ends})
+    assert not survival.interrupted, refusals_cluster.interrupted(survival.interrupted)
 
 
 @pytest.fixture(scope="session")
-def services_restarted(run: Run, cluster: Cluster) -> None:
+def services_restarted(perform: Performer) -> None:
     """Proxmox's services were started anew, one by one, the nodes side by side."""
-    carry_out(run, procedure.SERVICES_RESTARTED)
+    perform(stages.SERVICES_RESTARTED)
 
 
 @pytest.fixture(scope="session")
-def canaries(run: Run, cluster: Cluster) -> None:
+def canaries(perform: Performer, notes: Notes, options: RunOptions, cluster: Cluster) -> None:
     """On every node a throw-away guest was created, started, stopped and destroyed, one node after the other."""
-    if run.options.canary == "off":
-        run.note("canary", "--canary=off: no throw-away guest was started")
+    if options.canary == "off":
+        perform(stages.CANARY_FLOWN)
         return
     for node in cluster.nodes:
         for vmid in node.facts.canaries:
-            run.note("canary", f"guest {vmid} is the canary of a run that was cut short; it is removed", node.name)
-    carry_out(run, procedure.OLD_CANARIES_GONE)
-    everyone = [n.facts for n in cluster.nodes]
-    vmid = run.options.canary or canary.free_id(everyone)
-    for node in cluster.nodes:
-        cluster.each(lambda node: canary.fly(node, vmid, run.id[-4:]), [node])
-    done(run, procedure.CANARY_FLOWN)
+            notes.note("canary", f"guest {vmid} is the canary of a run that was cut short; it is removed", node.name)
+    perform(stages.OLD_CANARIES_GONE)
+    vmid = str(options.canary or canary.free_id((n.facts for n in cluster.nodes), options.accept))
+    perform(stages.CANARY_FLOWN, canary_id=vmid, then=canary.proofs(vmid))
 
 
 @pytest.fixture(scope="session")
-def scheduler_back(run: Run, cluster: Cluster) -> None:
+def let_go(perform: Performer, members: Members) -> None:
+    """Those that stay have forgotten the nodes that left: `pvecm delnode` on the authority, one after the other.
+
+    What it says of a node whose corosync it cannot kill is no failure (pve-docs, pvecm): the nodelists tell.
+    """
+
+    def forgotten(_: Node) -> None:
+        for one in members.staying:
+            members.cluster.wait_until(one, members.is_settled, "whether it has the new nodelist")
+
+    while names := members.still_listed():
+        try:
+            perform(stages.LET_GO, then={"delnode": forgotten})
+        except ActionFailed:
+            if members.still_listed() == names:
+                raise
+            forgotten(members.staying[0])
+    perform(stages.LET_GO)
+
+
+@pytest.fixture(scope="session")
+def scheduler_back(perform: Performer, opened: OpenRun) -> None:
     """The schedulers that ran before the first change run again."""
-    run.thawed = True
-    carry_out(run, procedure.SCHEDULER_BACK)
+    opened.run.outcome.thawed = True
+    perform(stages.SCHEDULER_BACK)
 
 
 @pytest.fixture(scope="session")
-def overdue_jobs(run: Run) -> dict[str, list[str]]:
+def overdue_jobs(questions: Questions) -> dict[str, list[str]]:
     """Node name → what its scheduler would do that deserves a look, for every scheduler that was switched off."""
-    return planning.overdue_jobs(run)
+    return questions.overdue_jobs()
 
 
 @pytest.fixture(scope="session")
-def second_way_closed(run: Run, cluster: Cluster) -> None:
+def second_way_closed(perform: Performer, execution: Execution) -> None:
     """The key of the second way in is gone from the nodes, and from here."""
-    carry_out(run, procedure.SECOND_WAY_CLOSED)
-    run.forget_key()
+    perform(stages.SECOND_WAY_CLOSED)
+    execution.forget_key()
 
 
 @pytest.fixture(scope="session")
-def released(run: Run, cluster: Cluster) -> None:
+def released(perform: Performer) -> None:
     """The work is done: the locks are gone, and what its commands left under /run."""
-    carry_out(run, procedure.RELEASED)
+    perform(stages.RELEASED)

@@ -4,42 +4,59 @@ Why: a running guest is a process; its config is read when it starts, migrates o
 node's own database. Corosync coordinates, it stores nothing. The table in the record shows it guest by guest.
 What still ties the nodes together is listed for the operator; the scheduler comes back only after its jobs were
 looked at.
+
+With --leave: every guest of every node; the schedulers come back on the nodes that left.
+
+Sends, where it is still to be done:
+    rm -f /var/lib/pve-runbook/lock
+    install -m 0600 /dev/stdin /root/.ssh/authorized_keys2
+    rm -f /root/.ssh/authorized_keys2
+    systemctl unmask --runtime pvescheduler.service
+    systemctl start pvescheduler.service
+    systemctl start pvesr.timer
+    mv -T /var/lib/pve-runbook/RUN/cron.d-vzdump /etc/cron.d/vzdump
+    rm -rf /run/pve-runbook/RUN
 """
 
 from __future__ import annotations
 
-from pve_runbook.plugin.approval import approve
-from pve_runbook.work import access, refusals
-from pve_runbook.work.refusal import refusal
+import pytest
+from pve_runbook.diagnosis import refusals
+from pve_runbook.procedure import login_key
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 
-def test_every_guest_survived(run):
+def test_every_guest_survived(survival):
     """Before and after, side by side: every guest has the same process, start, config, owner and volumes."""
-    lost = run.losses(7)
+    lost = survival.losses(7)
     assert not lost, lost
 
 
 def test_second_way_in_is_closed(node, second_way_closed):
     """The key that this run had made for itself is gone from the node."""
-    assert not access.is_installed(node), refusals.key_left(node.facts)
+    assert not login_key.is_installed(node), refusals.key_left(node.facts)
 
 
-def test_what_is_left_is_written_down(run):
+def test_what_is_left_is_written_down(execution):
     """What is left for the operator is written down: shared storages, leftovers, SSH trust, the rebuild."""
-    run.list_what_is_left()
+    execution.list_what_is_left()
 
 
-def test_operator_approves_the_thaw(run, overdue_jobs):
+@pytest.mark.leaving
+def test_operator_approves_the_thaw(overdue_jobs, questions, approve):
     """The operator has seen the jobs that would start, and approves that the schedulers run again."""
     if overdue_jobs:
-        approve(run, 7, run.cluster_name, run.thaw_text(overdue_jobs))
+        approve(questions.thaw(overdue_jobs))
 
 
-def test_schedulers_run_again(host, run, scheduler_back):
+@pytest.mark.leaving
+def test_schedulers_run_again(host, scheduler_back, survival):
     """The schedulers that ran before the first change run again."""
-    if host.pve.node not in run.scheduled:
+    if host.pve.node not in survival.scheduled:
         return
-    assert host.pve.scheduler_runs, refusal(
+    assert host.pve.own_scheduler_runs, refusal(
+        RefusalId.SCHEDULER_DID_NOT_START,
         host.pve.node,
         seen="the scheduler did not start",
         why="this node's backups would stay off",
@@ -47,9 +64,9 @@ def test_schedulers_run_again(host, run, scheduler_back):
     )
 
 
-def test_guests_are_untouched_by_the_thaw(run):
+def test_guests_are_untouched_by_the_thaw(survival):
     """Every guest still runs on after the schedulers came back; a backup that begins now only locks it."""
-    lost = run.losses(7, backups_may_run=True)
+    lost = survival.losses(7, backups_may_run=True)
     assert not lost, lost
 
 

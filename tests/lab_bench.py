@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pve_runbook.lab.build import build
-from pve_runbook.lab.inventory import Inventory, Plan
-from pve_runbook.lab.machine import Machine, Site
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.scenarios import SCENARIOS
-from pve_runbook.lab.shell import Channel
-from pve_runbook.wire.batch import batch_command
+from pve_lab.build import build
+from pve_lab.inventory import Inventory, Plan
+from pve_lab.machine import Machine, Site
+from pve_lab.model.node import Node
+from pve_lab.scenarios import SCENARIOS
+from pve_lab.shell import Channel
+from pve_runbook.ssh.batch import batch_command
 
-CAPTURES = Path(__file__).parent.parent / "captures"
+CAPTURES = Path(__file__).parent / "captures"
 EPOCH = 1795415359.0
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
 
@@ -104,6 +104,7 @@ class Bench:
             machine.close()
         for node in self.cluster.nodes.values():
             node.pmxcfs.database.close()
+            node.files.release()
 
 
 MakeBench = Callable[..., Bench]

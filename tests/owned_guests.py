@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pve_runbook.lab.control import GuestTruth, LabControl, NodeTruth
+from pve_lab.control import GuestTruth, LabControl, NodeTruth
 
 
 def owned(state: dict[str, NodeTruth]) -> dict[int, list[GuestTruth]]:

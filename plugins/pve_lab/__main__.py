@@ -1,4 +1,4 @@
-"""python -m pve_runbook.lab: start a lab and keep it up."""
+"""pve-runbook lab: start a lab and keep it up."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pve_runbook.facts.portrait import load
-from pve_runbook.lab.scenarios import SCENARIOS
-from pve_runbook.lab.server import LabServer
+from pve_runbook.facts_file.model import load
+
+from pve_lab.scenarios import SCENARIOS
+from pve_lab.server import LabServer
 
 MOST_NODES = 32
 LONGEST_SOCKET = 100
@@ -25,7 +26,7 @@ LONGEST_SOCKET = 100
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pve_runbook.lab", description="Simulated Proxmox VE nodes behind a real SSH server."
+        prog="pve-runbook lab", description="Simulated Proxmox VE nodes behind a real SSH server."
     )
     parser.add_argument("--nodes", type=int, default=3, help=f"how many nodes, 1 to {MOST_NODES} (default 3)")
     parser.add_argument("--scenario", default="broken", metavar="NAME|list", help="the starting state (default broken)")

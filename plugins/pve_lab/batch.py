@@ -7,7 +7,7 @@ import hashlib
 import shlex
 from collections.abc import Callable
 
-from pve_runbook.lab.commands.base import Result
+from pve_lab.commands.base import Result
 
 Timed = Callable[[str, list[str]], Result]
 """Runs an argv, for at most so many seconds."""

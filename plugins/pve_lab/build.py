@@ -7,14 +7,14 @@ import json
 import shutil
 from pathlib import Path
 
-from pve_runbook.lab.inventory import RICH, Inventory, config_text
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.corosync_conf import render
-from pve_runbook.lab.model.database import Database
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.storage import Mount
-from pve_runbook.lab.model.version import PVE8, Version
-from pve_runbook.lab.wiring import MIXED, Wiring
+from pve_lab.formats.corosync_conf import render
+from pve_lab.inventory import RICH, Inventory, config_text
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.database import Database
+from pve_lab.model.node import CRON_LINK, CRON_TARGET, Node
+from pve_lab.model.storage import Mount
+from pve_lab.model.version import PVE8, Version
+from pve_lab.wiring import MIXED, Wiring
 
 CLUSTER_NAME = "labcluster"
 AUTHKEY = hashlib.sha256(b"lab corosync authkey").digest() * 4
@@ -166,8 +166,7 @@ def system_files(node: Node, login_key: str) -> None:
     files.put("/root/.ssh/id_rsa.pub", f"ssh-rsa {login_key.split()[1][:20]} root@{node.name}\n")
     files.put("/etc/corosync/authkey", AUTHKEY, 0o400)
     files.put("/etc/cron.d/zfsutils-linux", "PATH=/usr/bin:/bin:/usr/sbin:/sbin\n")
-    if not version.scheduler:
-        files.put_link("/etc/pve/vzdump.cron", "/etc/cron.d/vzdump")
+    files.put_link(CRON_TARGET, CRON_LINK)
     files.put("/run/qemu-server/host-hw-capabilities.json", '{"amd-sev":{"cbitpos":0}}\n')
 
 

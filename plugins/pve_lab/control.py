@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pve_runbook.lab.faults import Fired
+from pve_lab.faults import Fired
 
 Json = dict[str, Any]
 
@@ -127,6 +127,10 @@ class LabControl:
         """Mend the cluster link."""
         self._ask("network", islands=None)
 
+    def plug(self, node: str) -> None:
+        """Plug in every cable of a node that hangs loose."""
+        self._ask("plug", node=node)
+
     def power_cycle(self, node: str) -> None:
         """Reset a node."""
         self._ask("power_cycle", node=node)
@@ -142,6 +146,10 @@ class LabControl:
     def cut(self, node: str) -> None:
         """Drop all SSH connections of a node."""
         self._ask("cut", node=node)
+
+    def bar(self, node: str, seconds: float) -> None:
+        """Let a node's sshd drop every new connection for so many real seconds, as after failed logins."""
+        self._ask("bar", node=node, seconds=seconds)
 
     def freeze(self, node: str) -> None:
         """Let a node accept commands and never answer."""
@@ -212,9 +220,9 @@ class LabControl:
         """How many batches of probes ran on all nodes since the lab's start or last reset."""
         return int(self._ask("counts")["reads"])
 
-    def run(self, node: str, command: str) -> Said:
+    def run(self, node: str, command: str, stdin: bytes = b"") -> Said:
         """Type a command line on a node as another hand: logged with via "other", never counted."""
-        stdout, stderr, status = self._ask("run", node=node, command=command)
+        stdout, stderr, status = self._ask("run", node=node, command=command, stdin=stdin.hex())
         return Said(stdout, stderr, status)
 
     def reset(self, scenario: str | None = None) -> None:

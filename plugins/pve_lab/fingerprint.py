@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from bashkit import FileSystem
 
-from pve_runbook.lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
-from pve_runbook.lab.model.node import Node
+from pve_lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
+from pve_lab.model.node import Node
 
 BY_THEMSELVES = frozenset({"/proc/uptime", "/proc/loadavg", "/proc/mounts"})
 """What the kernel writes whenever it is read; the mounts are entries of their own."""

@@ -7,13 +7,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from pve_runbook.lab.faults import FaultPlan
-from pve_runbook.lab.model.node import Node
+from pve_lab.faults import FaultPlan
+from pve_lab.model.node import Node
 
-if TYPE_CHECKING:
-    from pve_runbook.lab.shell import Channel
+
+class Running(Protocol):
+    """A command line that runs on a node; `blocked`: it hangs, and only a reset ends it."""
+
+    blocked: bool
+
+    def kill(self) -> None:
+        """Let it end at once; its turn must be held."""
 
 
 @dataclass
@@ -35,7 +41,7 @@ class Machine:
         self.turn = site.turn
         self.cut = cut
         self._log_file = log.open("w", encoding="utf-8", buffering=1)
-        self.channels: set[Channel] = set()
+        self.channels: set[Running] = set()
         self._install(node)
         site.machines[node.name] = self
 
@@ -43,7 +49,7 @@ class Machine:
         self.node = node
         node.on_power_cycle.append(self.reset)
         self.opened = 0
-        self.units: dict[str, Channel] = {}
+        self.units: dict[str, Running] = {}
         self.frozen = False
         self._generation = -1
 

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from pve_runbook.lab import shapes
-from pve_runbook.lab import shapes_causes as causes
-from pve_runbook.lab import shapes_recognised as recognised
-from pve_runbook.lab import shapes_refused as refused
-from pve_runbook.lab.inventory import RICH, SHARED, Inventory
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.version import PVE7, PVE8, PVE9, Version
-from pve_runbook.lab.wiring import BY_NAME, MIXED, ONE_FOR_ALL, OWN_LINK, TWO_LINKS, Wiring
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One starting state."""
-
-    line: str
-    shape: Callable[[Cluster], None]
-    version: Version = PVE8
-    inventory: Inventory = RICH
-    wiring: Wiring = MIXED
-
+from pve_lab import shapes
+from pve_lab.inventory import SHARED
+from pve_lab.model.version import PVE7, PVE9
+from pve_lab.scenario import Scenario
+from pve_lab.scenarios_disks import DISKS
+from pve_lab.scenarios_misread import MISREAD
+from pve_lab.scenarios_reported import REPORTED
+from pve_lab.shapes import causes, recognised, refused
+from pve_lab.wiring import BY_NAME, ONE_FOR_ALL, OWN_LINK, TWO_LINKS
 
 SCENARIOS: dict[str, Scenario] = {
     "broken": Scenario(
@@ -225,4 +211,7 @@ SCENARIOS: dict[str, Scenario] = {
     "two-families": Scenario(
         "healthy, every name has an address of IPv6 too", causes.names_with_two_families, wiring=OWN_LINK
     ),
+    **REPORTED,
+    **DISKS,
+    **MISREAD,
 }

@@ -14,19 +14,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncssh
+from pve_runbook.facts_file.model import Portrait
 
-from pve_runbook.facts.portrait import Portrait
-from pve_runbook.lab.build import build
-from pve_runbook.lab.machine import Machine, Site
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.errors import Hung
-from pve_runbook.lab.scenarios import SCENARIOS
-from pve_runbook.lab.shell import Channel, Killed
-from pve_runbook.lab.twin import build_twin
-from pve_runbook.lab.verbs import VERBS, Json
+from pve_lab.build import build
+from pve_lab.machine import Machine, Site
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.errors import Hung
+from pve_lab.penalties import Penalties
+from pve_lab.scenarios import SCENARIOS
+from pve_lab.shell import Channel, Killed
+from pve_lab.twin import build_twin
+from pve_lab.verbs import VERBS, Json
 
 MOST_CHANNELS = 256
 """Commands that may run at one time."""
+
+PASSWORD = "lab"
+"""Root's, on every node."""
 
 Process = asyncssh.SSHServerProcess[bytes]
 _Connections = dict[asyncssh.connection.SSHConnection, set[Channel]]
@@ -38,35 +42,58 @@ def _tell(machine: Machine) -> None:
 
 
 class _NodeServer(asyncssh.SSHServer):
-    """The sshd of one node: root by key, as /root/.ssh says at that moment."""
+    """The sshd of one node: root by key, as /root/.ssh says at that moment, or by password."""
 
-    def __init__(self, machine: Machine, connections: _Connections) -> None:
+    def __init__(self, machine: Machine, connections: _Connections, penalties: Penalties) -> None:
         self._machine = machine
         self._connections = connections
+        self._penalties = penalties
+        self._address = ""
+        self._tried = self._logged_in = False
         self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Keep the connection, so that it can be cut."""
+        """Keep the connection, so that it can be cut; whom a penalty bars is dropped without a word."""
+        self._address = conn.get_extra_info("peername")[0]
+        if self._penalties.refuses(self._address):
+            conn.abort()
+            return
         self._connection = conn
         self._connections[conn] = set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; what waits for its node to thaw waits for nothing now."""
+        if self._tried and not self._logged_in and self._machine.node.version.ssh_penalties:
+            self._penalties.add(self._address)
         if self._connection is not None:
             for channel in self._connections.pop(self._connection, set()):
                 channel.hang_up()  # here and now: a node that thaws next must not begin what nobody waits for
             asyncio.get_running_loop().run_in_executor(None, _tell, self._machine)
 
     def begin_auth(self, username: str) -> bool:
-        """Everybody has to show a key."""
+        """Everybody has to log in."""
         return True
 
+    def auth_completed(self) -> None:
+        """Somebody is logged in."""
+        self._logged_in = True
+
     def public_key_auth_supported(self) -> bool:
-        """Keys are the only way in."""
+        """Keys are taken."""
         return True
+
+    def password_auth_supported(self) -> bool:
+        """PermitRootLogin yes, as Proxmox sets it up (pve-cluster, Setup.pm)."""
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        """Root's lies in /etc/shadow, whatever becomes of /etc/pve."""
+        self._tried = True
+        return (username, password) == ("root", PASSWORD)
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 (recorded: sshd -T)."""
+        self._tried = True
         if username != "root":
             return False
         wanted = key.export_public_key("openssh").split()[1].decode()
@@ -95,6 +122,7 @@ class LabServer:
         self.site = Site(directory / "unsimulated.log")
         self.ports: dict[str, int] = {}
         self._connections: dict[str, _Connections] = {}
+        self.penalties: dict[str, Penalties] = {}
         self._host_keys: dict[str, asyncssh.SSHKey] = {}
         self._acceptors: dict[str, asyncssh.SSHAcceptor] = {}
         self._kept: dict[str, socket.socket] = {}
@@ -141,6 +169,7 @@ class LabServer:
         for name, node in self.cluster.nodes.items():
             self._host_keys[name] = asyncssh.generate_private_key("ssh-ed25519")
             self._connections[name] = {}
+            self.penalties[name] = Penalties()
             log = self.directory / "nodes" / f"{name}.jsonl"
             Machine(node, log, self.site, functools.partial(self._cut, name))
             await self._open(name, 0)
@@ -160,7 +189,7 @@ class LabServer:
             server_host_keys=[self._host_keys[name]],
             encoding=None,
             reuse_address=True,
-            server_factory=functools.partial(_NodeServer, machine, self._connections[name]),
+            server_factory=functools.partial(_NodeServer, machine, self._connections[name], self.penalties[name]),
             process_factory=functools.partial(self._handle, machine),
             allow_scp=False,
             sftp_factory=None,
@@ -260,6 +289,7 @@ class LabServer:
         self.site.faults.reset()
         for name, node in self.cluster.nodes.items():
             self.machines[name].replace(node)
+            self.penalties[name].clear()
         for node in before.nodes.values():
             node.pmxcfs.database.close()
         shutil.rmtree(before.directory)

@@ -13,16 +13,16 @@ from collections.abc import Callable
 
 from bashkit import Bash, BuiltinContext, BuiltinResult, ExecutionProfile
 
-from pve_runbook.lab import batch
-from pve_runbook.lab.commands.base import Call, Result
-from pve_runbook.lab.commands.intent import intends_change
-from pve_runbook.lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, WITHOUT_SHELL, binaries
-from pve_runbook.lab.faults import Fault
-from pve_runbook.lab.machine import Machine
-from pve_runbook.lab.model.errors import Hung
-from pve_runbook.lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
-from pve_runbook.lab.model.units import Unit
-from pve_runbook.lab.signals import kill_and_wait, terminate
+from pve_lab import batch
+from pve_lab.commands.base import Call, Result
+from pve_lab.commands.intent import intends_change
+from pve_lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, WITHOUT_SHELL, binaries
+from pve_lab.faults import Fault
+from pve_lab.machine import Machine
+from pve_lab.model.errors import Hung
+from pve_lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
+from pve_lab.model.units import Unit
+from pve_lab.signals import kill_and_wait, terminate
 
 BATCH_SECONDS = 0.02
 """Model seconds of a batch of probes that run side by side."""
@@ -229,7 +229,7 @@ class Channel:
         node = self.node
         shell = Bash(
             username="root",
-            hostname=node.name,
+            hostname=node.hostname,
             cwd="/root",
             env=_ENVIRONMENT,
             timeout_seconds=86400.0,
@@ -379,14 +379,14 @@ class _TransientUnit:
             node.units.table.pop(unit.name, None)
 
 
-def type_by_hand(machine: Machine, command: str) -> tuple[str, str, int]:
+def type_by_hand(machine: Machine, command: str, stdin: bytes = b"") -> tuple[str, str, int]:
     """Run a command line as another hand on the node: stdout, stderr, exit status (255 when the node was reset)."""
     done: list[tuple[str, str, int]] = []
 
     def run() -> None:
         said = "", "", 255
         try:
-            said = Channel(machine, via="other").execute(command)
+            said = Channel(machine, lambda given: given(stdin), via="other").execute(command)
         except Killed:
             pass
         finally:

@@ -13,16 +13,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pve_runbook.facts.portrait import Membership, NodePortrait, Portrait, UnitState, is_host_name
-from pve_runbook.lab import twin_node, twin_past
-from pve_runbook.lab.build import SERVICES_AGE, keys_and_certificates, make_database, system_files
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.corosync import AUTHKEY, CONFIG
-from pve_runbook.lab.model.corosync_conf import CorosyncConf, parse
-from pve_runbook.lab.model.links import PORT
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.units import Unit, proxmox_units
-from pve_runbook.lab.model.version import PVE7, PVE8, PVE9, Version
+from pve_runbook.facts_file.model import Membership, NodePortrait, Portrait, UnitState, is_host_name
+
+from pve_lab import twin_node, twin_past
+from pve_lab.build import SERVICES_AGE, keys_and_certificates, make_database, system_files
+from pve_lab.formats.corosync_conf import CorosyncConf, parse
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.corosync import AUTHKEY, CONFIG
+from pve_lab.model.links import PORT
+from pve_lab.model.node import Node
+from pve_lab.model.units import Unit, proxmox_units
+from pve_lab.model.version import PVE7, PVE8, PVE9, Version
 
 VERSIONS = {"7": PVE7, "8": PVE8, "9": PVE9}
 SETTLED = 20.0
@@ -139,7 +140,7 @@ def _conceive(body: _Body, portrait: Portrait, names: list[str], public_key: str
     body.conf_text = portrait.text_of(known, "corosync.conf") or known.corosync_conf
     source = known if known.database is not None else _newest(portrait)
     if source is not None and source.database is not None:
-        _write_database(node, portrait, source, names, public_key)
+        _write_database(node, portrait, source, names, public_key, known.ceph_files)
     if body.conf_text is not None:
         node.files.put(CONFIG, body.conf_text)
         own = parse(body.conf_text).member(node.name)
@@ -156,10 +157,18 @@ def _newest(portrait: Portrait) -> NodePortrait | None:
     return max(read, key=lambda n: (n.database.version, n.database.mtime) if n.database else (0, 0), default=None)
 
 
-def _write_database(node: Node, portrait: Portrait, source: NodePortrait, names: list[str], public_key: str) -> None:
+def _write_database(
+    node: Node,
+    portrait: Portrait,
+    source: NodePortrait,
+    names: list[str],
+    public_key: str,
+    ceph_files: Iterable[str],
+) -> None:
     database = source.database
     assert database is not None
     files = keys_and_certificates(names, public_key)
+    files.update({f"priv/ceph/{name}": "twin\n" for name in ceph_files})
     for path, variant in database.files.items():
         variants = portrait.files[path]
         # What was left out may have been all the difference: the variants stay different.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import PurePosixPath
 
-from pve_runbook.facts.limits import flaps
-from pve_runbook.facts.portrait import NO_ANSWER, NodePortrait, Wiring
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.guest_config import GuestConfig
-from pve_runbook.lab.model.network import Interface, Route
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.storage import Mount
+from pve_runbook.facts_file.gaps import flaps
+from pve_runbook.facts_file.model import NO_ANSWER, NodePortrait, Wiring
+from pve_runbook.parsers.network_files import DHCP
+
+from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.network import HostRoute, Interface, Route
+from pve_lab.model.node import Node
+from pve_lab.model.storage import Mount
 
 LOCK = "/var/lib/pve-runbook/lock"
 TWIN_OF = "twin-of-"
@@ -64,21 +68,25 @@ def network(node: Node, known: NodePortrait) -> None:
                 card.vlan,
                 card.up or card.name in ports,
                 card.errors,
+                card.bond_mode,
             )
         )
     addressed = {i.name for i in node.interfaces if i.address}
     node.default_routes = [Route(r.gateway, r.device, r.metric) for r in wiring.routes if r.device in addressed]
+    node.host_routes = [HostRoute(w.address, w.gateway, w.device, w.protocol) for w in wiring.ways]
     node.filter_rules = wiring.filters
+    node.nft_tables = (tuple(json.loads(entry) for entry in wiring.nft),)
     node.files.put("/etc/nsswitch.conf", f"hosts: {' '.join(wiring.nsswitch)}\n")
     _gateway_files(node, wiring)
 
 
 def _gateway_files(node: Node, wiring: Wiring) -> None:
-    files = {"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}
+    files = {"/etc/network/interfaces": "auto lo\niface lo inet loopback\nsource /etc/network/interfaces.d/*\n"}
     for route in wiring.in_files:
         family = "inet6" if ":" in route.gateway else "inet"
         metric = f"\tmetric {route.metric}\n" if route.metric is not None else ""
-        stanza = f"\nauto {route.device}\niface {route.device} {family} static\n\tgateway {route.gateway}\n{metric}"
+        how = f"static\n\tgateway {route.gateway}" if route.gateway != DHCP else DHCP
+        stanza = f"\nauto {route.device}\niface {route.device} {family} {how}\n{metric}"
         files[route.file] = files.get(route.file, "") + stanza
     for path, text in files.items():
         node.files.put(path, text)
@@ -115,6 +123,20 @@ def storages(node: Node, known: NodePortrait) -> None:
                 node.files.make_directories(f"{path}/images/{name}")
             else:
                 node.files.put(f"{path}/images/{name}", b"\0" * 64)
+    _directories(node, known)
+    table.images = {storage: list(names) for storage, names in known.images.items()}
+    table.sessions = list(known.sessions)
+
+
+def _directories(node: Node, known: NodePortrait) -> None:
+    """Those of a name of their own: content-dirs, and ISO files."""
+    for path, names in known.directories.items():
+        node.files.make_directories(path)
+        for name in sorted(names):
+            if any(other.startswith(f"{name}/") for other in names):
+                node.files.make_directories(f"{path}/{name}")
+            else:
+                node.files.put(f"{path}/{name}", b"\0" * 64)
 
 
 def ceph(node: Node, known: NodePortrait) -> None:
@@ -130,6 +152,10 @@ def hanging(node: Node, known: NodePortrait) -> None:
         name, _, path = probe.partition(":")
         if name == "files" and why == NO_ANSWER:
             node.files.hung.add(path)
+        elif name == "rbd" and why == NO_ANSWER:
+            node.storages.pools_silent_until = math.inf
+        elif name == "rbd":
+            node.storages.pools_refuse = True
 
 
 def _percent(value: float | None) -> str:
@@ -145,7 +171,11 @@ def guests(node: Node, known: NodePortrait) -> None:
     for process in known.guests:
         stray = GuestConfig(process.vmid, process.kind, node.name, "")
         config = configs.get(process.vmid, stray)
-        node.guests.spawn(config, age=GUEST_AGE - process.vmid % 100, incoming=process.incoming)
+        for volume in process.held or ():
+            if node.storages.is_a_name(volume) and not node.storages.volume_exists(volume):
+                node.storages.add_volume(volume)  # no listing shows it
+        age = GUEST_AGE - process.vmid % 100
+        node.guests.spawn(config, age=age, incoming=process.incoming, held=process.held)
     node.guests.qmp_status.update(known.standing)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pve_runbook.facts.corosync_log import Kind
-from pve_runbook.facts.portrait import Moment, NodePortrait
-from pve_runbook.lab.model.journal import Entry
-from pve_runbook.lab.model.node import Node
+from pve_runbook.facts_file.model import Moment, NodePortrait, Told
+from pve_runbook.parsers.corosync_log import Kind, Sign
+
+from pve_lab.model.journal import Entry
+from pve_lab.model.node import Node
 
 UNIT = "corosync.service"
 
@@ -23,6 +24,7 @@ def remember(node: Node, known: NodePortrait) -> None:
         for m in known.past.moments
         for subsystem, text in [_words(m)]
     ]
+    said += [_of_the_reason(node, told) for told in known.past.told]
     if known.past.reaches:
         others.append(Entry(node.wall - known.past.seconds - 60, "", "systemd", 1, 6, "Started."))
     node.journal.entries = sorted([*others, *said], key=lambda e: e.time)
@@ -32,6 +34,29 @@ def _oldest(node: Node, known: NodePortrait) -> float:
     """Since when the journal speaks."""
     assert known.past is not None
     return node.wall - max((m.ago for m in known.past.moments), default=0.0)
+
+
+def _of_the_reason(node: Node, told: Told) -> Entry:
+    """A line of the kernel, of corosync or of pmxcfs."""
+    time = node.wall - told.ago
+    if told.sign in _KERNEL:
+        return Entry(time, "", "kernel", 0, 4, _KERNEL[told.sign].format(what=told.what))
+    if told.sign is Sign.PMXCFS:
+        return Entry(time, "pve-cluster.service", "pmxcfs", 0, 2, f"[main] crit: {told.what}")
+    subsystem, text = _COROSYNC[told.sign]
+    return Entry(time, UNIT, "corosync", 0, 6, f"  [{subsystem:<6}] {text.format(what=told.what)}")
+
+
+_KERNEL = {
+    Sign.CARD_HANGS: "NETDEV WATCHDOG: {what} (e1000e): transmit queue 0 timed out",
+    Sign.CARD_DOWN: "e1000e 0000:00:1f.6 {what}: NIC Link is Down",
+}
+_COROSYNC = {
+    Sign.NOTHING_RECEIVED: ("TOTEM", "FAILED TO RECEIVE"),
+    Sign.PAUSED: ("TOTEM", "Process pause detected for {what} ms, flushing membership messages."),
+    Sign.REJECTED: ("KNET", "rx: Packet rejected from {what}"),
+    Sign.OLDER_CONFIG: ("CMAP", "Received config version (4) is different than my config version (3)! Exiting"),
+}
 
 
 def _words(moment: Moment) -> tuple[str, str]:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from pve_runbook.lab.faults import Fault
-from pve_runbook.lab.fingerprint import fingerprint
-from pve_runbook.lab.machine import Machine, Site
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.shell import type_by_hand
+from pve_lab.faults import Fault
+from pve_lab.fingerprint import fingerprint
+from pve_lab.machine import Machine, Site
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.node import Node
+from pve_lab.penalties import Penalties
+from pve_lab.shell import type_by_hand
 
 Json = dict[str, Any]
 
@@ -27,6 +28,10 @@ class Lab(Protocol):
     @property
     def machines(self) -> dict[str, Machine]:
         """The nodes by name."""
+
+    @property
+    def penalties(self) -> dict[str, Penalties]:
+        """What the nodes' sshd hold against whom, by the node's name."""
 
     def reset(self, scenario: str | None) -> None:
         """Put all nodes into a starting state again."""
@@ -98,6 +103,12 @@ def _network(lab: Lab, request: Json) -> None:
         lab.cluster.partition(request["islands"])
 
 
+def _plug(lab: Lab, request: Json) -> None:
+    for interface in lab.cluster.nodes[request["node"]].interfaces:
+        interface.carrier = True
+    lab.cluster.form_memberships()
+
+
 def _power_cycle(lab: Lab, request: Json) -> None:
     lab.cluster.nodes[request["node"]].power_cycle()
 
@@ -110,6 +121,10 @@ def _power(lab: Lab, request: Json) -> None:
 
 def _cut(lab: Lab, request: Json) -> None:
     lab.machines[request["node"]].cut()
+
+
+def _bar(lab: Lab, request: Json) -> None:
+    lab.penalties[request["node"]].bar("127.0.0.1", float(request["seconds"]))
 
 
 def _freeze(lab: Lab, request: Json) -> None:
@@ -138,7 +153,7 @@ def _counts(lab: Lab, _request: Json) -> Json:
 
 
 def _run(lab: Lab, request: Json) -> list[str | int]:
-    return list(type_by_hand(lab.machines[request["node"]], request["command"]))
+    return list(type_by_hand(lab.machines[request["node"]], request["command"], bytes.fromhex(request["stdin"])))
 
 
 def _reset(lab: Lab, request: Json) -> None:
@@ -157,9 +172,11 @@ VERBS: dict[str, Callable[[Lab, Json], Any]] = {
     "unsimulated": _unsimulated,
     "advance": _advance,
     "network": _network,
+    "plug": _plug,
     "power_cycle": _power_cycle,
     "power": _power,
     "cut": _cut,
+    "bar": _bar,
     "freeze": _freeze,
     "thaw": _freeze,
     "fault": _fault,

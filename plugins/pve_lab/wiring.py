@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pve_runbook.lab.model.corosync_conf import Member
-from pve_runbook.lab.model.network import Interface, Route
-from pve_runbook.lab.model.node import Node
+from pve_lab.formats.corosync_conf import Member
+from pve_lab.model.network import Interface, Route
+from pve_lab.model.node import Node
 
 GATEWAY = "10.55.0.1"
 ASTRAY = "10.66.0.11"
@@ -17,7 +17,9 @@ ASTRAY = "10.66.0.11"
 class Wiring:
     """`rings` are the networks (first three octets) of cards that corosync has for itself; without any it uses the
     guests' bridge. `tidy`: one default gateway a node, names that mean the same everywhere. `by_name`: names stand in
-    corosync.conf for the ring addresses."""
+    corosync.conf for the ring addresses.
+
+    A node's /etc/hosts has its own name alone, as installed (`pvecm add` adds nobody); by name the rings' names too."""
 
     rings: tuple[str, ...] = ()
     tidy: bool = True
@@ -51,7 +53,8 @@ class Wiring:
         text = "127.0.0.1 localhost.localdomain localhost\n"
         for other in node.cluster.nodes.values():
             astray = not self.tidy and node.name == "pve3" and other.name == "pve1"
-            text += f"{ASTRAY if astray else other.address} {other.name}.lab.local {other.name}\n"
+            if astray or other is node:
+                text += f"{ASTRAY if astray else other.address} {other.name}.lab.local {other.name}\n"
             if self.by_name:
                 text += f"{other.rings[0]} {other.name}-ring.lab.local {other.name}-ring\n"
         return text
@@ -66,7 +69,7 @@ class Wiring:
             text += "\nauto eno2\niface eno2 inet static\n\taddress 192.168.7.12/24\n\tgateway 192.168.7.1\n"
         for link, address in enumerate(node.rings if self.rings else ()):
             text += f"\nauto eno{3 + link}\niface eno{3 + link} inet static\n\taddress {address}/24\n"
-        return text
+        return f"{text}\nsource /etc/network/interfaces.d/*\n"
 
 
 MIXED = Wiring(tidy=False)

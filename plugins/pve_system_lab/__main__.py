@@ -1,4 +1,4 @@
-"""python -m pve_runbook.syslab: start, reset and end a system lab."""
+"""python -m pve_system_lab: start, reset and end a system lab."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 import sys
 from pathlib import Path
 
-from pve_runbook.syslab.cluster import DIRECTORY, MOST_NODES, NEEDS_ROOT, SystemLab, alone
-from pve_runbook.syslab.errors import SystemLabError
-from pve_runbook.syslab.faults import FAULTS, heal, strike
-from pve_runbook.syslab.root import CACHE, MIRROR, ensure
-from pve_runbook.syslab.scenarios import SCENARIOS
+from pve_system_lab.cluster import DIRECTORY, MOST_NODES, NEEDS_ROOT, SystemLab, alone
+from pve_system_lab.errors import SystemLabError
+from pve_system_lab.faults import FAULTS, heal, strike
+from pve_system_lab.root import CACHE, MIRROR, ensure
+from pve_system_lab.scenarios import SCENARIOS
 
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pve_runbook.syslab",
+        prog="python -m pve_system_lab",
         description="Nodes with real OpenSSH, systemd, corosync and QEMU in containers on this machine; needs root.",
     )
     parser.add_argument("--dir", type=Path, default=DIRECTORY, help=f"where the lab lives (default {DIRECTORY})")
@@ -72,14 +72,14 @@ def main(argv: list[str] | None = None) -> int:
                 lab.reset()
             SCENARIOS[given.scenario].shape(lab)
     except SystemLabError as error:
-        print(f"pve_runbook.syslab: {error}", file=sys.stderr)
+        print(f"pve_system_lab: {error}", file=sys.stderr)
         return 1
     first = next(iter(lab.containers))
     print(
         f"The system lab is up: {len(lab.nodes)} nodes, {given.scenario}.\n\n"
         f"  pytest checks/ {lab.options}\n  pytest runbook/ {lab.options}\n"
         f"  ssh -F {lab.ssh_config} {first} pvecm status\n\n"
-        "python -m pve_runbook.syslab down   ends it."
+        "python -m pve_system_lab down   ends it."
     )
     return 0
 

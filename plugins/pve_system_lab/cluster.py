@@ -11,14 +11,15 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
-from pve_runbook.syslab import content, network, standins
-from pve_runbook.syslab.container import Container, hierarchies, remove_groups
-from pve_runbook.syslab.content import Keys
-from pve_runbook.syslab.errors import SystemLabError, on_path, until
-from pve_runbook.syslab.inventory import Node
-from pve_runbook.syslab.root import CACHE, MIRROR, ensure
+from pve_system_lab import content, network, past, standins
+from pve_system_lab.container import Container, hierarchies, remove_groups
+from pve_system_lab.content import Keys
+from pve_system_lab.errors import SystemLabError, on_path, until
+from pve_system_lab.inventory import Node
+from pve_system_lab.root import CACHE, MIRROR, ensure
 
 DIRECTORY = Path(os.environ.get("PVE_RUNBOOK_SYSLAB_DIR", "/var/lib/pve-runbook-syslab"))
 TOOLS = (
@@ -31,7 +32,7 @@ END = 30
 """Seconds until a process of this machine must have ended."""
 READY = 180
 """Seconds until the cluster must be whole and all guests run."""
-_FLAP = b"pve_runbook.syslab.flap"
+_FLAP = b"pve_system_lab.flap"
 _INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 _ENOUGH_INSTANCES = 2048
 """Each systemd takes dozens of the 128 that are the default for all of root's."""
@@ -63,7 +64,7 @@ class SystemLab:
         self._file = directory / "lab.json"
         self._instances = directory / "max_user_instances"
         if not self._file.exists():
-            raise SystemLabError(f"no system lab is up in {directory}; python -m pve_runbook.syslab up")
+            raise SystemLabError(f"no system lab is up in {directory}; python -m pve_system_lab up")
         self._known = json.loads(self._file.read_text())
         self.nodes = [Node(number) for number in range(1, self._known["nodes"] + 1)]
         lower = [directory / "standins", Path(self._known["root"])]
@@ -87,7 +88,7 @@ class SystemLab:
         if why_not is not None:
             raise SystemLabError(why_not)
         if (directory / "lab.json").exists():
-            raise SystemLabError(f"a system lab is up in {directory} already; python -m pve_runbook.syslab down")
+            raise SystemLabError(f"a system lab is up in {directory} already; python -m pve_system_lab down")
         root = ensure(cache, mirror)
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o700)
@@ -137,6 +138,7 @@ class SystemLab:
         with ThreadPoolExecutor() as pool:
             list(pool.map(Container.boot, self.containers.values()))
         self.wait_quorate()
+        self.is_earlier(past.SETTLED)
 
     def _stop(self) -> None:
         self.end_flapping()
@@ -199,6 +201,11 @@ class SystemLab:
     def wait_read_only(self) -> None:
         """Until every node has noticed that it has no quorum."""
         self.every(lambda c: pve_mode(c) == "555", READY, "it keeps its quorum")
+
+    def is_earlier(self, seconds: int) -> None:
+        """All that the nodes' journals say was so many seconds earlier: in the place of waiting."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(past.move, self.containers.values(), repeat(seconds)))
 
     # -- flapping -----------------------------------------------------------------------------
 

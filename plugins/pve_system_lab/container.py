@@ -9,13 +9,13 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pve_runbook.syslab.disk import Disk, let_go
-from pve_runbook.syslab.errors import SystemLabError, host, until
-from pve_runbook.syslab.inventory import DISKS, EXPORT, Node
-from pve_runbook.syslab.units import LIBRARY
+from pve_system_lab.disk import Disk, let_go
+from pve_system_lab.errors import SystemLabError, host, until
+from pve_system_lab.inventory import DISKS, EXPORT, Node
+from pve_system_lab.units import LIBRARY
 
 GROUP = "pve-runbook-syslab"
-PACKAGE = Path(__file__).parents[1]
+PACKAGES = Path(__file__).parents[1]
 BOOT = 60
 """Seconds until a node's first process must be there."""
 ROOT_MIB, DISKS_MIB = 2048, 256
@@ -98,7 +98,7 @@ class Container:
             *("systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--capability=all"),
             *("--link-journal=no", "--resolv-conf=off", "--timezone=off", "--console=read-only"),
             f"--network-namespace-path=/run/netns/{self.namespace}",
-            *("--bind=/dev/fuse", "--bind=/dev/net/tun", f"--bind-ro={PACKAGE}:{LIBRARY}/pve_runbook"),
+            *("--bind=/dev/fuse", "--bind=/dev/net/tun", f"--bind-ro={PACKAGES}:{LIBRARY}"),
             *(f"--bind={self.disks.place}:{DISKS}", f"--bind={self._nas}:{EXPORT}"),
             *(f"--machine={self.node.name}", f"--directory={self.root}"),
         ]

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pve_runbook.lab.inventory import Plan, config_text
-from pve_runbook.lab.model.database import Database
-from pve_runbook.lab.model.guest_config import GuestConfig
-from pve_runbook.syslab import inventory
-from pve_runbook.syslab.errors import host
-from pve_runbook.syslab.inventory import INVENTORY, Node
+from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.inventory import Plan, config_text
+from pve_lab.model.database import Database
+
+from pve_system_lab import inventory
+from pve_system_lab.errors import host
+from pve_system_lab.inventory import INVENTORY, Node
 
 _AGE = 86400 * 200
 """Seconds since the guests were made."""
@@ -88,8 +89,8 @@ def write(upper: Path, node: Node, nodes: list[Node], keys: Keys, database: byte
     """Write the node's own files into its upper layer."""
     _put(upper, "etc/hostname", f"{node.name}\n")
     _put(upper, "etc/machine-id", f"{uuid.uuid4().hex}\n")
-    _put(upper, "etc/hosts", inventory.hosts(nodes))
-    _put(upper, "etc/resolv.conf", f"search lab.local\nnameserver {inventory.GATEWAY}\n")
+    _put(upper, "etc/hosts", inventory.hosts(node))
+    _put(upper, "etc/resolv.conf", "search lab.local\nnameserver 127.0.0.1\n")
     _put(upper, "etc/nsswitch.conf", "passwd: files systemd\ngroup: files systemd\nshadow: files\nhosts: files dns\n")
     _put(upper, "etc/network/interfaces", inventory.interfaces(node))
     _put(upper, "etc/corosync/corosync.conf", inventory.corosync_conf(nodes))

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pve_runbook.syslab.errors import host, until
+from pve_system_lab.errors import host, until
 
 OPTIONS = "loop,noatime,errors=remount-ro"
 """As Proxmox's installer mounts a root: an error makes it read-only."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pve_runbook.syslab import network
-from pve_runbook.syslab.container import Container
-from pve_runbook.syslab.errors import SystemLabError, until
+from pve_system_lab import network
+from pve_system_lab.container import Container
+from pve_system_lab.errors import SystemLabError, until
 
 LOSS = 20
 """Percent of packets, each way."""
@@ -105,5 +105,5 @@ def heal(name: str, container: Container) -> None:
     """Let it be as before. Raises SystemLabError for what only a reset mends."""
     mend = FAULTS[name].heal
     if mend is None:
-        raise SystemLabError(f"{name} is not healed: python -m pve_runbook.syslab reset")
+        raise SystemLabError(f"{name} is not healed: python -m pve_system_lab reset")
     mend(container)

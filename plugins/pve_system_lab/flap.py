@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from pve_runbook.syslab import network
+from pve_system_lab import network
 
 UP, DOWN = 15, 25
 """Seconds that the link holds, and is down: long enough that corosync notices both (recorded: 13 and 24)."""

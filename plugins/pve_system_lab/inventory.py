@@ -6,8 +6,8 @@ import json
 import time
 from dataclasses import dataclass
 
-from pve_runbook.lab.inventory import Inventory, Plan
-from pve_runbook.lab.model.corosync_conf import Member, render
+from pve_lab.formats.corosync_conf import Member, render
+from pve_lab.inventory import Inventory, Plan
 
 CLUSTER = "labcluster"
 CONFIG_VERSION = 3
@@ -89,10 +89,9 @@ def corosync_conf(nodes: list[Node]) -> str:
     return render(CLUSTER, CONFIG_VERSION, members)
 
 
-def hosts(nodes: list[Node]) -> str:
-    """/etc/hosts of every node."""
-    rows = "".join(f"{node.address} {node.name}.lab.local {node.name}\n" for node in nodes)
-    return f"127.0.0.1 localhost.localdomain localhost\n{rows}"
+def hosts(node: Node) -> str:
+    """/etc/hosts as the installer writes it: `pvecm add` adds no peer's name."""
+    return f"127.0.0.1 localhost.localdomain localhost\n{node.address} {node.name}.lab.local {node.name}\n"
 
 
 def interfaces(node: Node) -> str:
@@ -100,6 +99,7 @@ def interfaces(node: Node) -> str:
     return (
         "auto lo\niface lo inet loopback\n\niface eno1 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n"
         f"\taddress {node.address}/24\n\tgateway {GATEWAY}\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n"
+        "\nsource /etc/network/interfaces.d/*\n"
     )
 
 

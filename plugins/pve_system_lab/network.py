@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from pve_runbook.syslab.container import Container
-from pve_runbook.syslab.errors import SystemLabError, host
-from pve_runbook.syslab.inventory import GATEWAY
+from pve_system_lab.container import Container
+from pve_system_lab.errors import SystemLabError, host
+from pve_system_lab.inventory import GATEWAY
 
 BRIDGE = "syslab0"
 TABLE = "pve_runbook_syslab"

@@ -1,4 +1,4 @@
-"""The Debian root that all nodes share: made once by debootstrap, kept under a name that tells its content."""
+"""The Debian root that all nodes share, and another: made once by debootstrap, under a name that tells its content."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from pve_runbook.syslab.errors import SystemLabError
+from pve_system_lab.errors import SystemLabError
 
 CACHE = Path(os.environ.get("PVE_RUNBOOK_SYSLAB_CACHE", "/var/cache/pve-runbook-syslab"))
 SUITE = "bookworm"
@@ -20,29 +21,45 @@ PACKAGES = (
     *("openssh-server", "corosync", "sqlite3", "fuse3", "bindfs", "qemu-system-x86"),
     *("python3", "python3-pyfuse3", "python3-trio", "python3-setproctitle"),
     *("nftables", "iptables", "lvm2", "wget", "ssl-cert"),
+    "systemd-journal-remote",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Debian:
+    """What a root is made of: ``base`` by debootstrap, ``packages`` in it."""
+
+    suite: str
+    base: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+
+
+NODES = Debian(SUITE, BASE, PACKAGES)
+"""The root of the lab's nodes."""
+OPENSSH_10 = Debian("trixie", ("openssh-server",))
+"""The OpenSSH of PVE 9, by itself."""
 TRIES = 3
 """How often a download is begun."""
 _LAYOUT = "1"
 """Raised when a root of the same packages is made differently."""
 
 
-def place(cache: Path = CACHE) -> Path:
+def place(cache: Path = CACHE, debian: Debian = NODES) -> Path:
     """Where the root lies, or will lie."""
-    content = " ".join((SUITE, _LAYOUT, *BASE, *PACKAGES))
-    return cache / f"{SUITE}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    content = " ".join((debian.suite, _LAYOUT, *debian.base, *debian.packages))
+    return cache / f"{debian.suite}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
-def ensure(cache: Path = CACHE, mirror: str = MIRROR) -> Path:
+def ensure(cache: Path = CACHE, mirror: str = MIRROR, debian: Debian = NODES) -> Path:
     """The root, made where it is not there yet (about a minute, 600 MB). Raises SystemLabError."""
-    root = place(cache)
+    root = place(cache, debian)
     if root.is_dir():
         return root
     cache.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, TRIES + 1):
         work = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
         try:
-            _build(work, mirror)
+            _build(work, mirror, debian)
             work.chmod(0o755)
             work.rename(root)
             return root
@@ -54,13 +71,14 @@ def ensure(cache: Path = CACHE, mirror: str = MIRROR) -> Path:
     raise AssertionError("the last try either returns or raises")
 
 
-def _build(work: Path, mirror: str) -> None:
-    _do("debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", SUITE, str(work), mirror)
+def _build(work: Path, mirror: str, debian: Debian) -> None:
+    _do("debootstrap", "--variant=minbase", f"--include={','.join(debian.base)}", debian.suite, str(work), mirror)
     policy = work / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
     quiet = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "Acquire::Retries=3")
-    _do("chroot", str(work), *quiet, "install", "-y", "--no-install-recommends", *PACKAGES)
+    if debian.packages:
+        _do("chroot", str(work), *quiet, "install", "-y", "--no-install-recommends", *debian.packages)
     _do("chroot", str(work), *quiet, "clean")
     left_over = [*work.glob("etc/ssh/ssh_host_*"), *work.glob("var/lib/apt/lists/*_*")]
     for file in (*left_over, work / "etc/corosync/corosync.conf"):

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 
-from pve_runbook.syslab import network
-from pve_runbook.syslab.cluster import SystemLab, pve_mode
-from pve_runbook.syslab.container import Container
-from pve_runbook.syslab.errors import SystemLabError, host, until
+from pve_system_lab import network
+from pve_system_lab.cluster import SystemLab, pve_mode
+from pve_system_lab.container import Container
+from pve_system_lab.errors import SystemLabError, host, until
 
 END = 30
 """Seconds until pmxcfs must have ended, or the link begun to come and go."""
@@ -33,7 +33,7 @@ def _broken(lab: SystemLab) -> None:
 def _flapping(lab: SystemLab) -> None:
     _broken(lab)
     detached = 'setsid --fork "$@" >/dev/null 2>&1'
-    host("sh", "-c", detached, "sh", sys.executable, "-m", "pve_runbook.syslab.flap", str(lab.flapper))
+    host("sh", "-c", detached, "sh", sys.executable, "-m", "pve_system_lab.flap", str(lab.flapper))
     until(lambda: lab.flapping() is not None, END, "the link does not begin to come and go")
 
 

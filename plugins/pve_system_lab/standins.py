@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pve_runbook.syslab import units
+from pve_system_lab import units
 
 _HALT = b"\xfa\xf4\xeb\xfd"
 """cli; hlt; jmp to hlt."""
@@ -15,7 +15,7 @@ _RESET_VECTOR = _ROM - 16
 
 
 def _script(module: str, *arguments: str) -> str:
-    words = " ".join(("/usr/bin/python3", "-B", "-m", f"pve_runbook.syslab.node.{module}", *arguments))
+    words = " ".join(("/usr/bin/python3", "-B", "-m", f"pve_system_lab.node.{module}", *arguments))
     return f'#!/bin/sh\nPYTHONPATH={units.LIBRARY} exec {words} "$@"\n'
 
 
@@ -31,7 +31,7 @@ def write(layer: Path) -> None:
     wants = system / "multi-user.target.wants"
     for folder in (
         *(programs, wants, packaged, system / "corosync.service.d", layer / "usr/share/pve-syslab"),
-        layer / units.LIBRARY[1:] / "pve_runbook",
+        layer / units.LIBRARY[1:],
         *(layer / f"var/lib/vz/{name}" for name in ("images", "private", "dump", "template/iso")),
         *(layer / name for name in ("etc/pve", "var/lib/pve-cluster", "var/lib/pve-manager", "var/log/pve/tasks")),
         *(layer / name for name in ("mnt/pve/nas", "etc/network/interfaces.d", "etc/cron.d", "etc/ssh/sshd_config.d")),
@@ -49,6 +49,7 @@ def write(layer: Path) -> None:
             _executable(programs / service.name, _IDLE)
         if service.install:
             (wants / unit.name).symlink_to(f"/lib/systemd/system/{unit.name}")
+    (layer / "etc/cron.d/vzdump").symlink_to("/etc/pve/vzdump.cron")
     (layer / "etc/ssh/sshd_config.d/proxmox.conf").write_text("PermitRootLogin yes\n")  # as Proxmox's installer has it
     (system / "corosync.service.d/proxmox.conf").write_text(units.COROSYNC_DROP_IN)
     for name in units.MASKED:

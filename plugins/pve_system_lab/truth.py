@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pve_runbook.syslab.container import Container
+from pve_system_lab.container import Container
 
 _GUEST = re.compile(r"(?:/usr/bin/kvm -id|/usr/bin/lxc-start -F -n) (\d+)\b")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pve_runbook.syslab.inventory import EXPORT, NAS
+from pve_system_lab.inventory import EXPORT, NAS
 
 LIBRARY = "/usr/lib/pve-syslab"
 """Where a node sees this package."""

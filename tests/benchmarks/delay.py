@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from answers import answer
+
 
 @dataclass
 class Counted:
@@ -124,25 +126,20 @@ class DelayingProxy:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.ports: dict[str, int] = dict(zip(ports, self._read(), strict=True))
-
-    def _read(self) -> list[int]:
-        assert self._process.stdout is not None
-        found: list[int] = json.loads(self._process.stdout.readline())
-        return found
+        self.ports: dict[str, int] = dict(zip(ports, answer(self._process), strict=True))
 
     def set(self, rtt: float) -> Counted:
         """Give new connections this round-trip time; what was counted since the last call."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"rtt": rtt}) + "\n")
         self._process.stdin.flush()
-        return Counted(**json.loads(self._process.stdout.readline()))
+        return Counted(**answer(self._process))
 
     def stop(self) -> None:
         """End it."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait()
+        self._process.wait(60)
 
 
 if __name__ == "__main__":

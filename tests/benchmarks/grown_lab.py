@@ -6,11 +6,11 @@ import argparse
 import sys
 from dataclasses import dataclass, replace
 
-from pve_runbook.lab.__main__ import main
-from pve_runbook.lab.inventory import STORAGE_CFG, Inventory, Plan
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.journal import Entry
-from pve_runbook.lab.scenarios import SCENARIOS
+from pve_lab.__main__ import main
+from pve_lab.inventory import STORAGE_CFG, Inventory, Plan
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.journal import Entry
+from pve_lab.scenarios import SCENARIOS
 
 VOLUMES = 5
 DAY = 86_400

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import table
+from answers import answer
 from contenders import ROOT, Argv
 from measured import measure
 
@@ -52,12 +53,12 @@ def grown_lab(nodes: int, guests: int) -> Iterator[tuple[dict[str, Any], int]]:
     """A lab of that size, in a process of its own: what it says of itself, and its pid."""
     argv = [sys.executable, Path(__file__).with_name("grown_lab.py"), f"--nodes={nodes}", f"--guests={guests}"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
         try:
-            yield json.loads(process.stdout.readline()), process.pid
+            yield answer(process), process.pid
         finally:
             process.stdin.close()
-            process.wait()
+            process.wait(60)
 
 
 def cpu_of(pid: int) -> float:

@@ -73,7 +73,7 @@ class Nodes:
         self.identity = directory / "client"
         self.host_key = directory / "host"
         for key in (self.identity, self.host_key):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=60)
         self.servers = {name: self._start(name, said) for name, said in answers.items()}
         for server in self.servers.values():
             _wait_for(server)
@@ -139,7 +139,7 @@ class Nodes:
         for server in self.servers.values():
             server.process.terminate()
         for server in self.servers.values():
-            server.process.wait()
+            server.process.wait(60)
 
 
 def write_stubs(directory: Path, answers: Answers) -> None:

@@ -6,21 +6,22 @@ The lab's answers are held against those recorded on Proxmox VE by the tests in 
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pve_runbook.facts.output import Output
-from pve_runbook.record.asked import Questions
-from pve_runbook.wire.batch import NoAnswer, run_batch
-from pve_runbook.wire.connection import Connection, ConnectOptions
-from pve_runbook.wire.journal import Journal
-from pve_runbook.wire.targets import parse_hosts
-from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.probe import CHECKED
+from answers import answer
+from pve_runbook.cluster.cluster import Cluster
+from pve_runbook.journal.events import Batch, of_kind
+from pve_runbook.journal.journal import Journal
+from pve_runbook.journal.probe_numbers import Questions
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes.probe import CHECKED
+from pve_runbook.ssh.batch import NoAnswer, run_batch
+from pve_runbook.ssh.connection import Connection, ConnectOptions
+from pve_runbook.ssh.hosts import parse_hosts
 
 Answers = dict[tuple[str, ...], Output]
 """What one node answers: argv → output."""
@@ -40,17 +41,17 @@ class Recording:
 def lab(*arguments: str) -> Iterator[dict[str, str]]:
     """A lab in a process of its own: hosts, ssh_config, its pid."""
     with subprocess.Popen(
-        [sys.executable, "-m", "pve_runbook.lab", "--until-eof", *arguments],
+        [sys.executable, "-m", "pve_lab", "--until-eof", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
         try:
-            ready = json.loads(process.stdout.readline())
+            ready = answer(process)
             yield {"hosts": ",".join(ready["hosts"]), "ssh_config": ready["ssh_config"], "pid": str(process.pid)}
         finally:
             process.stdin.close()
-            process.wait()
+            process.wait(60)
 
 
 def record(number: int) -> Recording:
@@ -66,11 +67,9 @@ def record(number: int) -> Recording:
         asked: dict[str, list[tuple[str, ...]]] = {t.name: [] for t in targets}
         probes: dict[str, int] = {}
         questions = Questions()
-        for event in cluster.journal.events:
-            if event["kind"] != "batch":
-                continue
-            for probe in questions.of(event):
-                asked[str(event["node"])].append(probe.argv)
+        for batch in of_kind(cluster.journal.events, Batch):
+            for probe in questions.of(batch):
+                asked[batch.node].append(probe.argv)
                 name = probe.id.partition(":")[0]
                 probes[name] = probes.get(name, 0) + 1
         with ThreadPoolExecutor(len(targets)) as threads:

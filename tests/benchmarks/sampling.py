@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nodes import Nodes, NoServer
-from pve_runbook.wire.batch import run_batch
-from pve_runbook.wire.connection import Connection, ConnectOptions
-from pve_runbook.wire.targets import parse_hosts
-from pve_runbook.work import families
-from pve_runbook.work.guestfacts import subject_of_pids
+from pve_runbook.facts.guests import subject_of_pids
+from pve_runbook.probes import per_subject
+from pve_runbook.ssh.batch import run_batch
+from pve_runbook.ssh.connection import Connection, ConnectOptions
+from pve_runbook.ssh.hosts import parse_hosts
 
 FEW, MANY = 10, 110
 GUESTS = 60
@@ -26,7 +26,7 @@ def seconds(nodes: Nodes, config: Path, argv: Sequence[str], times: int) -> floa
     before = nodes.seconds()
     with Connection(parse_hosts("pve1")[0], ConnectOptions(ssh_config=str(config))) as connection:
         for _ in range(times):
-            run_batch(connection, [("p0", families.PROC_STATS.timeout, argv)])
+            run_batch(connection, [("p0", per_subject.PROC_STATS.timeout, argv)])
     return nodes.seconds() - before
 
 
@@ -37,7 +37,7 @@ def main() -> None:
         try:
             config = nodes.write_ssh_config({"pve1": nodes.servers["pve1"].port})
             pids = sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())[:GUESTS]
-            argv = families.PROC_STATS.argv(subject_of_pids(pids))
+            argv = per_subject.PROC_STATS.argv(subject_of_pids(pids))
             few, many = (seconds(nodes, config, argv, times) for times in (FEW, MANY))
         finally:
             nodes.stop()

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pve_runbook.facts.output import Output
-from pve_runbook.plugin.live import Live
-from pve_runbook.record.model import build
-from pve_runbook.record.parts import Read
-from pve_runbook.wire.batch import NoAnswer, Same, answer_hash
-from pve_runbook.wire.journal import Journal, JournalLost
-from pve_runbook.work import probes
-from pve_runbook.work.answerlog import AnswerLog
-from pve_runbook.work.followup import of_probe
-from pve_runbook.work.readings import Missing
-from pve_runbook.work.waits import Waits
+from pve_runbook.cluster.probe_journal import AnswerLog
+from pve_runbook.cluster.progress import Waits
+from pve_runbook.cluster.rounds import of_probe
+from pve_runbook.journal.events import Batch, Probe, Unchanged, of_kind
+from pve_runbook.journal.journal import Journal, JournalLost
+from pve_runbook.journal.rows import Asked
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import Missing
+from pve_runbook.record.build import build
+from pve_runbook.record.model import Read
+from pve_runbook.ssh.batch import NoAnswer, Same, answer_hash
+from pve_runbook.terminal.live import Live
 
 WHO, UID = of_probe(probes.HOSTNAME), of_probe(probes.UID)
 
@@ -38,9 +40,9 @@ def test_a_question_is_written_out_once(journal: Journal) -> None:
     log = AnswerLog(journal)
     for node in ("pve1", "pve2"):
         ask(log, node, said("pve1\n"), "0\n")
-    first, second = (e["probes"] for e in journal.events if e["kind"] == "batch")
-    assert [item["id"] for item in first] == ["hostname", "uid"]  # type: ignore[attr-defined]
-    assert second == [1, 2]
+    first, second = (batch.probes for batch in of_kind(journal.events, Batch))
+    assert [item.id for item in first if isinstance(item, Asked)] == ["hostname", "uid"]
+    assert second == (1, 2)
 
 
 def test_what_cannot_be_recorded_is_not_asked(journal: Journal) -> None:
@@ -53,8 +55,7 @@ def test_what_is_said_again_is_named_by_its_line_and_means_the_same(journal: Jou
     log = AnswerLog(journal)
     assert ask(log, "pve1", said("pve1\n"), "0\n") == {"hostname": "pve1", "uid": 0}
     assert ask(log, "pve1", said("pve1\n"), "1000\n") == {"hostname": "pve1", "uid": 1000}
-    again = [e for e in journal.events if e["kind"] == "unchanged"]
-    assert [e["same_as"] for e in again] == [[2]]
+    assert [again.same_as for again in of_kind(journal.events, Unchanged)] == [(2,)]
     record = build(journal.events)
     read = record.outside[1]
     assert isinstance(read, Read)
@@ -67,8 +68,8 @@ def test_what_another_node_said_is_named_as_such(journal: Journal) -> None:
     ask(log, "pve1", said("pve1\n"), "0\n")
     assert ask(log, "pve2", said("pve2\n"), "0\n") == {"hostname": "pve2", "uid": 0}
     assert ask(log, "pve2", said("pve2\n"), "0\n") == {"hostname": "pve2", "uid": 0}
-    told = [(e["same_as"], e["as_others"]) for e in journal.events if e["kind"] == "unchanged"]
-    assert told == [([], [3]), ([5, 3], [])]
+    told = [(again.same_as, again.as_others) for again in of_kind(journal.events, Unchanged)]
+    assert told == [((), (3,)), ((5, 3), ())]
     _, first, again = build(journal.events).outside
     assert isinstance(first, Read) and isinstance(again, Read)
     assert [[a.id for a in answers] for answers in (first.answers, first.repeated, first.alike)] == [
@@ -84,7 +85,7 @@ def test_what_nobody_says_any_more_is_forgotten(journal: Journal) -> None:
     log = AnswerLog(journal)
     for uid in ("0\n", "1\n", "0\n"):
         ask(log, "pve1", said("pve1\n"), uid)
-    assert [e["stdout"] for e in journal.events if e.get("id") == "uid"] == ["0\n", "1\n", "0\n"]
+    assert [probe.stdout for probe in of_kind(journal.events, Probe) if probe.id == "uid"] == ["0\n", "1\n", "0\n"]
 
 
 def test_what_nodes_have_in_common_is_read_once_and_written_once(journal: Journal) -> None:
@@ -96,7 +97,7 @@ def test_what_nodes_have_in_common_is_read_once_and_written_once(journal: Journa
         for i, text in enumerate(databases)
     )
     assert first is second and other.version == 2  # type: ignore[union-attr]
-    assert [e["node"] for e in journal.events if e["kind"] == "probe"] == ["pve0", "pve2"]
+    assert [probe.node for probe in of_kind(journal.events, Probe)] == ["pve0", "pve2"]
 
 
 def test_a_node_is_told_what_it_said_last_where_that_was_long(journal: Journal) -> None:
@@ -110,8 +111,8 @@ def test_a_node_is_told_what_it_said_last_where_that_was_long(journal: Journal) 
     assert [log.worth_telling(*asked) for asked in (("pve1", WHO), ("pve2", question), ("pve1", other))] == [""] * 3
     again = log.read("pve1", log.ask("pve1", [question]), [(question, Same(digest))], 0.1)
     assert again["tree"] is first["tree"]
-    [event] = [e for e in journal.events if e["kind"] == "unchanged"]
-    assert event["same_as"] == [2]
+    [told] = of_kind(journal.events, Unchanged)
+    assert told.same_as == (2,)
 
 
 def test_a_sameness_with_what_is_forgotten_is_unknown(journal: Journal) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from pve_runbook.facts.answers import stdout_of
-from pve_runbook.facts.config_tree import ConfigTree
-from pve_runbook.facts.corosync_conf import parse_corosync_conf_text
-from pve_runbook.facts.divergence import differences
-from pve_runbook.facts.output import NotConnected, Output, ParseError, TimedOut
-from pve_runbook.facts.pmxcfs import MemberNode, Members, Mount
-from pve_runbook.facts.quorum import Member, PvecmStatus, Quorum
-from pve_runbook.work.absent import seen_alive
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import Missing, UnknownFact
-from pve_runbook.work.sharing import owners_in_words, shared_by_guests, signs_of_ceph
+from pve_runbook.diagnosis.divergence import differences
+from pve_runbook.diagnosis.membership import seen_alive
+from pve_runbook.diagnosis.shared_storage import owners_in_words, shared_by_guests, signs_of_ceph
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.parsers.corosync_conf import parse_corosync_conf_text
+from pve_runbook.parsers.output import NotConnected, Output, ParseError, TimedOut, stdout_of
+from pve_runbook.parsers.pmxcfs import MemberNode, Members, Mount
+from pve_runbook.parsers.pvecm import Member, PvecmStatus, Quorum
+from pve_runbook.probes.answers import Missing, UnknownFact
 
 CONF = "totem {\n  cluster_name: lab\n  config_version: 3\n}\nquorum {\n}\nnodelist {\n" + "".join(
     f"  node {{\n    name: pve{i}\n    nodeid: {i}\n    quorum_votes: 1\n    ring0_addr: 10.0.0.{i}\n  }}\n"

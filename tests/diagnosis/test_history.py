@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.facts.corosync_log import CorosyncLog, Event, Kind
-from pve_runbook.work.histories import history_of
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import Missing, UnknownFact
+from pve_lab.formats.corosync_conf import Member, render
+from pve_runbook.diagnosis.history import history_of, names_of
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.parsers.corosync_conf import CorosyncConf, parse_corosync_conf_text
+from pve_runbook.parsers.corosync_log import CorosyncLog, Event, Kind
+from pve_runbook.probes.answers import Missing, UnknownFact
 
 NOW = 1_795_500_000.0
 HOUR = 3600.0
 LOSS = Event(NOW - 2 * HOUR, Kind.LOST, (2,))
 START = Event(NOW - 5 * HOUR, Kind.STARTED)
+EMPTY = ConfigTree(1, 0, 0, {})
 
 
 def facts(log: object, before: object) -> NodeFacts:
@@ -27,8 +31,28 @@ def facts(log: object, before: object) -> NodeFacts:
 
 def test_a_journal_that_is_older_than_the_window_covers_it() -> None:
     """From the window's begin; without corosync.conf there are no names for the peers, which stops nothing."""
-    past = history_of(facts(CorosyncLog((START, LOSS), True), NOW - 30 * HOUR), 86_400)
+    known = facts(CorosyncLog((START, LOSS), True), NOW - 30 * HOUR)
+    past = history_of(known, 86_400)
     assert (past.since, past.now, past.names, past.counters) == (NOW - 24 * HOUR, NOW, {}, None)
+    assert history_of(known, 86_400, {2: "pve2"}).names == {2: "pve2"}
+
+
+def conf(cluster: str, version: int, *names: str) -> CorosyncConf:
+    members = [Member(name, number, 1, f"10.0.0.{number}") for number, name in enumerate(names, 1)]
+    return parse_corosync_conf_text(render(cluster, version, members))
+
+
+def test_who_has_no_configuration_any_more_has_the_names_of_those_that_have() -> None:
+    """The newest counts; of two clusters none does."""
+    left = NodeFacts("pve1", {"tree": Missing("it was not asked"), "etc_corosync_conf": None})
+    older, newer = (
+        NodeFacts(n, {"tree": EMPTY, "etc_corosync_conf": conf("lab", v, *names)})
+        for n, v, names in (("pve2", 3, ("pve1", "pve2", "old")), ("pve3", 4, ("pve1", "pve2", "pve3")))
+    )
+    assert names_of([left, newer, older]) == {1: "pve1", 2: "pve2", 3: "pve3"}
+    assert names_of([left]) == {}
+    other = NodeFacts("x", {"tree": EMPTY, "etc_corosync_conf": conf("other", 9, "x")})
+    assert names_of([older, other]) == {}
 
 
 def test_a_young_journal_covers_corosync_from_its_start() -> None:

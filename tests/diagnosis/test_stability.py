@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pve_runbook.facts.cmap import Counters, LinkCounters
-from pve_runbook.facts.corosync_log import MOST_LINES, PATTERN, CorosyncLog, Event, Kind, parse_corosync_log
-from pve_runbook.facts.output import Output
-from pve_runbook.wire.batch import FrameReader
-from pve_runbook.wire.journal import Journal
-from pve_runbook.work.answerlog import AnswerLog
-from pve_runbook.work.followup import Question
-from pve_runbook.work.stability import History, Stability, judge
+from pve_runbook.cluster.probe_journal import AnswerLog
+from pve_runbook.cluster.rounds import Question
+from pve_runbook.diagnosis.stability import History, Stability, judge
+from pve_runbook.journal.journal import Journal
+from pve_runbook.parsers.corosync_log import MOST_LINES, PATTERN, CorosyncLog, Event, Kind, parse_corosync_log
+from pve_runbook.parsers.corosync_stats import Counters, LinkCounters
+from pve_runbook.parsers.output import Output
+from pve_runbook.ssh.batch import FrameReader
 
 DAY = 86_400.0
 NOW = 1_795_500_000.0

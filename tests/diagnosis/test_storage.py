@@ -8,14 +8,21 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from pve_runbook.facts.output import Output, ParseError, TimedOut
-from pve_runbook.facts.storage import parse_storage_cfg_text
-from pve_runbook.facts.storage_state import parse_ceph_status, parse_iscsi_sessions, parse_vgs, parse_zfs_get
-from pve_runbook.work import checkprobes, families, probes, storages
-from pve_runbook.work.followup import storage_round
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import Probe
-from pve_runbook.work.readings import Missing, UnknownFact
+from pve_runbook.cluster.rounds import storage_round
+from pve_runbook.diagnosis import storage
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.output import Output, ParseError, TimedOut
+from pve_runbook.parsers.storage import (
+    parse_ceph_status,
+    parse_iscsi_sessions,
+    parse_storage_cfg_text,
+    parse_vgs,
+    parse_zfs_get,
+)
+from pve_runbook.probes import checks_only, per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import Missing, UnknownFact
+from pve_runbook.probes.probe import Probe
 
 CONFIG = """
 dir: local
@@ -81,8 +88,10 @@ ANSWERS: dict[str, str] = {
     "target:/mnt/disk": "/mnt/disk rw,relatime /dev/sdb1 ext4\n",
     "files:/mnt/pve/nas": "d \nd 100\nf 100/vm-100-disk-0.raw\n",
 }
-PROBES: dict[str, Any] = {p.name: p for p in (probes.PROC_MOUNTS, probes.LVS, probes.ZPOOLS, *checkprobes.PROBES)}
-FAMILIES: dict[str, Any] = {f.name: f for f in (families.STORAGE_MOUNT, families.STORAGE_FILES, families.ZFS_DATASET)}
+PROBES: dict[str, Any] = {p.name: p for p in (probes.PROC_MOUNTS, probes.LVS, probes.ZPOOLS, *checks_only.PROBES)}
+FAMILIES: dict[str, Any] = {
+    f.name: f for f in (per_subject.STORAGE_MOUNT, per_subject.STORAGE_FILES, per_subject.ZFS_DATASET)
+}
 
 
 def facts_with(**changed: str | Missing | Output) -> NodeFacts:
@@ -97,20 +106,20 @@ def facts_with(**changed: str | Missing | Output) -> NodeFacts:
 
 
 ALL = (
-    storages.misplaced,
-    storages.not_mounted,
-    storages.silent,
-    storages.read_only,
-    storages.broken_groups,
-    storages.broken_pools,
-    storages.broken_zfs,
-    storages.without_session,
-    storages.unhealthy_ceph,
+    storage.misplaced,
+    storage.not_mounted,
+    storage.silent,
+    storage.read_only,
+    storage.broken_groups,
+    storage.broken_pools,
+    storage.broken_zfs,
+    storage.without_session,
+    storage.unhealthy_ceph,
 )
 
 
 @pytest.mark.parametrize("judge", ALL)
-def test_all_is_well(judge: Callable[[NodeFacts], storages.Problems]) -> None:
+def test_all_is_well(judge: Callable[[NodeFacts], storage.Problems]) -> None:
     assert judge(facts_with()) == {}
 
 
@@ -125,80 +134,80 @@ def vgs(attributes: str) -> str:
 @pytest.mark.parametrize(
     ("judge", "changed", "expected"),
     [
-        (storages.misplaced, {"target:/mnt/disk": Output("", "", 1)}, {"disk": "/mnt/disk is not there"}),
+        (storage.misplaced, {"target:/mnt/disk": Output("", "", 1)}, {"disk": "/mnt/disk is not there"}),
         (
-            storages.misplaced,
+            storage.misplaced,
             {"target:/mnt/disk": "/ rw /dev/pve/root ext4\n"},
             {"disk": "nothing is mounted at /mnt/disk: what is written to it fills /"},
         ),
         (
-            storages.not_mounted,
+            storage.not_mounted,
             {"mounts": MOUNTS.splitlines()[0] + "\n"},
             {"nas": "nothing is mounted at /mnt/pve/nas"},
         ),
         (
-            storages.silent,
+            storage.silent,
             {"files:/mnt/pve/nas": Missing("it timed out", TimedOut)},
             {"nas": "no look at /mnt/pve/nas ended within 15 s"},
         ),
         (
-            storages.read_only,
+            storage.read_only,
             {"mounts": MOUNTS.replace("nfs4 rw", "nfs4 ro"), "target:/var/lib/vz": "/ ro /dev/pve/root ext4\n"},
             {"local": "mounted read-only at /", "nas": "mounted read-only at /mnt/pve/nas"},
         ),
         (
-            storages.broken_groups,
+            storage.broken_groups,
             {"vgs": vgs("wz-pn-")},
             {"san": "disks of the volume group san are missing", "thin": "there is no volume group pve"},
         ),
         (
-            storages.broken_groups,
+            storage.broken_groups,
             {"vgs": vgs("rz--n-")},
             {"san": "the volume group san is read-only", "thin": "there is no volume group pve"},
         ),
-        (storages.broken_pools, {"lvs": lvs(lv_name="other")}, {"thin": "there is no thin pool pve/data"}),
-        (storages.broken_pools, {"lvs": lvs(lv_attr="twi---tz--")}, {"thin": "the thin pool pve/data is not active"}),
+        (storage.broken_pools, {"lvs": lvs(lv_name="other")}, {"thin": "there is no thin pool pve/data"}),
+        (storage.broken_pools, {"lvs": lvs(lv_attr="twi---tz--")}, {"thin": "the thin pool pve/data is not active"}),
         (
-            storages.broken_pools,
+            storage.broken_pools,
             {"lvs": lvs(lv_attr="twi-aotzD-")},
             {"thin": "the thin pool pve/data is damaged or out of space (lv_attr twi-aotzD-)"},
         ),
         (
-            storages.broken_pools,
+            storage.broken_pools,
             {"lvs": lvs(metadata_percent="97.10")},
             {"thin": "the metadata of the thin pool pve/data is 97.1 % full"},
         ),
-        (storages.broken_zfs, {"zpools": "tank\tDEGRADED\n"}, {"tank": "the pool tank is DEGRADED"}),
-        (storages.broken_zfs, {"zpools": ""}, {"tank": "the pool tank is not imported"}),
+        (storage.broken_zfs, {"zpools": "tank\tDEGRADED\n"}, {"tank": "the pool tank is DEGRADED"}),
+        (storage.broken_zfs, {"zpools": ""}, {"tank": "the pool tank is not imported"}),
         (
-            storages.broken_zfs,
+            storage.broken_zfs,
             {"zfs_dataset:tank/guests": Output("", "cannot open 'tank/guests': dataset does not exist\n", 1)},
             {"tank": "there is no dataset tank/guests"},
         ),
         (
-            storages.broken_zfs,
+            storage.broken_zfs,
             {"zfs_dataset:tank/guests": "readonly\ton\nmounted\tyes\n"},
             {"tank": "the dataset tank/guests is read-only"},
         ),
         (
-            storages.broken_zfs,
+            storage.broken_zfs,
             {"zfs_dataset:tank/guests": "readonly\toff\nmounted\tno\n"},
             {"tank": "the dataset tank/guests is not mounted"},
         ),
         (
-            storages.without_session,
+            storage.without_session,
             {"iscsi_sessions": Output("", "iscsiadm: No active sessions.\n", 21)},
             {"target": "no session with iqn.2001-05.com.example:x"},
         ),
         (
-            storages.unhealthy_ceph,
+            storage.unhealthy_ceph,
             {"ceph": json.dumps({"health": {"status": "HEALTH_ERR", "checks": {"OSD_FULL": {}, "MON_DOWN": {}}}})},
             {"ceph": "Ceph says HEALTH_ERR (MON_DOWN, OSD_FULL)"},
         ),
     ],
 )
 def test_what_is_wrong_is_named(
-    judge: Callable[[NodeFacts], storages.Problems], changed: dict[str, Any], expected: dict[str, str]
+    judge: Callable[[NodeFacts], storage.Problems], changed: dict[str, Any], expected: dict[str, str]
 ) -> None:
     assert judge(facts_with(**changed)) == expected
 
@@ -206,32 +215,34 @@ def test_what_is_wrong_is_named(
 @pytest.mark.parametrize(
     ("judge", "key"),
     [
-        (storages.misplaced, "target:/mnt/disk"),
-        (storages.not_mounted, "mounts"),
-        (storages.silent, "files:/mnt/pve/nas"),
-        (storages.read_only, "target:/var/lib/vz"),
-        (storages.broken_groups, "vgs"),
-        (storages.broken_pools, "lvs"),
-        (storages.broken_zfs, "zpools"),
-        (storages.broken_zfs, "zfs_dataset:tank/guests"),
-        (storages.without_session, "iscsi_sessions"),
-        (storages.unhealthy_ceph, "ceph"),
+        (storage.misplaced, "target:/mnt/disk"),
+        (storage.not_mounted, "mounts"),
+        (storage.silent, "files:/mnt/pve/nas"),
+        (storage.read_only, "target:/var/lib/vz"),
+        (storage.broken_groups, "vgs"),
+        (storage.broken_pools, "lvs"),
+        (storage.broken_zfs, "zpools"),
+        (storage.broken_zfs, "zfs_dataset:tank/guests"),
+        (storage.without_session, "iscsi_sessions"),
+        (storage.unhealthy_ceph, "ceph"),
     ],
 )
-def test_what_was_not_read_is_unknown(judge: Callable[[NodeFacts], storages.Problems], key: str) -> None:
+def test_what_was_not_read_is_unknown(judge: Callable[[NodeFacts], storage.Problems], key: str) -> None:
     with pytest.raises(UnknownFact):
         judge(facts_with(**{key: Missing("no answer")}))
 
 
 @pytest.mark.parametrize("judge", ALL[1:])
-def test_a_kind_that_is_not_there_is_not_judged(judge: Callable[[NodeFacts], storages.Problems]) -> None:
+def test_a_kind_that_is_not_there_is_not_judged(judge: Callable[[NodeFacts], storage.Problems]) -> None:
     facts = NodeFacts("pve1", {"hostname": "pve1", "storage_cfg": parse_storage_cfg_text("")})
-    if judge is not storages.read_only:
+    if judge is not storage.read_only:
         assert judge(facts) is None
 
 
 def test_what_reading_cannot_judge_is_named_with_its_kind() -> None:
-    assert storages.not_judged(facts_with()) == {"elsewhere": "rbd", "backups": "pbs"}
+    text = f"{CONFIG}\nzfs: behind\n\tpool x\n\nesxi: imports\n\tserver 10.0.0.6\n"
+    facts = NodeFacts("pve1", {"hostname": "pve1", "storage_cfg": parse_storage_cfg_text(text)})
+    assert storage.not_judged(facts) == {"behind": "zfs"}
 
 
 def test_only_what_is_there_is_asked_about() -> None:

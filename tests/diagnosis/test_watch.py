@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pve_runbook.work.watch import Look, Watched
+from pve_runbook.diagnosis.watch import Look, Watched
 
 ALL = frozenset({"pve1", "pve2", "pve3"})
 WHOLE = Look(True, "1.22", ALL)

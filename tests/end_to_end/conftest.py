@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import owned_guests
 import pytest
+from bounded import first_line
 from environment import as_typed
-from pve_runbook.lab.control import LabControl, NodeTruth
+from pve_lab.control import LabControl, NodeTruth
 
 PROJECT = Path(__file__).parents[2]
 BOUND = 400  # seconds
@@ -46,18 +49,21 @@ class Lab:
 
 @pytest.fixture
 def start_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
-    """Start a lab: ``start_lab("broken", nodes=3)``. In the end nothing may have been asked that is not simulated."""
+    """Start a lab: ``start_lab("broken", nodes=3)``, or a twin: ``start_lab(facts=path)``.
+
+    In the end nothing may have been asked that is not simulated."""
     running: list[tuple[subprocess.Popen[str], Lab]] = []
 
-    def start(scenario: str = "broken", nodes: int = 3) -> Lab:
+    def start(scenario: str = "broken", nodes: int = 3, facts: Path | None = None) -> Lab:
+        what = ["--scenario", scenario, "--nodes", str(nodes)] if facts is None else ["--facts", str(facts)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "pve_runbook.lab", "--scenario", scenario, "--nodes", str(nodes), "--until-eof"],
+            [sys.executable, "-m", "pve_lab", *what, "--until-eof"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
+        ready = json.loads(first_line(process.stdout))
         lab = Lab(ready["hosts"], ready["ssh_config"], LabControl(ready["control"]))
         running.append((process, lab))
         return lab
@@ -94,6 +100,12 @@ class Ran:
         """The events of its journal."""
         assert self.record is not None
         return [json.loads(line) for line in (self.record / "journal.jsonl").read_text().splitlines()]
+
+    def following(self) -> list[str]:
+        """The arguments after `next`, without the folder of the records, which is given by the test."""
+        found = re.search(r"^next {6}(.*?)^journal", self.said, re.MULTILINE | re.DOTALL)
+        assert found is not None, self.said
+        return [a for a in shlex.split(found[1])[1:] if not a.startswith(("--records=", "-p", "no:"))]
 
     def outcomes(self) -> dict[str, int]:
         """How many steps ended how, by the journal."""

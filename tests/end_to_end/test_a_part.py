@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -11,20 +9,19 @@ StartLab = Callable[..., Any]
 Run = Callable[..., Any]
 
 
-def following(ran: Any) -> list[str]:
-    """The arguments after `next`, without the folder of the records, which is given by the test."""
-    found = re.search(r"^next {6}(.*?)^journal", ran.said, re.MULTILINE | re.DOTALL)
-    assert found is not None, ran.said
-    return [a for a in shlex.split(found[1])[1:] if not a.startswith(("--records=", "-p", "no:"))]
-
-
 def test_a_phase_of_the_runbook(start_lab: StartLab, run: Run) -> None:
     lab = start_lab(nodes=2)
-    part = run("runbook/test_phase0_freeze.py", *lab.options, "--approve=all", called_for=True)
+    part = run(
+        "runbook/test_phase0_conditions.py",
+        "runbook/test_phase0_freeze.py",
+        *lab.options,
+        "--approve=all",
+        called_for=True,
+    )
     assert part.status == 3
     assert "Not complete: what was selected passed, the rest of the runbook was not run." in part.text
     assert "the whole runbook goes on from here" in part.text
-    whole = following(part)
+    whole = part.following()
     assert whole == ["runbook/", *lab.options, "--approve=all"]
     assert run(*whole, called_for=True).status == 0
     assert lab.changed_guests() == {}
@@ -36,4 +33,4 @@ def test_some_checks(start_lab: StartLab, run: Run) -> None:
     assert ran.status == 0
     assert "test_access.py" not in ran.said, "a step has a line in words, and no file's name"
     assert "What was selected holds; the cluster as a whole was not judged." in ran.text
-    assert following(ran) == ["checks/", *lab.options, "--no-header"]
+    assert ran.following() == ["checks/", *lab.options, "--no-header"]

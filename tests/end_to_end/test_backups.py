@@ -34,16 +34,21 @@ def only_failure(ran: Any) -> str:
     return str(message)
 
 
+OUTCOMES = 12
+"""Output and errors of the six commands before, which the node keeps until they are read."""
+
+
+@pytest.mark.sweep
 def test_a_backup_that_changes_on_its_way_stops_the_run(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     """Between the node's own sum of it and the moment it is fetched."""
-    lab = start_lab(nodes=2)
     for place, name in enumerate(PULLED):
+        lab = start_lab(nodes=2)
         more = f"printf x | tee -a /var/lib/pve-runbook/*/{name}"
-        lab.control.fault("run", argv=("base64", "-w0"), node="pve2", skip=place, command=more)
+        lab.control.fault("run", argv=("base64", "-w0"), node="pve2", skip=OUTCOMES + place, command=more)
         message = only_failure(run("runbook/", *lab.options, "--approve=all"))
         assert message.startswith("pve2: /var/lib/pve-runbook/") and f"/{name} has SHA-256 " in message
         assert lab.mutating() == []
-    assert len(lab.control.faults_fired()) == len(PULLED)
+        assert len(lab.control.faults_fired()) == 1
 
 
 HOLDS_SOMETHING_ELSE = [

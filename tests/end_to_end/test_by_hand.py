@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pve_runbook.lab.control import NodeTruth
+from pve_lab.control import NodeTruth
 
 BLOCK = re.compile(r"^## \d+\. (?P<nodes>.+)\n(?P<about>(?:.*\n)*?)```sh\n(?P<lines>(?:.*\n)*?)```$", re.MULTILINE)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pve_runbook.record.asked import Questions
+from pve_runbook.journal.events import Batch, of_kind
+from pve_runbook.journal.probe_numbers import Questions
+from pve_runbook.journal.reading import entry_of
 
 MODULE = "checks/test_stability.py"
 FLAPS = "The cluster link does not come and go."
@@ -28,10 +30,10 @@ def test_flapping_is_found_from_the_past_and_by_watching(
         if title == FLAPS:
             assert "the cluster link flaps" in message
             assert "went down 4 times" in message
-            assert "pytest runbook/" in message
+            assert "the verdict at the end says whether to dismantle" in message
     assert "watched 30 of 60 s; nodes that saw a change: 3 of 3" in ran.text
     questions = Questions()
-    batches = [(e["node"], {p.id for p in questions.of(e)}) for e in ran.journal() if e["kind"] == "batch"]
+    batches = [(b.node, {p.id for p in questions.of(b)}) for b in of_kind(map(entry_of, ran.journal()), Batch)]
     history = {"corosync_log:7200", "line_before:7200", "counters", "history_clock"}
     assert sorted(node for node, asked in batches if asked & history) == ["pve1", "pve2", "pve3"]
     assert all(asked >= history for _, asked in batches if asked & history)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bounded import up_to
 from environment import as_typed
 
 PROJECT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in running:
         if process.poll() is None:
             process.kill()
-            process.wait()
+            process.wait(30)
         if process.stdout is not None:
             process.stdout.close()
 
@@ -48,10 +49,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def until(process: subprocess.Popen[str], words: str) -> None:
     """Read the run's output up to a line with ``words``."""
     assert process.stdout is not None
-    for line in process.stdout:
-        if words in line:
-            return
-    raise AssertionError(f"the run ended before {words!r}")
+    up_to(process.stdout, words)
 
 
 def journal(folder: Path) -> list[dict[str, Any]]:
@@ -83,6 +81,25 @@ def test_a_signal_stops_between_two_commands_and_the_record_says_where(
     assert lab.changed_guests() == {}
 
 
+def test_a_signal_within_a_stage_keeps_its_next_command_from_being_sent(
+    start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The script of the window lies on the node when the signal comes: the window is not begun."""
+    lab = start_lab(nodes=2)
+    process = started(lab)
+    lab.control.fault("terminate", pid=process.pid, argv=("install", "-m", "0700"), when="before")
+    assert process.wait(300) == 2
+    [fired] = lab.control.faults_fired()
+    assert fired.argv[-1].endswith("/window.sh")
+    assert [e["action"] for e in journal(tmp_path / "records") if e["kind"] == "action-intent"][
+        -1
+    ] == "put-window-script"
+    assert all(not node.standalone for node in lab.control.state().values())
+    again = run("runbook/", *lab.options, "--approve=all")
+    assert again.status == 0, again.text
+    assert lab.changed_guests() == {}
+
+
 def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -90,7 +107,7 @@ def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
     process = started(lab)
     until(process, "PHASE 4")
     process.kill()
-    process.wait()
+    process.wait(30)
     first = journal(tmp_path / "records")
     again = run("runbook/", *lab.options, "--approve=all")
     assert again.status == 0, again.text
@@ -101,6 +118,24 @@ def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
     hashes = [{e["node"] + e["file"]: e["sha256"] for e in x if e["kind"] == "transfer"} for x in (first, second)]
     assert hashes[0] == hashes[1]
     assert lab.changed_guests() == {}
+
+
+@pytest.mark.sweep
+def test_the_window_of_the_run_that_is_taken_up_is_waited_for_before_anything_else_is_judged(
+    start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    """A qm list that falls into that window is unanswered, and would be the run's end."""
+    lab = start_lab(nodes=2)
+    process = started(lab)
+    lab.control.fault("kill", argv=("systemctl", "disable", "corosync.service"), when="after", pid=process.pid)
+    process.wait(300)
+    endless = "/bin/bash -c 'while true; do sleep 1; done'"
+    lab.control.run("pve2", f"systemd-run --no-block --collect --unit=pve-runbook-earlier-window {endless}")
+    again = run("runbook/", *lab.options, "--approve=all")
+    assert again.status == 1, again.text
+    [(title, said)] = again.failed()
+    assert title.startswith("No command of another run is under way")
+    assert "pve2: still under way: pve-runbook-earlier-window.service" in said
 
 
 @pytest.mark.sweep
@@ -140,6 +175,7 @@ def test_a_run_that_ends_before_the_thaw_is_not_over(
         assert truth.units["pvescheduler.service"] == ("active", "enabled")
 
 
+@pytest.mark.sweep
 def test_a_second_run_beside_a_live_one_is_refused(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]
 ) -> None:
@@ -153,6 +189,7 @@ def test_a_second_run_beside_a_live_one_is_refused(
     assert "a run of yours is under way" in beside.failed()[0][1]
 
 
+@pytest.mark.sweep
 def test_another_operators_lock_is_explained_and_broken_only_by_name(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:

@@ -46,13 +46,9 @@ def test_a_hung_nfs_mount(start_lab: StartLab, run: Run) -> None:
     assert ran.status == 1
     assert timeouts(ran) == {"pve2": 1}
     outcomes = by_node(ran)
-    assert bad(outcomes["pve2"]) == {
-        "Every volume of every guest is on the node that owns the guest.": "unknown",
-        "Every mounted storage over the network answers.": "failed",
-    }
+    assert bad(outcomes["pve2"]) == {"Every mounted storage over the network answers.": "failed"}
     assert bad(outcomes["pve1"]) == bad(outcomes["pve3"]) == bad(outcomes[None]) == {}
     assert "pve2: nas: no look at /mnt/pve/nas ended within" in ran.text
-    assert "the storage nas at /mnt/pve/nas was not listed: find timed out" in ran.text
     assert "HEALTHY" in ran.text
 
 
@@ -110,7 +106,8 @@ def test_a_node_that_is_not_reached(start_lab: StartLab, run: Run, black_hole: i
     assert len([o for o in outcomes["pve1"].values() if o == "passed"]) > 20
     assert "passed" not in outcomes["pve3"].values()
     assert not [e for e in ran.journal() if e["kind"] == "batch" and e["node"] == "pve3"]
-    assert re.search(r"verdict UNKNOWN: pve3: .{,80}: it was not reached \(", ran.text), ran.text
+    assert "verdict HEALTHY: " in ran.text  # the others see it alive, and so does its vote
+    assert re.search(r"- not read: pve3: not reached \(", ran.text), ran.text
 
 
 def test_what_does_not_hold_is_named_and_not_what_is_unknown(start_lab: StartLab, run: Run) -> None:

@@ -2,82 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
-import json
-import os
-import pty
 import re
-import select
 import shutil
-import subprocess
-import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-PROJECT = Path(__file__).parents[2]
-PROMPT = "anything else to stop:"
-
-
-CTRL_C, CTRL_D = b"\x03", b"\x04"
-
-
-def at_a_terminal(lab: Any, tmp_path: Path, answers: list[str | bytes], *options: str) -> tuple[int, str]:
-    """Run the runbook in a pseudo-terminal and type ``answers``, one at each question; (exit status, screen).
-
-    Text is typed with a return after it, bytes as they are.
-    """
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "runbook/",
-            *lab.options,
-            *options,
-            f"--records={tmp_path}/records",
-            "-p",
-            "no:cacheprovider",
-        ],
-        cwd=PROJECT,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
-    )
-    os.close(terminal)
-    screen, waiting = "", [a.encode() + b"\n" if isinstance(a, str) else a for a in answers]
-    typed = b""
-    with os.fdopen(controller, "rb+", buffering=0) as keyboard:
-        while True:
-            while typed == CTRL_C and not select.select([keyboard], [], [], 10)[0]:
-                if not approvals(tmp_path):  # a second one would interrupt the record
-                    keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
-            try:
-                data = keyboard.read(65536)
-            except OSError:
-                break
-            if not data:
-                break
-            asked = screen.count(PROMPT)
-            screen += data.decode(errors="replace")
-            if screen.count(PROMPT) > asked and waiting:
-                typed = waiting.pop(0)
-                keyboard.write(typed)
-    return process.wait(300), " ".join(screen.split())
-
-
-def approvals(tmp_path: Path) -> list[dict[str, Any]]:
-    """The approvals in the newest journal."""
-    newest = max((tmp_path / "records").glob("*/journal.jsonl"))
-    events = [json.loads(line) for line in newest.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-    return [e for e in events if e["kind"] == "approval"]
+from at_a_terminal import CTRL_C, CTRL_D, PROJECT, PROMPT, approvals, at_a_terminal
 
 
 def test_names_typed_in_full_take_the_run_to_its_end(start_lab: Callable[..., Any], tmp_path: Path) -> None:
@@ -97,7 +30,9 @@ def test_names_typed_in_full_take_the_run_to_its_end(start_lab: Callable[..., An
     assert all(a["by"] == getpass.getuser() and a["at"] for a in given)
 
 
-@pytest.mark.parametrize("some", [["", "no", CTRL_D, CTRL_C], ["yes", "pve1", "LABCLUSTER"]])
+@pytest.mark.parametrize(
+    "some", [["", "no", CTRL_D, CTRL_C], pytest.param(["yes", "pve1", "LABCLUSTER"], marks=pytest.mark.sweep)]
+)
 def test_anything_else_is_no(start_lab: Callable[..., Any], tmp_path: Path, some: list[str | bytes]) -> None:
     """It is a failed step in the record, not a crash; Ctrl-C interrupts the run, and is recorded as a no too."""
     lab = start_lab(nodes=2)
@@ -172,3 +107,19 @@ def test_testinfras_own_modules_work_in_gates_of_the_runbook(
     ran = run("runbook/", *lab.options, "--approve=all", project=project)
     assert ran.status == 0, ran.text
     assert any(e["kind"] == "testinfra" for e in ran.journal())
+
+
+def test_a_scheduler_that_was_off_stays_off_and_is_not_left_masked(
+    start_lab: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    """cron's file comes back on every node all the same, and that is asked."""
+    lab = start_lab(nodes=2)
+    for node in lab.hosts:
+        assert lab.control.run(node, "systemctl stop pvescheduler").exit_status == 0
+    ran = run("runbook/", *lab.options, "--approve=all")
+    assert ran.status == 0, ran.text
+    thaw = [e for e in ran.journal() if e["kind"] == "approval"][-1]
+    assert thaw["phase"] == 7 and "pve1: its scheduler did not run before the first change" in thaw["text"]
+    for node in lab.hosts:
+        assert lab.control.state()[node].units["pvescheduler.service"] == ("inactive", "enabled")
+        assert lab.control.run(node, "ls -l /etc/cron.d/vzdump").exit_status == 0

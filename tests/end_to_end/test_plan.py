@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -10,69 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pve_runbook.lab.scenarios import SCENARIOS
+from plan_compared import does_not_fit, planned, sent
+from pve_lab.scenarios import SCENARIOS
 from sampling import some
 
 PROJECT = Path(__file__).parents[2]
-ACTIONS = Path("pve_runbook", "work", "actions.py")
-PLACEHOLDER = re.compile(r"\b(RUN|ATTEMPT|LOCK|VMID|TAG)\b")
+ACTIONS = Path("pve_runbook", "actions", "registry.py")
 TAKEN = ("half-dismantled",)
 """Starting states that the default suite tries."""
 CHOSEN = some((s for s in SCENARIOS if s not in TAKEN), 8)
 """With the sweeps."""
-ACCEPT = "--accept=shared-storage,ceph,locks"
-
-
-def planned(ran: Any) -> dict[str, Any]:
-    """plan.json of a record."""
-    found: dict[str, Any] = json.loads((ran.record / "plan.json").read_text())
-    return found
-
-
-def sent(ran: Any) -> list[tuple[str, str, list[str]]]:
-    """(node, action, argv) of every command in the journal that changes a node, in its order."""
-    events = ran.journal() if ran.record is not None else []
-    return [(e["node"], e["action"], e["argv"]) for e in events if e["kind"] == "action-intent"]
-
-
-def named(plan: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
-    """(node, action, argv) of every command of a plan."""
-    return [(c["node"], c["name"], c["argv"]) for c in plan["commands"]]
-
-
-def fits(one: tuple[str, str, list[str]], other: tuple[str, str, list[str]]) -> bool:
-    """Whether a command that was sent is the one that was planned, its placeholders filled."""
-    pattern = PLACEHOLDER.sub(r"[^/ ]+", re.escape(" ".join(other[2])))
-    if other[1] == "take-lock":
-        pattern = pattern.replace("[^/ ]+", r"\S+")
-    return one[:2] == other[:2] and re.fullmatch(pattern, " ".join(one[2])) is not None
-
-
-def does_not_fit(plan: dict[str, Any], ran: Any, *, whole: bool) -> list[str]:
-    """Where what was sent leaves the plan: on each node, between the nodes that leave, between the stages."""
-    found = []
-    was, should = sent(ran), named(plan)
-    nodes = [n["name"] for n in plan["nodes"]]
-    orders: list[tuple[str, Callable[[tuple[str, str, list[str]]], bool]]] = [
-        (f"on {n}", lambda c, n=n: c[0] == n) for n in nodes
-    ]
-    orders.append(("among the windows", lambda c: c[1] in ("put-window-script", "window")))
-    for where, holds in orders:
-        one, other = [c for c in was if holds(c)], [c for c in should if holds(c)]
-        if whole and len(one) != len(other):
-            found.append(f"{where}: {len(one)} were sent, {len(other)} planned")
-        if len(one) > len(other):
-            found.append(f"{where}: not planned: {one[len(other) :]}")
-        found += [f"{where}: sent {a}, planned {b}" for a, b in zip(one, other, strict=False) if not fits(a, b)][:1]
-    places = {name: i for i, name in enumerate(dict.fromkeys(c["stage"] for c in plan["commands"]))}
-    stages: dict[str, list[int]] = {n: [places[c["stage"]] for c in plan["commands"] if c["node"] == n] for n in nodes}
-    last = 0
-    for node, action, _ in was:
-        place = stages[node].pop(0) if stages[node] else last
-        if place < last:
-            found.append(f"{action} on {node} was sent after a later stage had begun")
-        last = max(last, place)
-    return found
+ACCEPT = "--accept=shared-storage,ceph,locks,volumes"
 
 
 @pytest.mark.parametrize("scenario", [*TAKEN, *(pytest.param(s, marks=pytest.mark.sweep) for s in CHOSEN)])

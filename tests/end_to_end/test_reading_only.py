@@ -34,7 +34,7 @@ def test_a_command(host):
 
 def test_an_action(node):
     """An action of the registry."""
-    from pve_runbook.work import actions
+    from pve_runbook.actions import registry as actions
 
     node.act(actions.STOP_COROSYNC.bind())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pve_runbook.work.registered import is_passive
+from pve_runbook.probes.allow_list import is_passive
 
 
 def only_probes(lab: Any) -> bool:
@@ -106,3 +106,12 @@ def test_a_locked_node_is_held_in_the_rehearsal_too(start_lab: Callable[..., Any
     assert ran.status == 1
     assert "No other run holds these nodes" in ran.failed()[0][0] and "twin-of-" in ran.failed()[0][1]
     assert {p: p.stat().st_mtime_ns for p in first.record.rglob("*")} == files
+
+
+@pytest.mark.sweep
+def test_without_any_database_there_is_no_twin(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
+    lab = start_lab("broken", nodes=1)
+    assert lab.control.run("pve1", "printf garbage > /var/lib/pve-cluster/config.db").exit_status == 0
+    ran = run("runbook/", *lab.options, "--rehearse")
+    assert ran.status == 4
+    assert "a twin would be empty" in ran.text and "[PVE-R247]" in ran.text

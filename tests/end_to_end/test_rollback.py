@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from plan_compared import does_not_fit, planned
 
 REARM = "systemctl enable --now pve-ha-lrm pve-ha-crm"
 
@@ -24,8 +26,16 @@ def test_a_dismantled_cluster_is_had_back(
     before = members(lab)
     done = run("runbook/", *lab.options, "--approve=all")
     assert done.status == 0, done.text
-    back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}")
+    sent = len(lab.mutating())
+    plan = run("runbook/", *lab.options, "--plan", f"--rollback={done.record}")
+    assert plan.status == 0 and len(lab.mutating()) == sent, plan.text
+    bound = re.findall(r"--approve=all@[0-9a-f]{12}", plan.text)[-1]
+    back = run("runbook/", *lab.options, bound, f"--rollback={done.record}")
     assert back.status == 0, back.text
+    wrong = does_not_fit(planned(back), back, whole=True)
+    assert wrong == [], "the way back is planned by what sends it:\n" + "\n".join(wrong)
+    text = (back.record / "plan.md").read_text()
+    assert "ROLL BACK" in text and "FREEZE" not in text and "THAW" not in text
     assert members(lab) == before
     assert lab.changed_guests() == {}
     assert back.text.split("next ")[1].split("journal")[0].strip().endswith(REARM)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyte
 import pytest
+from bounded import no_longer_than, pieces
 
 PROJECT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("terminal-80x24.txt")
@@ -48,18 +49,13 @@ def whole_run(lab: Any, records: Path, *arguments: str) -> tuple[int, list[str],
     screen = pyte.HistoryScreen(COLUMNS, LINES, history=100_000, ratio=1.0)
     stream = pyte.ByteStream(screen)
     sent = b""
-    with os.fdopen(controller, "rb", buffering=0) as shown:
-        while True:
-            try:
-                data = shown.read(65536)
-            except OSError:
-                break
-            if not data:
-                break
+    with os.fdopen(controller, "rb", buffering=0), no_longer_than(process):
+        for data in pieces(controller):
             stream.feed(data)
             sent += data
+        status = process.wait(30)
     above = ["".join(line[column].data for column in range(COLUMNS)) for line in screen.history.top]
-    return process.wait(300), [line.rstrip() for line in (*above, *screen.display)], sent.decode()
+    return status, [line.rstrip() for line in (*above, *screen.display)], sent.decode()
 
 
 def test_a_whole_run_reads_on_eighty_columns_without_colour(start_lab: Callable[..., Any], records: Path) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from pve_runbook.lab.control import LabControl
-from pve_runbook.lab.scenarios import SCENARIOS
+from bounded import first_line
+from pve_lab.control import LabControl
+from pve_lab.scenarios import SCENARIOS
 from sampling import some
 
 ALWAYS = ("broken",)
@@ -39,13 +40,13 @@ class Stage:
 def stage() -> Iterator[Stage]:
     """A lab of three nodes."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pve_runbook.lab", "--until-eof"],
+        [sys.executable, "-m", "pve_lab", "--until-eof"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdin is not None and process.stdout is not None
-    found = Stage(json.loads(process.stdout.readline()))
+    found = Stage(json.loads(first_line(process.stdout)))
     yield found
     unknown = found.control.unsimulated()
     process.stdin.close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from pve_runbook.facts.config_tree import ConfigTree
-from pve_runbook.facts.output import ParseError
-from pve_runbook.facts.pmxcfs import Members, Mount, Process
-from pve_runbook.facts.quorum import PvecmStatus, Quorum
-from pve_runbook.facts.state import NodeState, StateEvidence, classify, corosync_leftovers, ha_leftovers
+from pve_runbook.facts.node_state import NodeState, StateEvidence, classify, corosync_leftovers, ha_leftovers
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.parsers.output import ParseError
+from pve_runbook.parsers.pmxcfs import Members, Mount, Process
+from pve_runbook.parsers.pvecm import PvecmStatus, Quorum
 
 FUSE = Mount("fuse", "/dev/fuse", ("rw",))
 VOTE = Quorum(True, 3, 3, 3, 2, False, ("Quorate",), (), "1.22", None)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pve_runbook.facts.portrait import Portrait
+from pve_runbook.facts_file.model import Portrait
 from twin_bench import Read, original, twin
 
 Make = Callable[..., Read]

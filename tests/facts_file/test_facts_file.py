@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pve_runbook.facts import portrait
-from pve_runbook.facts.portrait import FORMAT, VERSION, NoPortrait, dump, load
+from pve_runbook.facts_file import model
+from pve_runbook.facts_file.model import FORMAT, VERSION, NoPortrait, dump, load
 
 NODE = {
     "name": "pve1",
@@ -72,7 +72,7 @@ def test_every_field_survives(make: Callable[..., Any]) -> None:
 
 def test_every_field_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "facts.md").read_text()
-    kinds = [kind for kind in vars(portrait).values() if is_dataclass(kind) and kind.__module__ == portrait.__name__]
+    kinds = [kind for kind in vars(model).values() if is_dataclass(kind) and kind.__module__ == model.__name__]
     assert len(kinds) > 10
     missing = [f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text]
     assert missing == []

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pve_runbook.facts.portrait import dump
-from pve_runbook.facts.scrub import is_path, scrub
+from pve_lab.formats import nftables
+from pve_runbook.facts_file.model import dump
+from pve_runbook.parsers.allowed_keys import is_path, scrub
 
 SECRET = "C4N4RY"
 
@@ -27,7 +28,7 @@ def _planted(text: str) -> dict[str, str]:
         "storage.cfg": "dir: local\n\tpath /var/lib/vz\n\tcontent iso\n\n"
         f"cifs: smb\n\tserver 10.0.0.9\n\tshare x\n\tusername {SECRET}\n\tpassword {SECRET}\n\tdomain {SECRET}\n"
         f"\toptions password={SECRET}\n\n#{SECRET}\npbs: backup\n\tserver b\n\tdatastore d\n\tfingerprint {SECRET}\n"
-        f"\tencryption-key {SECRET}\n\tmaster-pubkey {SECRET}\n\tnamespace {SECRET}\n\tpath a@{SECRET}\n",
+        f"\tencryption-key {SECRET}\n\tmaster-pubkey {SECRET}\n\n\tpath a@{SECRET}\n",
         "datacenter.cfg": f"keyboard: en-us\nhttp_proxy: http://u:{SECRET}@p:1\ndescription: {SECRET}\n",
         "user.cfg": f"user:root@pam:1:0:{SECRET}::\n",
         "domains.cfg": f"ldap: x\n\tbind_dn {SECRET}\n",
@@ -77,14 +78,19 @@ def test_no_secret_is_in_the_file(make: Callable[..., Any]) -> None:
     files.put("/etc/corosync/authkey", SECRET.encode() * 20)
     files.put("/etc/hosts", f"{files.text('/etc/hosts')}# {SECRET}\n")
     files.put("/root/.ssh/authorized_keys2", f"ssh-ed25519 AAAA{SECRET} {SECRET}\n")
-    files.put("/etc/network/interfaces.d/wlan", f"iface wlan0 inet static\n\tgateway 10.0.0.1 # {SECRET}\n")
+    files.put("/etc/network/interfaces.d/wlan", f"auto wlan0\niface wlan0 inet static\n\tgateway 10.0.0.1 # {SECRET}\n")
     files.put_link(f"run=20260101T000000Z-abcd;by=me@{SECRET};since=2026-01-01T00:00:00Z;record={SECRET}", LOCK)
     node.filter_rules = (
         ":INPUT ACCEPT [0:0]",
         f'-A INPUT -p tcp -m comment --comment "{SECRET} x" -m tcp --dport 22 -j ACCEPT',
         f'-A INPUT -m string --string "<{SECRET}>" --algo bm -j DROP',
     )
+    noted = nftables.rule("input", "drop", {"log": {"prefix": f"{SECRET}: "}}, nftables.match(nftables.UDP_PORT, 5406))
+    named = nftables.rule("input", "accept", nftables.match(nftables.IIFNAME, f"<{SECRET}>"))
+    banned = {"set": {"name": "s", "elem": [{"elem": {"val": "10.0.0.1", "comment": SECRET}}]}}
+    node.nft_tables = (nftables.table("inet", "mine", nftables.base("input", "input"), banned, noted, named),)
     told = dump(cluster.portrait())
+    assert "5406" in told and "10.0.0.1" in told and "iifname" not in told
     assert SECRET not in told and SECRET.lower() not in told.lower()
     assert "LAB-SECRET" not in told and "PRIVATE KEY" not in told and "BEGIN" not in told
     assert "ssh-" not in told

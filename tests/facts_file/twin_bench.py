@@ -6,24 +6,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pve_runbook.facts.output import Output, ParseError, TimedOut
-from pve_runbook.facts.portrait import Portrait, dump, load
-from pve_runbook.lab.build import build
-from pve_runbook.lab.machine import Machine, Site
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.scenarios import SCENARIOS
-from pve_runbook.lab.shell import Channel
-from pve_runbook.lab.twin import build_twin
-from pve_runbook.wire.batch import FrameReader, batch_command
-from pve_runbook.work import probes
-from pve_runbook.work.diagnosis import Verdict, diagnose
-from pve_runbook.work.followup import Question, first_round, follow_up
-from pve_runbook.work.histories import history_of
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.portray import portray
-from pve_runbook.work.probe import CHECKED
-from pve_runbook.work.readings import Missing, known_or_why
-from pve_runbook.work.stability import History, judge
+from pve_lab.build import build
+from pve_lab.machine import Machine, Site
+from pve_lab.model.cluster import Cluster
+from pve_lab.scenarios import SCENARIOS
+from pve_lab.shell import Channel
+from pve_lab.twin import build_twin
+from pve_runbook.cluster.rounds import Question, first_round, follow_up
+from pve_runbook.diagnosis.history import history_of
+from pve_runbook.diagnosis.stability import History, judge
+from pve_runbook.diagnosis.verdict import Diagnosis, Verdict, diagnose
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.facts_file.collect import portray
+from pve_runbook.facts_file.model import Portrait, dump, load
+from pve_runbook.parsers.output import Output, ParseError, TimedOut
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import Missing, known_or_why
+from pve_runbook.probes.probe import CHECKED
+from pve_runbook.ssh.batch import FrameReader, batch_command
 
 EPOCH = 1795415359.0
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
@@ -70,14 +70,22 @@ class Read:
         assert load(dump(found)) == found
         return found
 
-    def verdict(self) -> Verdict:
-        """What is to be done about the cluster."""
-        everyone = [self.facts(name) for name, node in self.cluster.nodes.items() if node.powered]
+    @property
+    def powered(self) -> list[NodeFacts]:
+        """The facts of every node that has power."""
+        return [self.facts(name) for name, node in self.cluster.nodes.items() if node.powered]
+
+    def diagnosis(self, absent: frozenset[str] = frozenset()) -> Diagnosis:
+        """What is to be done about the cluster, by what the nodes that have power say."""
+        everyone = self.powered
         pasts = {f.node: known_or_why(partial(history_of, f, WINDOW)) for f in everyone}
         stalls = [s for p in pasts.values() if isinstance(p, History) for s in p.stalls]
-        return diagnose(
-            everyone, {n: judge(p, stalls) if isinstance(p, History) else p for n, p in pasts.items()}
-        ).verdict
+        judged = {n: judge(p, stalls) if isinstance(p, History) else p for n, p in pasts.items()}
+        return diagnose(everyone, judged, absent=absent)
+
+    def verdict(self) -> Verdict:
+        """The same, in two words."""
+        return self.diagnosis().verdict
 
     def close(self) -> None:
         """End everything."""
@@ -85,6 +93,7 @@ class Read:
             machine.close()
         for node in self.cluster.nodes.values():
             node.pmxcfs.database.close()
+            node.files.release()
 
 
 def _silent(name: str) -> NodeFacts:

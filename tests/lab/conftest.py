@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab_bench import Bench, MakeBench
 from lab_process import Lab, running_lab
-from pve_runbook.lab.inventory import Inventory
+from pve_lab.inventory import Inventory
 
 
 @pytest.fixture

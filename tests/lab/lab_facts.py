@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable
 
 from lab_bench import Bench
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.work.followup import Question, first_round, follow_up
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import CHECKED
-from pve_runbook.work.readings import Missing
+from pve_runbook.cluster.rounds import Question, first_round, follow_up
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.probes.answers import Missing
+from pve_runbook.probes.probe import CHECKED
 
 DAY = 86_400
 

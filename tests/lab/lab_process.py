@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
+from bounded import first_line
 from lab_bench import Said
-from pve_runbook.lab.control import LabControl
+from pve_lab.control import LabControl
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class Lab:
 @contextlib.contextmanager
 def running_lab(scenario: str = "broken", nodes: int = 3) -> Iterator[Lab]:
     """Start a lab, end it by closing its standard input; it must end well and have simulated all it was asked."""
-    argv = [sys.executable, "-W", "error", "-m", "pve_runbook.lab", "--until-eof"]
+    argv = [sys.executable, "-W", "error", "-m", "pve_lab", "--until-eof"]
     with subprocess.Popen(
         [*argv, "--scenario", scenario, "--nodes", str(nodes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            ready = json.loads(process.stdout.readline())
+            ready = json.loads(first_line(process.stdout))
             control = LabControl(ready["control"])
             yield Lab(ready["hosts"], ready["ssh_config"], Path(ready["dir"]), control, process)
             if process.poll() is None:

@@ -6,12 +6,12 @@ import shlex
 
 import pytest
 from lab_bench import Bench, MakeBench
-from pve_runbook.facts.output import Output
-from pve_runbook.work import probes
-from pve_runbook.work.followup import second_round, tree_probe
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import CONFIG_DB
-from pve_runbook.work.readings import UnknownFact
+from pve_runbook.cluster.rounds import second_round, tree_probe
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import UnknownFact
+from pve_runbook.probes.probe import CONFIG_DB
 
 LS = "ls -A /var/lib/pve-cluster"
 

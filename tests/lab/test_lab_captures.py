@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lab_bench import RECORDED, Bench, MakeBench, Recorded, recorded
-from pve_runbook.lab.shapes import ha_quorate, half_dismantled
+from pve_lab.shapes import ha_quorate, half_dismantled
 
 
 def _leave(bench: Bench, *, upto: str = "") -> None:

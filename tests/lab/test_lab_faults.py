@@ -7,14 +7,15 @@ import subprocess
 import sys
 
 import pytest
+from bounded import finish
 from lab_process import Lab, connect, typist
-from pve_runbook.lab.control import LabError
-from pve_runbook.wire.batch import batch_command
-from pve_runbook.wire.detached import command
+from pve_lab.control import LabError
+from pve_runbook.ssh.batch import batch_command
+from pve_runbook.ssh.detached import Sent
 
 THREE = "systemctl stop pvescheduler; systemctl stop pve-ha-lrm; systemctl stop pve-ha-crm"
 BATCH = batch_command([("a", 5, ["hostname"])])
-DETACHED = command("a1", "r1", ["systemctl", "stop", "pvescheduler"], 30)
+DETACHED = Sent("a1", "r1", ["systemctl", "stop", "pvescheduler"], 30).request()
 
 
 def _active(lab: Lab, node: str, unit: str) -> bool:
@@ -60,7 +61,7 @@ def test_what_is_counted(lab: Lab) -> None:
         await _say(lab, BATCH)
         await _say(lab, BATCH, "pve3")
 
-    asyncio.run(body())
+    finish(body())
     assert lab.control.read_count() == 2
     assert lab.control.run("pve1", "systemctl start pvescheduler").exit_status == 0
     assert lab.control.mutating_count() == 7
@@ -75,7 +76,7 @@ def test_kill_ends_a_process_and_the_command_goes_on(when: str, lab: Lab) -> Non
     """The process is gone when the command has its effect, or right after it."""
     with _sleeper() as victim:
         lab.control.fault("kill", at=2, when=when, pid=victim.pid)
-        asyncio.run(_say(lab, THREE))
+        finish(_say(lab, THREE))
         assert victim.wait(30) == -9
         fired = lab.control.faults_fired()
         assert [(f.what, f.node, f.argv, f.mutating) for f in fired] == [
@@ -90,7 +91,7 @@ def test_terminate_asks_a_process_to_end_and_the_command_goes_on(lab: Lab) -> No
     with _sleeper() as victim:
         lab.control.fault("terminate", at=2, when="after", pid=victim.pid)
         lab.control.fault("terminate", at=3, pid=victim.pid)
-        asyncio.run(_say(lab, THREE))
+        finish(_say(lab, THREE))
         assert victim.wait(30) == -15
         assert [(f.what, f.mutating) for f in lab.control.faults_fired()] == [("terminate", 2), ("terminate", 3)]
         assert not _active(lab, "pve1", "pve-ha-crm")
@@ -100,22 +101,22 @@ def test_kill_at_a_read_and_of_a_process_that_is_gone(lab: Lab) -> None:
     """The second batch of probes; a pid that nobody has is no error."""
     with _sleeper() as victim:
         lab.control.fault("kill", at_read=2, pid=victim.pid)
-        asyncio.run(_say(lab, BATCH))
+        finish(_say(lab, BATCH))
         assert victim.poll() is None
-        asyncio.run(_say(lab, BATCH, "pve2"))
+        finish(_say(lab, BATCH, "pve2"))
         assert victim.wait(30) == -9
         assert [(f.node, f.argv, f.reads) for f in lab.control.faults_fired()] == [("pve2", (), 2)]
         lab.control.fault("kill", at_read=1, pid=victim.pid)
-        assert asyncio.run(_say(lab, BATCH))[0] == 0
+        assert finish(_say(lab, BATCH))[0] == 0
 
 
 @pytest.mark.parametrize("line", [THREE, DETACHED])
 def test_cut_drops_the_line_and_the_command_goes_on(line: str, lab: Lab) -> None:
     """At the stop of the scheduler; what follows runs too, over SSH as in a unit."""
     lab.control.fault("cut", argv=["systemctl", "stop"])
-    asyncio.run(_dropped(lab, line))
+    finish(_dropped(lab, line))
     assert len(lab.control.faults_fired()) == 1
-    asyncio.run(_say(lab, "while systemctl is-active pvescheduler; do sleep .1; done"))
+    finish(_say(lab, "while systemctl is-active pvescheduler; do sleep .1; done"))
     assert not _active(lab, "pve1", "pvescheduler")
 
 
@@ -143,7 +144,7 @@ def test_freeze_carries_the_command_out_and_keeps_the_answer(lab: Lab) -> None:
             assert (await third).exit_status == 0
             assert (await hands.run("pve1", "ls /etc/second /etc/third")).stdout == "/etc/third\n"
 
-    asyncio.run(body(lab))
+    finish(body(lab))
 
 
 def test_a_units_commands_go_on_on_a_frozen_node(lab: Lab) -> None:
@@ -159,15 +160,15 @@ def test_a_units_commands_go_on_on_a_frozen_node(lab: Lab) -> None:
         connection.abort()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    asyncio.run(body(lab))
+    finish(body(lab))
 
 
 def test_fail_answers_in_place_of_the_command(lab: Lab) -> None:
     """The second start that matches; it has no effect and stands in the log."""
     lab.control.fault("fail", argv=["systemctl", "stop"], skip=1, node="pve1", status=5, message="no way")
-    assert asyncio.run(_say(lab, "systemctl stop pvescheduler", "pve2")) == (0, "")
-    assert asyncio.run(_say(lab, "systemctl stop pvescheduler; systemctl stop pve-ha-lrm")) == (5, "no way\n")
-    assert asyncio.run(_say(lab, "systemctl stop pve-ha-crm")) == (0, "")
+    assert finish(_say(lab, "systemctl stop pvescheduler", "pve2")) == (0, "")
+    assert finish(_say(lab, "systemctl stop pvescheduler; systemctl stop pve-ha-lrm")) == (5, "no way\n")
+    assert finish(_say(lab, "systemctl stop pve-ha-crm")) == (0, "")
     assert [_active(lab, "pve1", u) for u in ("pvescheduler", "pve-ha-lrm", "pve-ha-crm")] == [False, True, False]
     failed = [line for line in lab.control.log("pve1") if line.exit_status == 5]
     assert [(line.argv, line.mutating) for line in failed] == [(("systemctl", "stop", "pve-ha-lrm"), True)]
@@ -182,14 +183,14 @@ def test_a_power_cycle_inside_a_unit(when: str, lab: Lab) -> None:
     )
     lab.control.fault("power_cycle", argv=["systemctl", "disable"], when=when)
     before = lab.control.state()["pve1"].boot_id
-    asyncio.run(_dropped(lab, f"systemd-run --unit=w --collect -p Type=oneshot /bin/bash -c '{script}'"))
+    finish(_dropped(lab, f"systemd-run --unit=w --collect -p Type=oneshot /bin/bash -c '{script}'"))
     state = lab.control.state()["pve1"]
     assert state.boot_id != before
     assert state.units["corosync.service"] == ("active", "enabled")
     assert state.units["pvescheduler.service"][1] == ("disabled" if when == "after" else "enabled")
     assert "w.service" not in state.units
     assert not any(guest.running for guest in state.guests.values())
-    status, said = asyncio.run(_say(lab, "ls /etc/kept /etc/never /run/x"))
+    status, said = finish(_say(lab, "ls /etc/kept /etc/never /run/x"))
     assert (status, said.splitlines()[0]) == (2, "/etc/kept")
     assert "/etc/never" not in said.splitlines()
 
@@ -197,7 +198,7 @@ def test_a_power_cycle_inside_a_unit(when: str, lab: Lab) -> None:
 def test_run_types_by_another_hand_in_the_middle(lab: Lab) -> None:
     """On another node, before the command has its effect."""
     lab.control.fault("run", at=2, command="echo '# edited' >> /etc/hosts; hostname", on="pve3")
-    asyncio.run(_say(lab, THREE))
+    finish(_say(lab, THREE))
     assert lab.control.run("pve3", "tail -n 1 /etc/hosts").stdout == "# edited\n"
     typed = [line for line in lab.control.log("pve3") if line.argv == ("hostname",)]
     assert [(line.via, line.mutating) for line in typed] == [("other", False)]
@@ -205,13 +206,13 @@ def test_run_types_by_another_hand_in_the_middle(lab: Lab) -> None:
 
 def test_a_fault_strikes_once_and_can_be_disarmed(lab: Lab) -> None:
     """`at` counts from the moment it was armed."""
-    asyncio.run(_say(lab, "systemctl stop pvescheduler"))
+    finish(_say(lab, "systemctl stop pvescheduler"))
     lab.control.fault("fail", at=1)
-    assert asyncio.run(_say(lab, "systemctl start pvescheduler"))[0] == 1
-    assert asyncio.run(_say(lab, "systemctl start pvescheduler"))[0] == 0
+    assert finish(_say(lab, "systemctl start pvescheduler"))[0] == 1
+    assert finish(_say(lab, "systemctl start pvescheduler"))[0] == 0
     lab.control.fault("fail", at=1)
     lab.control.disarm()
-    assert asyncio.run(_say(lab, "systemctl stop pvescheduler"))[0] == 0
+    assert finish(_say(lab, "systemctl stop pvescheduler"))[0] == 0
     assert [f.mutating for f in lab.control.faults_fired()] == [2]
 
 
@@ -260,4 +261,4 @@ def test_reset_gives_the_same_world_again(lab: Lab) -> None:
         with pytest.raises(LabError, match="there is no scenario"):
             lab.control.reset("nonsense")
 
-    asyncio.run(body(lab))
+    finish(body(lab))

@@ -9,14 +9,18 @@ import sys
 
 import asyncssh
 import pytest
+from bounded import finish
 from lab_process import Lab, connect, running_lab, typist
-from pve_runbook.lab.control import LabError
-from pve_runbook.lab.scenarios import SCENARIOS
+from pve_lab.control import LabError
+from pve_lab.scenarios import SCENARIOS
+from pve_lab.server import PASSWORD
+
+DROPPED = (asyncssh.ConnectionLost, ConnectionResetError)
 
 
 def _lab(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pve_runbook.lab", *argv], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "pve_lab", *argv], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -39,7 +43,7 @@ def test_new_key_logins_fail_while_etc_pve_is_unmounted_and_open_connections_liv
             (await connect(lab, "pve1")).close()
 
     with running_lab() as lab:
-        asyncio.run(body(lab))
+        finish(body(lab))
 
 
 def test_a_key_that_is_not_the_labs_is_refused() -> None:
@@ -51,7 +55,47 @@ def test_a_key_that_is_not_the_labs_is_refused() -> None:
             await asyncssh.connect("pve2", config=[lab.ssh_config], client_keys=[stranger], agent_path=None)
 
     with running_lab() as lab:
-        asyncio.run(body(lab))
+        finish(body(lab))
+
+
+@pytest.mark.parametrize(("scenario", "bars"), [("pve9", True), ("broken", False)])
+def test_openssh_of_debian_13_bars_who_tries_a_few_keys_in_vain(scenario: str, bars: bool) -> None:
+    """The right key too, and the password; who is in stays in. That of Debian 12 does not."""
+
+    async def body(lab: Lab) -> None:
+        stranger = asyncssh.generate_private_key("ssh-ed25519")
+        inside = await connect(lab, "pve2")
+        for _ in range(4):
+            with pytest.raises((asyncssh.PermissionDenied, *DROPPED)):
+                await asyncssh.connect("pve2", config=[lab.ssh_config], client_keys=[stranger], agent_path=None)
+        if bars:
+            with pytest.raises(DROPPED):
+                await connect(lab, "pve2")
+        else:
+            (await connect(lab, "pve2")).close()
+        (await connect(lab, "pve1")).close()
+        assert (await inside.run("hostname")).stdout == "pve2\n"
+        lab.control.reset()
+        (await connect(lab, "pve2")).close()
+
+    with running_lab(scenario) as lab:
+        finish(body(lab))
+
+
+def test_root_s_password_is_taken_where_no_key_is() -> None:
+    """It does not lie in /etc/pve."""
+
+    async def body(lab: Lab) -> None:
+        lab.control.run("pve2", "systemctl stop pve-cluster corosync")
+        for password, taken in (("wrong", False), (PASSWORD, True)):
+            if taken:
+                (await asyncssh.connect("pve2", config=[lab.ssh_config], password=password)).close()
+                continue
+            with pytest.raises(asyncssh.PermissionDenied):
+                await asyncssh.connect("pve2", config=[lab.ssh_config], password=password)
+
+    with running_lab() as lab:
+        finish(body(lab))
 
 
 def test_standard_input_and_output_carry_any_bytes_base64() -> None:
@@ -69,7 +113,7 @@ def test_standard_input_and_output_carry_any_bytes_base64() -> None:
         await connection.wait_closed()
 
     with running_lab() as lab:
-        asyncio.run(body(lab))
+        finish(body(lab))
 
 
 def test_cut_drops_connections_and_new_ones_work() -> None:
@@ -86,7 +130,7 @@ def test_cut_drops_connections_and_new_ones_work() -> None:
 
     with running_lab() as lab:
         boot_id = lab.control.state()["pve1"].boot_id
-        asyncio.run(body(lab))
+        finish(body(lab))
 
 
 def test_a_power_cycle_drops_connections_and_commands() -> None:
@@ -106,7 +150,7 @@ def test_a_power_cycle_drops_connections_and_commands() -> None:
 
     with running_lab() as lab:
         before = lab.control.state()["pve1"].boot_id
-        asyncio.run(body(lab))
+        finish(body(lab))
         assert lab.control.state()["pve1"].boot_id != before
 
 
@@ -123,7 +167,7 @@ def test_a_frozen_node_answers_when_it_thaws() -> None:
             assert (await waiting).stdout == "pve1\n"
 
     with running_lab() as lab:
-        asyncio.run(body(lab))
+        finish(body(lab))
 
 
 def test_the_control_socket_tells_the_truth_and_drives_time_and_network() -> None:

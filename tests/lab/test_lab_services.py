@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from lab_bench import MakeBench
 
 
@@ -196,3 +197,17 @@ def test_a_link_is_made_once(make_bench: MakeBench) -> None:
     second = bench.run("pve1", "ln -s -T second /var/lib/lock")
     assert second.exit_status == 1 and second.stderr.endswith("'/var/lib/lock': File exists\n")
     assert bench.run("pve1", "readlink /var/lib/lock").stdout == "first\n"
+
+
+@pytest.mark.parametrize("scenario", ["pve7", "broken", "pve9"])
+def test_a_start_of_pveproxy_puts_crons_link_back(make_bench: MakeBench, scenario: str) -> None:
+    """On every release; not while /etc/pve is read-only."""
+    bench = make_bench(scenario)
+    link = "/etc/cron.d/vzdump"
+    assert bench.run("pve1", f"readlink {link}").stdout == "/etc/pve/vzdump.cron\n"
+    bench.run("pve1", f"mv -T {link} /root/parked; systemctl restart pveproxy")
+    assert bench.run("pve1", f"readlink {link}").exit_status == 1
+    bench.run("pve1", "pvecm expected 1; systemctl restart pvedaemon")
+    assert bench.run("pve1", f"readlink {link}").exit_status == 1
+    bench.run("pve1", "systemctl restart pveproxy")
+    assert bench.run("pve1", f"readlink {link}").stdout == "/etc/pve/vzdump.cron\n"

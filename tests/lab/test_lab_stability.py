@@ -6,10 +6,11 @@ import shlex
 
 import pytest
 from lab_bench import Bench, MakeBench
-from pve_runbook.facts.cmap import Counters
-from pve_runbook.facts.output import Output
-from pve_runbook.work import families, probes
-from pve_runbook.work.stability import Findings, History, Stability, judge
+from pve_runbook.diagnosis.stability import Findings, History, Stability, judge
+from pve_runbook.parsers.corosync_stats import Counters
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes import per_subject
+from pve_runbook.probes import registry as probes
 
 DAY = "86400"
 
@@ -24,7 +25,7 @@ def counters(bench: Bench, node: str) -> Counters | None:
 
 
 def findings(bench: Bench, node: str = "pve1", seconds: str = DAY) -> Findings:
-    log = families.COROSYNC_LOG.parse(said(bench, node, families.COROSYNC_LOG.argv(seconds)))
+    log = per_subject.COROSYNC_LOG.parse(said(bench, node, per_subject.COROSYNC_LOG.argv(seconds)))
     since = log.events[0].time if log.events else bench.node(node).wall - float(seconds)
     return judge(History(log, since, bench.node(node).wall, {}, counters(bench, node)))
 
@@ -73,12 +74,12 @@ def test_a_member_that_stops_says_so(make_bench: MakeBench) -> None:
 def test_a_window_without_a_line_is_quiet(make_bench: MakeBench) -> None:
     """Exit status 1 and "-- No entries --" as of systemd's journalctl; what was before the window is known."""
     bench = make_bench("quorate")
-    answer = said(bench, "pve1", families.COROSYNC_LOG.argv("600"))
+    answer = said(bench, "pve1", per_subject.COROSYNC_LOG.argv("600"))
     assert (answer.exit_status, answer.stdout) == (1, "-- No entries --\n")
     assert findings(bench, seconds="600").state is Stability.STEADY
-    before = families.LINE_BEFORE.parse(said(bench, "pve1", families.LINE_BEFORE.argv("600")))
+    before = per_subject.LINE_BEFORE.parse(said(bench, "pve1", per_subject.LINE_BEFORE.argv("600")))
     assert before is not None and before < bench.node("pve1").wall - 600
-    assert families.LINE_BEFORE.parse(said(bench, "pve1", families.LINE_BEFORE.argv(DAY))) is None
+    assert per_subject.LINE_BEFORE.parse(said(bench, "pve1", per_subject.LINE_BEFORE.argv(DAY))) is None
 
 
 def test_lines_are_counted_from_the_newest(make_bench: MakeBench) -> None:
@@ -99,6 +100,6 @@ def test_nothing_of_it_changes_a_node(make_bench: MakeBench) -> None:
     """By the lab's own log of what means to change."""
     bench = make_bench("flapping")
     findings(bench)
-    said(bench, "pve1", families.LINE_BEFORE.argv(DAY))
-    said(bench, "pve1", families.PAUSE.argv("5"))
+    said(bench, "pve1", per_subject.LINE_BEFORE.argv(DAY))
+    said(bench, "pve1", per_subject.PAUSE.argv("5"))
     assert bench.mutations() == []

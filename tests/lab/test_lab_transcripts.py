@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+from bounded import finish
 from lab_bench import RECORDED, Bench, MakeBench, Recorded, Said, recorded
 from lab_process import Lab, Typist, running_lab, typist
-from pve_runbook.lab.shapes import ha_quorate
+from pve_lab.shapes import ha_quorate
 from test_lab_captures import shapes
 
 
@@ -64,7 +63,7 @@ def test_the_article_typed_literally_gives_what_was_recorded() -> None:
                 assert before["pve1"].guests[102].running
                 assert not after["pve1"].guests[102].running
 
-    asyncio.run(body())
+    finish(body())
 
 
 def test_the_vendors_way_gives_what_was_recorded(make_bench: MakeBench) -> None:

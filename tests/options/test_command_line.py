@@ -32,6 +32,9 @@ def test_no_hosts_never_means_this_machine(project: pytest.Pytester, mode: str) 
         ((HOSTS, "--setup-only"), "--setup-only runs fixtures or tests by halves"),
         ((HOSTS, "--setup-plan"), "--setup-plan runs fixtures or tests by halves"),
         ((HOSTS, "--assert=plain"), "assertions are the gates"),
+        ((HOSTS, "-n2"), "xdist runs steps side by side"),
+        ((HOSTS, "-o", "pve_timeout_scale=0"), "pve_timeout_scale=0: a number"),
+        (("--hosts=lab", "--lab-scenario=nowhere"), "the lab did not start: unknown scenario 'nowhere'?"),
         ((HOSTS, "-p", "no:dependency"), "pytest-dependency is not loaded"),
         ((HOSTS, "-p", "no:html"), "pytest-html is not loaded"),
         (("--hosts=docker://pve1",), "docker"),
@@ -71,8 +74,9 @@ def test_a_bad_option_is_refused(project: pytest.Pytester, mode: str, options: t
         ((HOSTS, "--authority=pve1@x"), "--authority=pve1@x: behind the @ stands the version"),
         ((HOSTS, "--authority=pve1@"), "--authority=pve1@: behind the @ stands the version"),
         ((HOSTS, "--rollback="), "--rollback= names no folder"),
+        ((HOSTS, "--accept-changed=vm"), "--accept-changed='vm'"),
         ((HOSTS, "--canary=99"), "--canary='99'"),
-        ((HOSTS, "--accept=zfs"), "--accept='zfs': write words out of shared-storage, ceph, locks"),
+        ((HOSTS, "--accept=zfs"), "--accept='zfs': write words out of shared-storage, ceph, locks, volumes"),
         ((HOSTS, "--accept="), "--accept=''"),
     ],
 )
@@ -117,16 +121,8 @@ def test_a_bad_reason_is_refused(project: pytest.Pytester, options: tuple[str, .
     refused(project.runpytest("runbook/", HOSTS, *options), words)
 
 
-@pytest.mark.parametrize(
-    ("mode", "options", "words"),
-    [
-        ("checks", ("--plan",), "--plan names what runbook/ would send"),
-        ("runbook", ("--plan", "--rollback=records"), "--plan means nothing with --rollback"),
-        ("runbook", ("--approve=all@0123456789ab", "--rollback=records"), "means nothing with --rollback"),
-    ],
-)
-def test_a_plan_is_of_the_runbook(project: pytest.Pytester, mode: str, options: tuple[str, ...], words: str) -> None:
-    refused(project.runpytest(f"{mode}/", HOSTS, *options), words)
+def test_a_plan_is_of_the_runbook(project: pytest.Pytester) -> None:
+    refused(project.runpytest("checks/", HOSTS, "--plan"), "--plan names what runbook/ would send")
 
 
 def test_checks_need_no_reason(project: pytest.Pytester) -> None:
@@ -149,3 +145,32 @@ def test_unreachable_nodes_are_named_and_nothing_runs(project: pytest.Pytester) 
     text = "\n".join(result.errlines + result.outlines)
     assert "127.0.0.1:1: " in text and "no-such-host.invalid: " in text
     assert not list((project.path / "records").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ("--leave=pve9",),
+            "--leave=pve9: not among --hosts (pve1, pve2); a node that is dead for good",
+        ),
+        (("--leave=",), "--leave='': write the names of nodes"),
+        (("--leave=pve2,pve2",), "--leave='pve2,pve2': write the names of nodes"),
+        (("--leave=pve1,pve2",), "--leave=pve1,pve2: nobody would stay"),
+        (("--leave=pve2", "--absent=pve3"), "--absent=pve3: with --leave every member that stays has to be up"),
+        (("--leave=pve2", "--anyway=so"), "--anyway means nothing with --leave"),
+        (("--leave=pve2", "--authority=pve2"), "--authority=pve2: it leaves"),
+        (("--leave=pve2", "--rollback=records"), "--leave means nothing with --rollback"),
+        (
+            ("--accept=forced-quorum",),
+            "--accept='forced-quorum': write words out of shared-storage, ceph, locks, volumes, with",
+        ),
+        (("--approve=6",), "--approve='6'"),
+    ],
+)
+def test_a_bad_leave_is_refused(project: pytest.Pytester, options: tuple[str, ...], words: str) -> None:
+    refused(project.runpytest("runbook/", HOSTS, *options), words)
+
+
+def test_leave_is_for_the_runbook(project: pytest.Pytester) -> None:
+    refused(project.runpytest("checks/", HOSTS, "--leave=pve2"), "--leave is for runbook/ only")

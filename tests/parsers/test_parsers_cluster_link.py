@@ -7,10 +7,10 @@ import re
 from collections import Counter
 
 import pytest
-from facts_captures import Step, output, steps
-from pve_runbook.facts.cmap import parse_counters
-from pve_runbook.facts.corosync_log import MOST_LINES, PATTERN, Event, Kind, parse_corosync_log, parse_line_before
-from pve_runbook.facts.output import Output, ParseError
+from parsers_captures import Step, output, steps
+from pve_runbook.parsers.corosync_log import MOST_LINES, PATTERN, Event, Kind, parse_corosync_log, parse_line_before
+from pve_runbook.parsers.corosync_stats import parse_counters
+from pve_runbook.parsers.output import Output, ParseError
 
 WANTED = re.compile(PATTERN.replace("(?<", "(?P<"))
 JOURNALS = [step for step in steps("flapping") if step.command.startswith("journalctl")]
@@ -78,15 +78,21 @@ def test_no_corosync_counts_nothing() -> None:
     assert parse_counters(output("standalone.pve1", "corosync-cmapctl -m stats")) is None
 
 
+def test_a_transport_before_kronosnet_counts_no_links() -> None:
+    counters = parse_counters(Output("stats.srp.mcast_retx (u64) = 7\nstats.srp.mcast_rx (u64) = 9\n", "", 0))
+    assert counters is not None
+    assert (counters.links, counters.resent) == ((), 7)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         Output("", "", 0),
-        Output("stats.srp.mcast_retx (u64) = 0\n", "", 0),
+        Output("stats.ipcs.global.active (u64) = 5\n", "", 0),
         Output("stats.knet.node1.link0.connected (u8) = 1\nstats.srp.mcast_retx (u64) = 0\n", "", 0),
         Output("stats.srp.mcast_retx (u64) = many\n", "", 0),
         Output("something else\n", "", 0),
-        Output("", "Failed to initialize the cmap API. Error CS_ERR_TRY_AGAIN\n", 2),
+        Output("", "Failed to initialize the cmap API. Error CS_ERR_TRY_AGAIN\n", 1),
         Output("", "", 124),
     ],
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pve_runbook.facts import config_tree, guests
-from pve_runbook.facts.guests import GuestProcess, GuestStatus, Volume, parse_guest_config
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers import config_db, guests
+from pve_runbook.parsers.guests import GuestProcess, GuestStatus, Volume, parse_guest_config
+from pve_runbook.parsers.output import Output, ParseError
 
 VM = b"""\
 #A comment: with%3A a colon\xc2\x85and an odd line break
@@ -113,11 +114,28 @@ def test_a_lock_or_name_of_a_snapshot_is_not_the_guests() -> None:
     assert (config.name, config.onboot, config.lock) == ("", False, None)
 
 
-@pytest.mark.parametrize("line", [b"what is this", b"scsi0: nothing", b"onboot: perhaps", b"foo=bar"])
-def test_a_configuration_that_cannot_be_read_is_refused_without_showing_it(line: bytes) -> None:
-    with pytest.raises(ParseError, match="guest 100") as refused:
-        parse_guest_config(100, "pve1", "qemu", b"cipassword: $5$secret\n" + line + b"\n")
-    assert "secret" not in str(refused.value)
+@pytest.mark.parametrize("line", [b"what is this", b"  scsi9: local-lvm:vm-100-disk-9", b"onboot: perhaps", b"foo=bar"])
+def test_a_line_that_proxmox_passes_over_spoils_itself_and_is_not_shown(line: bytes) -> None:
+    plain = parse_guest_config(100, "pve1", "qemu", b"cipassword: $5$secret\nscsi0: tank:vm-100-disk-0\n")
+    with_it = parse_guest_config(
+        100, "pve1", "qemu", b"cipassword: $5$secret\n" + line + b"\nscsi0: tank:vm-100-disk-0\n"
+    )
+    assert (with_it.volumes, with_it.onboot) == (plain.volumes, False)
+    [skipped] = with_it.skipped
+    assert (skipped.file, skipped.line) == ("/etc/pve/nodes/pve1/qemu-server/100.conf", 2)
+    assert line.decode() not in str(skipped)
+
+
+def test_a_disk_that_names_no_volume_is_one_that_nothing_shows() -> None:
+    """It may be a form that this tool does not know: it is not as if there were no disk."""
+    config = parse_guest_config(100, "pve1", "qemu", b"scsi0: nothing\nscsi1: tank:vm-100-disk-1\n")
+    assert [(v.key, v.storage, v.volid) for v in config.volumes] == [
+        ("scsi0", "", "what scsi0 names"),
+        ("scsi1", "tank", "tank:vm-100-disk-1"),
+    ]
+    assert [str(s) for s in config.skipped] == [
+        "/etc/pve/nodes/pve1/qemu-server/100.conf, line 1: scsi0 names no volume"
+    ]
 
 
 def rows(files: dict[str, bytes], head: str = "version|545|1795415359|2\n") -> str:
@@ -135,11 +153,11 @@ FILES = {
 
 
 def test_the_tree_of_the_database() -> None:
-    tree = config_tree.parse_config_tree(Output(rows(FILES), "", 0))
+    tree = config_db.parse_config_tree(Output(rows(FILES), "", 0))
     assert (tree.version, tree.mtime, tree.writer, tree.files) == (545, 1795415359, 2, FILES)
     assert tree.text("corosync.conf") == "totem {\n}\n"
     assert tree.text("jobs.cfg") is None
-    assert config_tree.guest_conf_paths(tree) == {
+    assert config_db.guest_conf_paths(tree) == {
         100: ("pve1", "qemu", "nodes/pve1/qemu-server/100.conf"),
         200: ("pve2", "lxc", "nodes/pve2/lxc/200.conf"),
     }
@@ -150,12 +168,12 @@ def test_the_tree_of_the_database() -> None:
 
 @given(st.dictionaries(st.from_regex(r"[a-z/]{1,9}", fullmatch=True), st.binary(max_size=40), max_size=5))
 def test_the_tree_holds_what_the_database_held(files: dict[str, bytes]) -> None:
-    assert config_tree.parse_config_tree(Output(rows(files), "", 0)).files == files
+    assert config_db.parse_config_tree(Output(rows(files), "", 0)).files == files
 
 
 def test_one_guest_id_on_two_nodes_is_refused() -> None:
     twice = FILES | {"nodes/pve3/lxc/100.conf": CT}
-    tree = config_tree.parse_config_tree(Output(rows(twice), "", 0))
+    tree = config_db.parse_config_tree(Output(rows(twice), "", 0))
     with pytest.raises(ParseError, match="Guest 100 stands twice"):
         _ = tree.guests
 
@@ -175,16 +193,16 @@ def test_one_guest_id_on_two_nodes_is_refused() -> None:
 )
 def test_rows_that_cannot_be_a_tree_are_refused(text: str) -> None:
     with pytest.raises(ParseError):
-        config_tree.parse_config_tree(Output(text, "", 0))
+        config_db.parse_config_tree(Output(text, "", 0))
 
 
 def test_a_locked_database_is_unknown_even_if_rows_came() -> None:
     with pytest.raises(ParseError, match="database is locked"):
-        config_tree.parse_config_tree(Output(rows(FILES), "Error: database is locked\n", 5))
+        config_db.parse_config_tree(Output(rows(FILES), "Error: database is locked\n", 5))
 
 
 def test_the_journal_gets_no_content() -> None:
-    text = config_tree.redact_config_tree(Output(rows(FILES), "", 0))
+    text = config_db.redact_config_tree(Output(rows(FILES), "", 0))
     path = "nodes/pve1/qemu-server/100.conf"
     assert f"{path} {len(VM)} bytes sha256 {hashlib.sha256(VM).hexdigest()}\n" in text
     assert text.startswith("version 545 mtime 1795415359 writer 2\n")
@@ -193,8 +211,7 @@ def test_the_journal_gets_no_content() -> None:
         assert secret not in text
     broken = Output(rows(FILES) + "file|x|zz\n", "", 0)
     assert (
-        config_tree.redact_config_tree(broken)
-        == f"{len(broken.stdout)} characters that are no configuration database\n"
+        config_db.redact_config_tree(broken) == f"{len(broken.stdout)} characters that are no configuration database\n"
     )
 
 
@@ -248,6 +265,29 @@ def test_guest_processes_of_both_kinds() -> None:
         200: GuestProcess(200, 3339, "lxc", False),
     }
     assert guests.parse_guest_processes(Output("", "", 1)) == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "vmid", "kind"),
+    [
+        ("/usr/bin/kvm -id 101 -name x", 101, "qemu"),
+        ("/usr/bin/qemu-system-aarch64 -id 104 -name arm", 104, "qemu"),
+        ("/usr/bin/lxc-start -F -n 101", 101, "lxc"),
+        ("/usr/bin/lxc-start -F -n 101 -o /dev/stderr -l DEBUG", 101, "lxc"),
+        ("lxc-start -n 101 -F -lDEBUG -o /tmp/lxc.log", 101, "lxc"),
+        ("lxc-start -F --name=101", 101, "lxc"),
+        ("[lxc monitor] /var/lib/lxc 101", 101, "lxc"),
+    ],
+)
+def test_every_form_in_which_a_guest_runs_is_its_process(args: str, vmid: int, kind: str) -> None:
+    assert re.search(guests.GUEST_PROGRAMS, args)
+    [found] = guests.parse_guest_processes(Output(f"9 {args}\n", "", 0)).values()
+    assert (found.vmid, found.kind) == (vmid, kind)
+
+
+@pytest.mark.parametrize("args", ["/usr/bin/kvm-vdi -id 101", "vim lxc-start -n 101", "/usr/bin/lxc-start -F -n web"])
+def test_another_process_is_no_guest(args: str) -> None:
+    assert not re.search(guests.GUEST_PROGRAMS, args)
 
 
 def test_two_processes_of_one_guest_are_unknown() -> None:

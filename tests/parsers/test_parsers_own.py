@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.facts.identity import parse_file_lines
-from pve_runbook.facts.lock import Lock, parse_lock
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.facts.units import parse_list_units
-from pve_runbook.facts.web import parse_wget
-from pve_runbook.facts.window import WindowStatus, parse_text, parse_window_status
+from pve_runbook.parsers.host import parse_file_lines
+from pve_runbook.parsers.output import Output, ParseError, parse_text
+from pve_runbook.parsers.own_files import Lock, WindowStatus, parse_lock, parse_window_status
+from pve_runbook.parsers.pvesh import parse_wget
+from pve_runbook.parsers.systemd import parse_list_units
 
 NO_FILE = "cat: x: No such file or directory\n"
 

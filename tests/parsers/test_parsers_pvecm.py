@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.facts.corosync_conf import ConfNode, parse_corosync_conf_text
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.facts.quorum import Member, PvecmStatus, parse_pvecm_status
+from pve_runbook.parsers.corosync_conf import ConfNode, parse_corosync_conf_text
+from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.parsers.pvecm import Member, PvecmStatus, parse_pvecm_status
 
 STANDALONE = "Corosync config '/etc/pve/corosync.conf' does not exist - is this node part of a cluster?\n"
 
@@ -220,24 +220,31 @@ def test_corosync_conf_with_two_links_a_qdevice_and_a_nameless_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "line", "why", "names"),
     [
-        ("config_version: 12", "config_version: twelve"),
-        ("  config_version: 12\n", ""),
-        ("  cluster_name: lab\n", ""),
-        ("nodeid: 2", "nodeid: 1"),
-        ("    nodeid: 2\n", ""),
-        ("name: pve1", "name: pve2.example.com"),
-        ("    ring0_addr: pve2.example.com\n", ""),
-        ("    ring0_addr: 10.0.0.1\n    ring1_addr: fd00::1\n", ""),
-        ("totem {", "totem"),
-        ("  secauth: on\n}", "  secauth: on"),
-        ("# edited by hand", "}"),
-        ("nodelist {", "nodes {"),
-        ("quorum {", "votes {"),
+        ("  secauth: on", "  token 5000", 35, "'token': it neither opens nor closes", 2),
+        ("config_version: 12", "config_version: 12 # raised", 31, "config_version is not a number", 2),
+        ("quorum_votes: 1", "quorum_votes: 1 # one", 6, "quorum_votes is not a number", 2),
+        ("config_version: 12", "config_version: twelve", 31, "config_version is not a number", 2),
+        ("  cluster_name: lab\n", "", 29, "no cluster_name", 2),
+        ("  cluster_name: lab", "  cluster_name lab", 29, "no cluster_name", 2),
+        ("nodeid: 2", "nodeid: 1", 10, "stands there twice", 2),
+        ("    nodeid: 2\n", "", 10, "has no nodeid", 2),
+        ("name: pve1", "name: pve2.example.com", 10, "stands there twice", 1),
+        ("    ring0_addr: pve2.example.com\n", "", 10, "without a name or without an address", 1),
+        ("    ring0_addr: 10.0.0.1\n    ring1_addr: fd00::1\n", "", 3, "without an address", 2),
+        ("totem {", "totem", 1, "no cluster_name", 2),
+        ("  secauth: on\n}", "  secauth: on", 36, "ends inside a section", 2),
+        ("# edited by hand", "}", 1, "never opened", 2),
+        ("nodelist {", "nodes {", 1, "it lists no nodes", 0),
     ],
 )
-def test_a_broken_corosync_conf_is_refused(old: str, new: str) -> None:
+def test_what_corosync_stops_at_is_told_by_its_line_and_the_rest_is_read(
+    old: str, new: str, line: int, why: str, names: int
+) -> None:
     assert CONF.count(old) == 1
-    with pytest.raises(ParseError):
-        parse_corosync_conf_text(CONF.replace(old, new))
+    conf = parse_corosync_conf_text(CONF.replace(old, new))
+    assert (line, True) in [(fault.line, why in fault.why) for fault in conf.faults]
+    assert len(conf.nodes) == names
+    assert parse_corosync_conf_text(CONF).faults == ()
+    assert conf.token == 3000

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.facts.logins import parse_sshd
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.parsers.sshd import parse_sshd
 
 RECORDED = (
     "port 22\nmaxsessions 10\npermitrootlogin yes\npubkeyauthentication yes\npasswordauthentication yes\n"

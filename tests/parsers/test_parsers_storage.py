@@ -1,12 +1,11 @@
-"""Storages of every type, and whether a volume lies on them."""
+"""Storages of every type, and what is listed on them."""
 
 from __future__ import annotations
 
 import pytest
-from pve_runbook.facts import storage
-from pve_runbook.facts.guests import Volume
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.facts.storage import FreeSpace, LogicalVolume, MountPoint, StorageStatus, volume_exists
+from pve_runbook.parsers import storage
+from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.parsers.storage import FreeSpace, LogicalVolume, MountPoint, StorageStatus
 
 CFG = """\
 dir: local
@@ -69,20 +68,6 @@ def test_a_network_storage_may_be_mounted_elsewhere() -> None:
     assert (found["nas"].path, found["bare"].path) == ("/srv/nas", None)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["\tpath /x\n", "dir local\n", "dir: a\ndir: a\n", "dir: a\n\tpath /a\n\tpath /b\n", "dir: a\n\tdisable so\n"],
-)
-def test_a_broken_storage_cfg_is_refused(text: str) -> None:
-    with pytest.raises(ParseError):
-        storage.parse_storage_cfg_text(text)
-
-
-def vol(volid: str) -> Volume:
-    name = volid.partition(":")
-    return Volume("scsi0", name[0], name[2], volid, None)
-
-
 FILES = storage.parse_find(
     Output(
         "d \nd 101\nf 101/vm-101-disk-0.raw\nl 101/link.qcow2\nd 101/vm-101-disk-1\np 101/pipe\nd 102\n"
@@ -91,8 +76,6 @@ FILES = storage.parse_find(
         1,
     )
 )
-LVS = {("pve", "vm-100-disk-0"), ("vg2", "vm-100-disk-1")}
-ZFS = frozenset({"rpool", "rpool/data", "rpool/data/vm-100-disk-0", "rpool/data/subvol-200-disk-0"})
 
 
 def test_find_keeps_files_links_and_directories() -> None:
@@ -120,47 +103,6 @@ def test_find_on_a_dead_mount_is_unknown() -> None:
     stderr = "find: '/x/private': No such file or directory\nfind: '/x/images': Stale file handle\n"
     with pytest.raises(ParseError, match="Stale file handle"):
         storage.parse_find(Output("", stderr, 1))
-
-
-@pytest.mark.parametrize(
-    ("volid", "exists"),
-    [
-        ("local:101/vm-101-disk-0.raw", True),
-        ("local:101/vm-101-disk-7.raw", False),
-        ("local:101/base-101-disk-0.qcow2/102/vm-102-disk-0.qcow2", True),
-        ("local:102/vm-101-disk-0.raw", False),
-        ("local:200/subvol-200-disk-0.subvol", True),
-        ("nas:101/vm-101-disk-0.raw", True),
-        ("bt:101/vm-101-disk-1.raw", True),
-        ("bt:101/vm-101-disk-2.raw", False),
-        ("bt:200/subvol-200-disk-0.subvol", True),
-        ("local-lvm:vm-100-disk-0", True),
-        ("local-lvm:vm-100-disk-1", False),
-        ("tank:vm-100-disk-0", True),
-        ("tank:basevol-900-disk-0/subvol-200-disk-0", True),
-        ("tank:vm-100-disk-1", False),
-    ],
-)
-def test_a_volume_exists_or_not(volid: str, exists: bool) -> None:
-    where = storage.parse_storage_cfg_text(CFG)[volid.partition(":")[0]]
-    assert volume_exists(vol(volid), where, lvs=LVS, zfs=ZFS, files=FILES) is exists
-
-
-@pytest.mark.parametrize(
-    "volid",
-    ["local:101/vm-101-disk-0.raw", "local:rootdir/101", "local:101", "local-lvm:vm-100-disk-0", "tank:x", "bt:1/x"],
-)
-def test_without_its_listing_a_volume_is_unknown(volid: str) -> None:
-    where = storage.parse_storage_cfg_text(CFG)[volid.partition(":")[0]]
-    with pytest.raises(ParseError, match="shows whether"):
-        volume_exists(vol(volid), where, lvs=None, zfs=None, files=None)
-
-
-def test_a_volume_no_listing_shows_is_unknown() -> None:
-    found = storage.parse_storage_cfg_text("rbd: ceph\n\tpool rbd\n\nlvm: bare\n")
-    for name in ("ceph", "bare"):
-        with pytest.raises(ParseError):
-            volume_exists(vol(f"{name}:vm-1-disk-0"), found[name], lvs=LVS, zfs=ZFS, files=FILES)
 
 
 @pytest.mark.parametrize(
@@ -246,3 +188,63 @@ def test_zfs_and_its_absence() -> None:
     for line in ("rpool ONLINE", "RPOOL", "\tONLINE", "rpool\tas usual"):
         with pytest.raises(ParseError):
             storage.parse_zpool_list(Output(line + "\n", "", 0))
+
+
+POOLS = """\
+rbd: own
+\tcontent images
+
+rbd: ext
+\tmonhost 10.0.0.1 10.0.0.2;10.0.0.3
+\tpool vms
+\tnamespace blue
+\tusername pve
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "options"),
+    [
+        (
+            "own",
+            ("own.keyring",),
+            "--pool=rbd --conf=/etc/pve/ceph.conf --auth_supported=cephx --name=client.admin "
+            "--keyring=/etc/pve/priv/ceph/own.keyring",
+        ),
+        (
+            "ext",
+            ("ext.keyring", "ext.conf"),
+            "--pool=vms --namespace=blue --conf=/etc/pve/priv/ceph/ext.conf --mon_host=10.0.0.1,10.0.0.2,10.0.0.3 "
+            "--auth_supported=cephx --name=client.pve --keyring=/etc/pve/priv/ceph/ext.keyring",
+        ),
+        (
+            "ext",
+            (),
+            "--pool=vms --namespace=blue --mon_host=10.0.0.1,10.0.0.2,10.0.0.3 --auth_supported=none --name=client.pve",
+        ),
+    ],
+)
+def test_a_pool_is_reached_as_the_plugin_reaches_it(name: str, files: tuple[str, ...], options: str) -> None:
+    assert storage.rbd_options(storage.parse_storage_cfg_text(POOLS)[name], files) == options
+
+
+def test_images_of_a_pool() -> None:
+    assert storage.parse_rbd_ls(Output('["vm-100-disk-0","base-9-disk-0"]\n', "", 0)) == {
+        "vm-100-disk-0",
+        "base-9-disk-0",
+    }
+    assert storage.parse_rbd_ls(Output("[]\n", "", 0)) == frozenset()
+    for text in ("{}", "[1]", "", '["a"] more'):
+        with pytest.raises(ParseError):
+            storage.parse_rbd_ls(Output(text, "", 0))
+
+
+def test_directories_of_another_name() -> None:
+    cfg = "dir: ssd\n\tpath /mnt/ssd/\n\tcontent-dirs images=vms,iso=cds/all\n\ndir: hdd\n\tpath /mnt/hdd\n"
+    found = storage.parse_storage_cfg_text(cfg)
+    assert (found["ssd"].directory("images"), found["ssd"].directory("iso")) == ("/mnt/ssd/vms", "/mnt/ssd/cds/all")
+    assert (found["hdd"].directory("images"), found["hdd"].directory("iso")) == (
+        "/mnt/hdd/images",
+        "/mnt/hdd/template/iso",
+    )
+    assert [found[i].has_own_layout for i in ("ssd", "hdd")] == [True, False]

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pve_runbook.plan.card import blocks_of
-from pve_runbook.plan.model import Command, Identity, Plan, differences, from_json, is_part_of
+from pve_runbook.journal.rows import Command, Identity
+from pve_runbook.plan.by_hand import blocks_of
+from pve_runbook.plan.model import Plan, differences, from_json, is_part_of
 
 
 def command(stage: str, node: str, *argv: str, stdin: str | None = None) -> Command:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from pve_runbook.facts_file.model import Portrait
+from pve_runbook.plugin.rehearsal import save
 
 HOSTS = "--hosts=pve1,pve2"
 
@@ -43,3 +46,12 @@ def test_is_refused(project: pytest.Pytester, arguments: tuple[str, ...], words:
     assert result.ret == 4
     assert words in text and "Traceback" not in text
     assert (project.path / "there").read_text() == "something\n"
+
+
+def test_facts_never_take_the_place_of_another_file(tmp_path: Path) -> None:
+    """One that came to be there while the nodes were read."""
+    there = tmp_path / "facts.json"
+    there.write_text("something\n")
+    with pytest.raises(pytest.UsageError, match=r"facts\.json: cannot be written \(File exists\).*\[PVE-R248\]"):
+        save(Portrait(0.0, (), {}), there)
+    assert there.read_text() == "something\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from pve_runbook.plugin import typed
-from pve_runbook.plugin.values import Mode
+from pve_runbook.options.option_types import Mode
+from pve_runbook.plugin import rerun_command
 
 NODES = "--hosts=pve1,pve2"
 
@@ -32,7 +32,7 @@ def test_the_whole_of_it(pytester: pytest.Pytester, arguments: list[str], mode: 
     for folder in ("checks", "runbook"):
         (pytester.path / folder).mkdir()
     config = pytester.parseconfig(*arguments)
-    assert options(typed.whole(config, mode)) == expected
+    assert options(rerun_command.whole(config, mode)) == expected
 
 
 def test_from_within_a_folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,14 +40,18 @@ def test_from_within_a_folder(pytester: pytest.Pytester, monkeypatch: pytest.Mon
     (pytester.path / "checks").mkdir()
     monkeypatch.chdir(pytester.path / "checks")
     config = pytester.parseconfig(NODES)
-    assert options(typed.whole(config, "runbook")) == ["../runbook/", NODES]
-    assert options(typed.whole(config, "checks")) == ["./", NODES]
+    assert options(rerun_command.whole(config, "runbook")) == ["../runbook/", NODES]
+    assert options(rerun_command.whole(config, "checks")) == ["./", NODES]
 
 
 def test_the_same_again_without_some(pytester: pytest.Pytester) -> None:
     config = pytester.parseconfig("runbook/", NODES, "--plan", "--save-facts", "f", "--ticket=A B")
-    assert options(typed.again(config)) == ["runbook/", NODES, "--plan", "--save-facts", "f", "--ticket=A B"]
-    assert options(typed.again(config, without=("--plan", "--save-facts="))) == ["runbook/", NODES, "--ticket=A B"]
+    assert options(rerun_command.again(config)) == ["runbook/", NODES, "--plan", "--save-facts", "f", "--ticket=A B"]
+    assert options(rerun_command.again(config, without=("--plan", "--save-facts="))) == [
+        "runbook/",
+        NODES,
+        "--ticket=A B",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -62,4 +66,4 @@ def test_the_same_again_without_some(pytester: pytest.Pytester) -> None:
     ],
 )
 def test_what_asks_for_another_command_line(last_line: str, asks: bool) -> None:
-    assert typed.names_an_option(last_line) is asks
+    assert rerun_command.names_an_option(last_line) is asks

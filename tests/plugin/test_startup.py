@@ -18,24 +18,25 @@ status = pytest.main([*sys.argv[1:], "-q", "-p", "no:cacheprovider", "-p", "no:x
 print("\\n" + json.dumps([status, sorted(sys.modules)]))
 """
 NOT_FOR_CHECKS = (
-    "pve_runbook.facts.portrait",
-    "pve_runbook.lab",
+    "pve_runbook.facts_file.model",
+    "pve_lab",
     "pve_runbook.plan",
     "pve_runbook.plugin.approval",
     "pve_runbook.plugin.plan_mode",
-    "pve_runbook.plugin.planning",
-    "pve_runbook.plugin.records",
+    "pve_runbook.procedure.planning",
+    "pve_runbook.plugin.record_cli",
     "pve_runbook.plugin.rehearsal",
-    "pve_runbook.plugin.rollback",
-    "pve_runbook.plugin.unfinished",
-    "pve_runbook.record.html",
+    "pve_runbook.procedure.rollback",
+    "pve_runbook.procedure.unfinished",
+    "pve_runbook.record.html_summary",
+    "pve_runbook.record.build",
     "pve_runbook.record.model",
-    "pve_runbook.record.parts",
     "pve_runbook.record.verify",
-    "pve_runbook.work.actions",
-    "pve_runbook.work.backup",
-    "pve_runbook.work.procedure",
-    "pve_runbook.work.window",
+    "pve_runbook.actions.registry",
+    "pve_runbook.procedure.backup",
+    "pve_runbook.procedure.stages",
+    "pve_runbook.procedure.window",
+    "cattrs",
     "asyncssh",
     "bashkit",
 )
@@ -53,12 +54,12 @@ def loaded(*arguments: str) -> set[str]:
 
 def test_checks_load_what_they_ask_the_nodes_with_and_no_more() -> None:
     modules = loaded("checks/", "--hosts=pve1", "--collect-only")
-    assert "pve_runbook.wire.connection" in modules
+    assert "pve_runbook.ssh.connection" in modules
     assert [name for name in NOT_FOR_CHECKS if name in modules] == []
 
 
 def test_other_tests_do_not_pay_for_the_plugin() -> None:
-    modules = loaded("tests/plugin/test_order.py", "--collect-only")
+    modules = loaded("tests/plugin_steps/test_step_order.py", "--collect-only")
     assert "pve_runbook.plugin.plugin" in modules
     assert [name for name in modules if name.split(".")[0] in ("paramiko", "fabric", "invoke")] == []
 

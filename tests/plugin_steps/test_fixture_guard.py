@@ -32,7 +32,7 @@ def refused(result: pytest.RunResult, item: str) -> None:
     [line] = [x for x in result.errlines if x.startswith("ERROR: ")]
     assert line == (
         f"ERROR: {item} asks for 'corosync_stopped' of runbook/conftest.py: the fixtures there change nodes, "
-        "and only runbook/ may; move the test there, or read what it needs from host.pve"
+        "and only runbook/ may; move the test there, or read what it needs from host.pve [PVE-R250]"
     )
     assert "it ran" not in result.stdout.str()
 

@@ -31,6 +31,27 @@ def test_order_does_not_depend_on_the_command_line(project: pytest.Pytester) -> 
     assert collected(project, *files, HOSTS) == IN_ORDER
 
 
+def test_the_modules_of_one_phase_come_one_after_the_other(
+    project: pytest.Pytester, write: Callable[..., None]
+) -> None:
+    write(
+        project,
+        "runbook/test_phase0_before.py",
+        '''
+        """Phase 0: the first."""
+
+        # lines that make its step a later one
+        #
+        #
+        #
+        def test_last_line(host):
+            """After all lines of the other module."""
+        ''',
+    )
+    names = [line.partition("::")[2] for line in collected(project, "runbook/", HOSTS)]
+    assert names == ["test_last_line[pve2]", "test_last_line[pve1]", *(line.partition("::")[2] for line in IN_ORDER)]
+
+
 def test_collect_only_lists_the_procedure_without_hosts(project: pytest.Pytester) -> None:
     assert collected(project, "runbook/")[0] == "runbook/test_phase0_first.py::test_one[pve1]"
 

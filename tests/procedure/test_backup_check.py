@@ -10,12 +10,14 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from pve_runbook.facts.units import Unit
-from pve_runbook.work import backup
-from pve_runbook.work.backup import BackupFailed
-from pve_runbook.work.backup_contents import database_problem, pve_archive_problem, system_archive_problem
+from pve_runbook.parsers.systemd import Unit
+from pve_runbook.procedure import backup
+from pve_runbook.procedure.backup import BackupFailed
+from pve_runbook.procedure.backup_check import database_problem, pve_archive_problem, system_archive_problem
+from pve_runbook.procedure.rollback import Rollback
 
 GUEST = "nodes/pve1/qemu-server/101.conf"
 LIVE = {GUEST: b"memory: 16\n", "corosync.conf": b"totem {\n}\n", "storage.cfg": b"dir: local\n"}
@@ -146,3 +148,17 @@ def test_what_does_not_fit_on_this_machine_is_refused(tmp_path: Path) -> None:
     backup.make_sure_it_fits(tmp_path, 1)
     with pytest.raises(BackupFailed, match=r"this machine: the backups need 976562500000000 KiB in .* are left\.\n"):
         backup.make_sure_it_fits(tmp_path, 10**18)
+
+
+def test_a_database_that_does_not_open_is_no_way_back(tmp_path: Path) -> None:
+    """As its run left it, by the hash in its journal, and no database all the same."""
+    there = tmp_path / "backups" / "pve1"
+    there.mkdir(parents=True)
+    (there / "config.db").write_bytes(b"garbage")
+    back = object.__new__(Rollback)
+    back._before = {}
+    back.earlier = SimpleNamespace(  # type: ignore[assignment]
+        folder=tmp_path, transfers=lambda _: {"config.db": hashlib.sha256(b"garbage").hexdigest()}
+    )
+    with pytest.raises(BackupFailed, match=r"(?s)^pve1: .*config\.db does not open: .*\[PVE-R145\]$"):
+        back.before(SimpleNamespace(name="pve1", work="x"))  # type: ignore[arg-type]

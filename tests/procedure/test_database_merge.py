@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pve_runbook.facts.config_tree import ConfigTree
-from pve_runbook.work.database import Database
-from pve_runbook.work.meeting import SHOWN, Meeting
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.procedure.config_db_diff import Database
+from pve_runbook.procedure.database_merge import SHOWN, Meeting
 
 HOSTNAMES = {"one": "pve1", "two": "pve2"}
 

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pve_runbook.journal import events
+from pve_runbook.journal.journal import Journal
+from pve_runbook.journal.rows import Asked
 from pve_runbook.record.verify import rebuild
-from pve_runbook.wire.journal import Journal
 
 NODES = ("pve1", "pve2")
 STEP = "runbook/test_phase0_freeze.py::test_backups_are_checked[pve1]"
@@ -23,23 +25,30 @@ def begun(folder: Path, version: str = VERSION, continues: tuple[str, str] | Non
     """
     folder.mkdir(mode=0o700)
     journal = Journal()
-    batch = journal.write("batch", node="pve1", probes=[{"id": "hostname", "argv": ["hostname"], "why": "Who?"}])
+    batch = journal.write(events.Batch(node="pve1", probes=(Asked(1, "hostname", ("hostname",), "Who?"),)))
     journal.attach(folder / "journal.jsonl")
-    journal.write("probe", batch=batch, node="pve1", id="hostname", exit_status=0, stdout="pve1\n", stderr="\udcff")
     journal.write(
-        "run",
-        run="20260108T021000Z",
-        mode="runbook",
-        cluster="prod",
-        hosts=list(NODES),
-        operator="änna@jump",
-        ticket="CHG-4711",
-        code="git 1a2b3c4d",
-        command="pytest runbook/ --hosts=pve1,pve2",
-        version=version,
+        events.Probe(
+            batch=batch, node="pve1", id="hostname", exit_status=0, stdout="pve1\n", stderr="\udcff", seconds=0.2
+        )
+    )
+    journal.write(
+        events.Run(
+            run="20260108T021000Z",
+            work="20260108T021000Z",
+            mode="runbook",
+            folder="/root/records/2026-01-08T021000Z-prod-CHG-4711",
+            cluster="prod",
+            hosts=NODES,
+            operator="änna@jump",
+            ticket="CHG-4711",
+            code="git 1a2b3c4d",
+            command="pytest runbook/ --hosts=pve1,pve2",
+            version=version,
+        )
     )
     if continues is not None:
-        journal.write("continues", folder=continues[0], head=continues[1])
+        journal.write(events.Continues(folder=continues[0], head=continues[1]))
     place: dict[str, Any] = {
         "nodeid": STEP,
         "phase": 0,
@@ -47,26 +56,29 @@ def begun(folder: Path, version: str = VERSION, continues: tuple[str, str] | Non
         "title": "Backups are checked.",
         "node": "pve1",
     }
-    journal.write("step-start", **place)
+    journal.write(events.StepStart(**place))
     journal.step = STEP
     for node in NODES:
         pull(folder, journal, node, "config.db", f"database of {node}".encode())
     journal.step = None
-    journal.write("step", **place, outcome="passed", message="", seconds=0.4)
+    journal.write(events.Step(**place, outcome="passed", message="", seconds=0.4))
     journal.write(
-        "step-start", nodeid=IN_FLIGHT, phase=4, phase_title="remove corosync", title="The node leaves.", node="pve2"
+        events.StepStart(
+            nodeid=IN_FLIGHT, phase=4, phase_title="remove corosync", title="The node leaves.", node="pve2"
+        )
     )
     journal.step = IN_FLIGHT
     journal.write(
-        "action-intent",
+        events.ActionIntent(
+            node="pve2",
+            action="window",
+            argv=("systemd-run", "window.sh"),
+            why="It leaves.",
+            undo="It rolls back.",
+            detached=True,
+            stdin_sha256=None,
+        ),
         sync=True,
-        node="pve2",
-        action="window",
-        argv=["systemd-run", "window.sh"],
-        why="It leaves.",
-        undo="It rolls back.",
-        detached=True,
-        stdin_sha256=None,
     )
     return journal
 
@@ -78,36 +90,38 @@ def pull(folder: Path, journal: Journal, node: str, name: str, data: bytes) -> N
     (folder / "backups").chmod(0o700)
     (place / name).write_bytes(data)
     (place / name).chmod(0o600)
-    journal.write("transfer", node=node, file=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    journal.write(events.Transfer(node=node, file=name, size=len(data), sha256=hashlib.sha256(data).hexdigest()))
 
 
 def finish(journal: Journal) -> None:
     """The command has answered and the run says how it ended."""
-    sent = next(event for event in journal.events if event["kind"] == "action-intent")
+    sent = next(entry for entry in journal.events if isinstance(entry.event, events.ActionIntent))
     journal.write(
-        "action",
-        action_id=sent["n"],
-        node="pve2",
-        exit_status=0,
-        stdout="",
-        stderr="",
-        seconds=3.0,
-        outcome="done",
-        error=None,
+        events.Action(
+            action_id=sent.number,
+            node="pve2",
+            exit_status=0,
+            stdout="",
+            stderr="",
+            seconds=3.0,
+            outcome="done",
+            error=None,
+        )
     )
     journal.step = None
     journal.write(
-        "step",
-        nodeid=IN_FLIGHT,
-        phase=4,
-        phase_title="remove corosync",
-        title="The node leaves.",
-        node="pve2",
-        outcome="passed",
-        message="",
-        seconds=4.0,
+        events.Step(
+            nodeid=IN_FLIGHT,
+            phase=4,
+            phase_title="remove corosync",
+            title="The node leaves.",
+            node="pve2",
+            outcome="passed",
+            message="",
+            seconds=4.0,
+        )
     )
-    journal.write("end", sync=True, exit_status=0, verdict="Both nodes stand alone.", next="nothing", signal=None)
+    journal.write(events.End(exit_status=0, verdict="Both nodes stand alone.", next="nothing", signal=None), sync=True)
     journal.close()
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+from pve_runbook.journal.events import Entry
+from pve_runbook.journal.reading import entry_of
+
 NODES = ("pve1", "pve2", "pve3")
 
 PHASES = (
@@ -49,6 +52,11 @@ class Journal:
         self.step: str | None = None
         self.questions: dict[str, int] = {}
         self.said: dict[tuple[str, str, object], int] = {}
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The events as a journal with these lines is read."""
+        return tuple(map(entry_of, self.events))
 
     def add(self, kind: str, **fields: object) -> int:
         self.now += timedelta(milliseconds=140)

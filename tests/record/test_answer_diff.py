@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.record.html import detail_html
-from pve_runbook.record.likeness import Shown, alike_but_for_name, compare
-from pve_runbook.record.model import build
-from pve_runbook.record.parts import Answer
+from pve_runbook.record.answer_diff import Shown, alike_but_for_name, compare
+from pve_runbook.record.build import build
+from pve_runbook.record.html_summary import detail_html
+from pve_runbook.record.model import Answer
 from record_html import check
 from record_journals import Journal
 
@@ -55,7 +55,7 @@ def test_the_page_shows_what_a_node_said_otherwise_than_the_first() -> None:
     journal = Journal()
     for node in ("pve1", "pve2"):
         journal.read(node, {"members": f"{MANY}I am {node}\n"})
-    text = check(detail_html(build(journal.events))).text
+    text = check(detail_html(build(journal.entries))).text
     assert text.count("line 7 of many") == 1
     assert "members members --flag (line 4) as pve1's in line 2, but for:- I am pve1\n+ I am pve2" in text
 
@@ -66,7 +66,7 @@ def test_the_same_change_of_many_nodes_in_a_row_is_one_with_all_their_names() ->
     for node in ("pve1", "pve2", "pve3"):
         restarted(journal, node)
     journal.finish()
-    text = check(detail_html(build(journal.events))).text
+    text = check(detail_html(build(journal.entries))).text
     assert text.count("systemctl restart pvedaemon") == text.count("Why: ") == text.count("Undo: ") == 1
     assert "done pve1, pve2, pve3 restart 3 times" in text
 
@@ -77,7 +77,7 @@ def test_a_change_that_ended_otherwise_stands_by_itself_and_names_where_its_comm
     restarted(journal, "pve1")
     restarted(journal, "pve2", exit_status=1, stderr="Job failed.")
     journal.finish()
-    text = check(detail_html(build(journal.events))).text
+    text = check(detail_html(build(journal.entries))).text
     assert text.count("Why: ") == 1
     assert "failed pve2 restart" in text and "Job failed." in text
     assert "Command, reason and undo as above, for pve1 at 02:10:00." in text
@@ -91,7 +91,7 @@ def test_steps_in_a_row_that_differ_in_their_nodes_alone_are_one_line(outcome: s
         journal.finish(outcome, "" if outcome == "passed" else "An earlier step failed.")
     journal.start(0, "freeze", "login", "The login acts as root.", "pve4")
     journal.finish("failed", "It acts as nobody.")
-    text = check(detail_html(build(journal.events))).text
+    text = check(detail_html(build(journal.entries))).text
     assert f"{outcome}  The login acts as root. pve1, pve2, pve3 · 3 steps · " in text
     assert text.count("An earlier step failed.") == (0 if outcome == "passed" else 1)
     assert "failed pve4 The login acts as root." in text and "It acts as nobody." in text

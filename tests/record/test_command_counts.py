@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.record.sent import Sent, count_sent
-from pve_runbook.work import probes
+from pve_runbook.journal.reading import entry_of
+from pve_runbook.probes import registry as probes
+from pve_runbook.record.command_counts import Sent, count_sent
 
 Event = dict[str, object]
+"""As it stands in a line."""
 
 
 def batch(number: int, *argvs: tuple[str, ...]) -> Event:
@@ -50,9 +52,9 @@ CHANGE: Event = {"n": 6, "kind": "action-intent", "argv": ["systemctl", "stop", 
     ],
 )
 def test_commands_are_counted_by_kind(events: list[Event], sent: Sent, words: str) -> None:
-    assert count_sent(events) == sent
+    assert count_sent(map(entry_of, events)) == sent
     assert str(sent) == words
 
 
 def test_a_journal_of_another_version_is_counted_as_far_as_it_can_be_read() -> None:
-    assert count_sent([{"kind": "batch"}, {"kind": "batch", "probes": "?"}, {}]) == Sent()
+    assert count_sent(map(entry_of, [{"kind": "batch"}, {"kind": "batch", "probes": "?"}, {}])) == Sent()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import record_folders
-from pve_runbook.record.html import summary_html
-from pve_runbook.record.model import build
-from pve_runbook.record.summary import summary_md
+from pve_runbook.journal import events
+from pve_runbook.record.build import build
+from pve_runbook.record.html_summary import summary_html
+from pve_runbook.record.markdown import summary_md
 
 HEAD = "ab" * 32
 
@@ -19,19 +20,31 @@ def test_summary_names_it_with_the_backups(tmp_path: Path) -> None:
 
 
 def test_summary_names_it_where_there_are_no_backups(tmp_path: Path) -> None:
-    events = [e for e in record_folders.begun(tmp_path / "record").events if e["kind"] != "transfer"]
-    assert f"\n- Journal head: `{HEAD}`\n" in summary_md(build(events), HEAD)
+    begun = record_folders.begun(tmp_path / "record")
+    entries = [entry for entry in begun.events if not isinstance(entry.event, events.Transfer)]
+    assert f"\n- Journal head: `{HEAD}`\n" in summary_md(build(entries), HEAD)
 
 
 def test_summary_stays_within_25_lines_with_it(tmp_path: Path) -> None:
     journal = record_folders.begun(tmp_path / "record")
     for number in range(30):
-        place = {"nodeid": f"t{number}", "phase": 100 + number, "phase_title": "more", "title": "A step.", "node": "a"}
-        journal.write("step", **place, outcome="failed", message="no\n" * 50, seconds=1.0)  # type: ignore[arg-type]
-    journal.write("approval", phase=0, subject="prod", answer="approved", how="typed", by="anna", text="?", at="")
-    journal.write("note", topic="left", node="pve1", text="HA stays off.")
-    journal.write("continuity", phase=7, label="at the end", rows=[], nodes=[])
-    journal.write("end", exit_status=1, verdict="Stopped.", next="look", signal=None)
+        journal.write(
+            events.Step(
+                nodeid=f"t{number}",
+                phase=100 + number,
+                phase_title="more",
+                title="A step.",
+                node="a",
+                outcome="failed",
+                message="no\n" * 50,
+                seconds=1.0,
+            )
+        )
+    approved = events.Approval(phase=0, subject="prod", answer="approved", how="typed", by="anna", text="?", at="")
+    journal.write(approved)
+    journal.write(events.Note(topic="left", node="pve1", text="HA stays off."))
+    journal.write(events.Continuity(phase=7, label="at the end", rows=(), nodes=()))
+    journal.write(events.End(exit_status=1, verdict="Stopped.", next="look", signal=None))
     lines = summary_md(build(journal.events), HEAD).splitlines()
     assert len(lines) == 25
     assert any(HEAD in line for line in lines)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import record_journals
-from pve_runbook.record import markup
-from pve_runbook.record.html import detail_html, summary_html
-from pve_runbook.record.model import build
-from pve_runbook.record.parts import Continuity, GuestRow
+from pve_runbook.journal.rows import GuestRow, GuestTruth
+from pve_runbook.record import html_markup
+from pve_runbook.record.build import build
+from pve_runbook.record.html_summary import detail_html, summary_html
+from pve_runbook.record.model import Continuity
 from record_html import check
 from record_journals import Journal
 
@@ -18,7 +19,7 @@ EVIL = "<img src=x onerror=alert(1)>\"'</pre></details></td>&amp;"
 
 
 def both(journal: Journal) -> str:
-    record = build(journal.events)
+    record = build(journal.entries)
     return summary_html(record) + detail_html(record)
 
 
@@ -69,13 +70,13 @@ def test_every_class_that_is_written_is_ours() -> None:
 
 
 def test_verdict_comes_first() -> None:
-    text = check(summary_html(build(record_journals.failed_run().events))).text
+    text = check(summary_html(build(record_journals.failed_run().entries))).text
     assert text.startswith("EXECUTED · exit status 1Stopped in phase 2")
     assert text.index("corosync still runs on pve2, pid 812.") < text.index("What was done, by whom")
 
 
 def test_guests_that_were_interrupted_are_named_beside_the_verdict_and_first_in_the_table() -> None:
-    page = summary_html(build(record_journals.failed_run().events))
+    page = summary_html(build(record_journals.failed_run().entries))
     banner = page.split("</header>")[0]
     assert "Guest 201 shop on pve2 changed." in banner
     assert "Node pve2 was restarted." in banner
@@ -85,11 +86,11 @@ def test_guests_that_were_interrupted_are_named_beside_the_verdict_and_first_in_
 
 
 def test_nothing_is_said_of_changed_guests_when_all_ran_through() -> None:
-    assert "pve-changed" not in summary_html(build(record_journals.whole_run().events))
+    assert "pve-changed" not in summary_html(build(record_journals.whole_run().entries))
 
 
 def test_only_a_phase_that_failed_is_open() -> None:
-    tags = check(detail_html(build(record_journals.failed_run().events))).tags
+    tags = check(detail_html(build(record_journals.failed_run().entries))).tags
     phases = [attributes for tag, attributes in tags if tag == "details" and attributes["class"] == "pve-phase"]
     assert ["open" in attributes for attributes in phases] == [False, False, True, False, False, False, False, False]
 
@@ -123,7 +124,7 @@ def test_checks_are_verified_only_and_have_no_approvals_or_backups() -> None:
 
 
 def test_reads_are_folded_to_one_line_and_tell_who_did_not_answer() -> None:
-    page = detail_html(build(record_journals.whole_run().events))
+    page = detail_html(build(record_journals.whole_run().entries))
     assert "5 probes, 0.2 s, all answered" in page
     assert "2 probes, 0.2 s, 1 without an answer" in page
     assert "no answer within 5 s" in page
@@ -135,18 +136,18 @@ def test_an_answer_that_did_not_change_is_shown_once_a_node() -> None:
     for node in ("pve1", "pve2"):
         for said in ("Quorate: No", "Quorate: No", "Quorate: Yes", "Quorate: Yes"):
             journal.read(node, {"quorum": said})
-    page = detail_html(build(journal.events))
+    page = detail_html(build(journal.entries))
     assert page.count("Quorate: No") == page.count("Quorate: Yes") == 2
 
 
 def test_what_a_probe_asks_and_why_is_said_once() -> None:
-    page = detail_html(build(record_journals.whole_run().events))
+    page = detail_html(build(record_journals.whole_run().entries))
     assert "What was read: " in page
     assert page.count("Tells quorum.") == 1
 
 
 def test_actions_stand_with_command_why_undo_and_outcome() -> None:
-    text = check(detail_html(build(record_journals.failed_run().events))).text
+    text = check(detail_html(build(record_journals.failed_run().entries))).text
     for expected in (
         "stop corosync",
         "exit status 1",
@@ -162,25 +163,25 @@ def test_a_plan_and_a_rehearsal_are_never_taken_for_a_change() -> None:
     for mode, word in (("plan", "PLAN"), ("rehearsal", "REHEARSAL")):
         journal = record_journals.whole_run()
         next(e for e in journal.events if e["kind"] == "run")["mode"] = mode
-        page = summary_html(build(journal.events))
+        page = summary_html(build(journal.entries))
         assert check(page).text.startswith(f"{word} · exit status 0")
         assert "Nothing was done" in page.split("</header>")[0]
         assert page.startswith(f'<div class="pve-record pve-mode-{mode}">')  # what print marks every page by
-        assert detail_html(build(journal.events)).startswith(f'<div class="pve-record pve-detail pve-mode-{mode}">')
+        assert detail_html(build(journal.entries)).startswith(f'<div class="pve-record pve-detail pve-mode-{mode}">')
         del journal.events[-1]
-        assert check(summary_html(build(journal.events))).text.startswith(f"{word}, INTERRUPTED")
+        assert check(summary_html(build(journal.entries))).text.startswith(f"{word}, INTERRUPTED")
 
 
 def test_who_was_interrupted_is_said_in_the_banner() -> None:
     def banner(journal: Journal) -> str:
-        return summary_html(build(journal.events)).split("</header>")[0]
+        return summary_html(build(journal.entries)).split("</header>")[0]
 
     assert "No guest was interrupted: 11 of 11 that ran" in banner(record_journals.whole_run())
     assert "Guests that were interrupted: 201 shop on pve2." in banner(record_journals.failed_run())
 
 
 def test_a_grid_tells_how_many_steps_passed_on_which_node_in_which_phase() -> None:
-    page = summary_html(build(record_journals.failed_run().events))
+    page = summary_html(build(record_journals.failed_run().entries))
     grid = page.split("Phases and nodes")[1].split("</section>")[0]
     lines = [check(row.partition("</tr>")[0] + "</tr>").text for row in grid.replace("<tr>", "\0<tr>").split("\0")[2:]]
     assert lines[0].startswith("Phase 0: freeze") and "3 of 31/11/11/1" in lines[0]
@@ -189,7 +190,7 @@ def test_a_grid_tells_how_many_steps_passed_on_which_node_in_which_phase() -> No
 
 
 def test_every_kind_of_change_stands_once_with_its_nodes_and_its_undo() -> None:
-    page = summary_html(build(record_journals.whole_run().events))
+    page = summary_html(build(record_journals.whole_run().entries))
     text = check(page.split("What was changed, and how")[1].split("</h2>")[1].split("</section>")[0]).text
     assert text.count("systemctl stop pvescheduler.service") == 1
     assert "pve1, pve2, pve3donesystemctl start pvescheduler" in text
@@ -202,24 +203,24 @@ def test_what_a_verification_found_stands_right_under_its_verdict() -> None:
     journal.add("note", topic="verdict", node=None, text="DISMANTLE: take it apart\nlink 0 is shared with guests")
     journal.finish("failed", "DISMANTLE: take it apart\nlink 0 is shared with guests")
     journal.end(1, "DISMANTLE: take it apart.", "pytest runbook/")
-    text = check(summary_html(build(journal.events))).text
+    text = check(summary_html(build(journal.entries))).text
     assert text.index("Why this verdict") < text.index("link 0 is shared with guests") < text.index("What did not hold")
     assert text.count("link 0 is shared with guests") == 1
 
 
 def test_backups_show_size_and_whole_hash() -> None:
-    text = check(summary_html(build(record_journals.whole_run().events))).text
+    text = check(summary_html(build(record_journals.whole_run().entries))).text
     assert "backups/pve1/config.db96.0 KiB" + record_journals.sha("pve1config.db") in text
 
 
 def test_it_is_said_where_the_backups_are_here_and_on_the_nodes() -> None:
-    text = check(summary_html(build(record_journals.whole_run().events))).text
+    text = check(summary_html(build(record_journals.whole_run().entries))).text
     assert "where anna@jump ran this: /root/records/2026-01-08T021000Z-prod-CHG-4711/backups (secret" in text
     assert "On each node that was backed up: /var/lib/pve-runbook/20260108T021000Z." in text
 
 
 def test_who_approved_what_fits_one_screen_and_the_question_is_folded_whole() -> None:
-    page = summary_html(build(record_journals.whole_run().events))
+    page = summary_html(build(record_journals.whole_run().entries))
     asked = page.split("<h2>Approvals</h2>")[1].split("</section>")[0]
     assert "<summary>The scheduler and HA stop on pve1, pve2, pve3.</summary>" in asked
     assert "Undo: systemctl start pvescheduler" in asked
@@ -232,28 +233,28 @@ def test_reads_in_a_row_are_one_fold_unless_one_was_not_answered() -> None:
         journal.read("pve1", {"sleep": ""})
     journal.read("pve2", {"sleep": None})
     journal.finish()
-    page = detail_html(build(journal.events))
+    page = detail_html(build(journal.entries))
     assert "3 requests, 3 probes, all answered" in page
     assert "1 probe, 0.2 s, 1 without an answer" in page
 
 
 def test_the_same_note_of_three_nodes_is_said_once() -> None:
-    text = check(summary_html(build(record_journals.whole_run().events))).text
+    text = check(summary_html(build(record_journals.whole_run().entries))).text
     assert text.count("The article names no command") == 1
     assert "pve1, pve2, pve3: The article names no command" in text
 
 
 def test_long_output_is_cut_in_the_middle_with_the_line_of_the_whole() -> None:
     text = "a" * 3000 + "é" * 3000 + "z" * 3000
-    shown = markup.cap(text, line=812)
+    shown = html_markup.cap(text, line=812)
     assert shown.startswith("a" * 2048) and shown.endswith("z" * 2048)
     assert f"… {12_000 - 4096} bytes left out, full text in journal.jsonl, line 812 …" in shown
-    assert markup.cap("x" * 4096, line=1) == "x" * 4096
+    assert html_markup.cap("x" * 4096, line=1) == "x" * 4096
 
 
 def test_output_that_is_cut_inside_a_letter_counts_the_bytes_that_are_gone() -> None:
     text = "x" + "é" * 4000
-    shown = markup.cap(text, line=1)
+    shown = html_markup.cap(text, line=1)
     head, rest = shown.split("\n… ")
     tail = rest.split(" …\n")[1]
     assert f"… {len(text.encode()) - len(head.encode()) - len(tail.encode())} bytes" in shown
@@ -281,7 +282,7 @@ def test_control_characters_become_visible_and_lone_surrogates_do_not_stop_the_p
     ],
 )
 def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
-    assert markup.duration(seconds) == words
+    assert html_markup.duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
     [(None, "–"), (512, "512 B"), (98_304, "96.0 KiB"), (1_300_000, "1.2 MiB"), (3 * 1024**4, "3.0 TiB")],  # noqa: RUF001
 )
 def test_sizes_read_as_people_say_them(count: int | None, words: str) -> None:
-    assert markup.size(count) == words
+    assert html_markup.size(count) == words
 
 
 def test_style_needs_no_network_and_cannot_end_its_element() -> None:
@@ -316,22 +317,10 @@ def test_a_run_of_thirty_two_nodes_and_two_thousand_guests_stays_below_four_mega
                 if step == 0:
                     journal.read(node, {"qm list": f"{node} {phase} " + "y" * 3000})
                 journal.finish()
-    record = build(journal.events)
-    row = GuestRow(
-        1000,
-        "guest1000",
-        "pve10",
-        "qemu",
-        *(81_234,) * 2,
-        *(981_234,) * 2,
-        *("ab" * 32,) * 2,
-        *("pve10",) * 2,
-        5,
-        5,
-        True,
-    )
+    record = build(journal.entries)
+    row = GuestRow.unchanged(GuestTruth(1000, "guest1000", "qemu", "pve10", 81_234, 981_234, "ab" * 32, 5, 5))
     guests = tuple(replace(row, vmid=1000 + number, name=f"guest{1000 + number}") for number in range(2000))
-    compared = Continuity(1, record.last_event, 7, "at the end", guests, ())
+    compared = Continuity(1, record.ended, 7, "at the end", guests, ())
     record = replace(record, continuity=(compared,))
     top, detail = len(summary_html(record).encode()), len(detail_html(record).encode())
     assert top < 800_000
@@ -362,7 +351,7 @@ def test_reads_that_brought_a_word_or_two_are_lines_of_one_block() -> None:
     for said in ("12.5", "13.5", "14.5"):
         journal.read("pve1", {"clock": f"{said}\n", "mounts": long})
     journal.finish()
-    page = detail_html(build(journal.events))
+    page = detail_html(build(journal.entries))
     assert page.count('class="pve-out pve-read"') == 1
     assert "clock: 13.5 (line 6); 1 probe answered as before: mounts (line 4)\n" in page
     assert page.count("one\ntwo") == 1
@@ -373,7 +362,7 @@ def test_a_long_command_stands_in_the_list_of_what_was_read_alone() -> None:
     journal.start(0, "freeze", "waits", "It waits.")
     journal.read("pve1", {"x" * 100: "a\nb\n", "short": "a\nb\n"})
     journal.finish()
-    page = detail_html(build(journal.events))
+    page = detail_html(build(journal.entries))
     assert page.count(f"{'x' * 100} --flag") == 1
     assert page.count("short --flag") == 2
 
@@ -386,6 +375,6 @@ def test_reads_in_a_row_that_brought_nothing_new_are_one_line() -> None:
         for node in ("pve1", "pve2"):
             journal.read(node, {"proc_stats": "7\n"})
     journal.finish()
-    page = detail_html(build(journal.events))
+    page = detail_html(build(journal.entries))
     told = "pve1, pve2: 4 requests, 4 probes, all answered as before (lines 6 to 13 of journal.jsonl)"
     assert page.count("answered as before") == 1 and told in page

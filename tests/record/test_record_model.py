@@ -9,12 +9,16 @@ import pytest
 import record_journals
 from hypothesis import given
 from hypothesis import strategies as st
-from pve_runbook.record.html import detail_html, summary_html
-from pve_runbook.record.model import Record, build
-from pve_runbook.record.parts import Action, GateCommand, Outcome, Phase, Read, Step
-from pve_runbook.record.summary import record_json, summary_md
-from pve_runbook.work.continuity import Snapshot, compare
-from pve_runbook.work.guestfacts import GuestTruth
+from pve_runbook.facts.continuity import Snapshot, compare
+from pve_runbook.journal.events import Baseline, Continuity, of_kind
+from pve_runbook.journal.journal import Journal as Written
+from pve_runbook.journal.reading import entry_of
+from pve_runbook.journal.rows import GuestTruth
+from pve_runbook.record.build import Record, build
+from pve_runbook.record.document import record_json
+from pve_runbook.record.html_summary import detail_html, summary_html
+from pve_runbook.record.markdown import summary_md
+from pve_runbook.record.model import Action, GateCommand, Outcome, Phase, Read, Step
 from record_html import check
 from record_journals import Journal
 
@@ -24,7 +28,7 @@ def only(record: Record, index: int = 0) -> Step:
 
 
 def test_whole_run_has_its_header_phases_and_end() -> None:
-    record = build(record_journals.whole_run().events)
+    record = build(record_journals.whole_run().entries)
     assert record.header.cluster == "prod"
     assert record.header.hosts == ("pve1", "pve2", "pve3")
     assert record.header.started == "2026-01-08T02:10:00.140Z"
@@ -35,7 +39,7 @@ def test_whole_run_has_its_header_phases_and_end() -> None:
 
 
 def test_commands_stand_under_the_step_that_asked_for_them_in_order() -> None:
-    record = build(record_journals.whole_run().events)
+    record = build(record_journals.whole_run().entries)
     window = next(step for step in record.steps if step.nodeid.endswith("test_leaves[pve2]"))
     action, read = window.commands
     assert isinstance(action, Action) and isinstance(read, Read)
@@ -46,7 +50,7 @@ def test_commands_stand_under_the_step_that_asked_for_them_in_order() -> None:
 
 def test_line_numbers_point_at_the_answer_in_the_journal() -> None:
     journal = record_journals.whole_run()
-    record = build(journal.events)
+    record = build(journal.entries)
     for step in record.steps:
         for command in step.commands:
             event = journal.events[command.line - 1]
@@ -62,7 +66,7 @@ def test_the_same_answer_again_keeps_the_exit_status_of_the_first() -> None:
     first = journal.read("pve1", {"hostname": "pve1\n"})
     second = journal.read("pve1", {"hostname": first["hostname"]})
     journal.read("pve1", {"hostname": second["hostname"]})
-    for again in build(journal.events).outside[1:]:
+    for again in build(journal.entries).outside[1:]:
         assert isinstance(again, Read)
         assert again.unanswered == ()
         assert again.answers == ()
@@ -74,7 +78,7 @@ def test_a_probe_that_timed_out_is_not_answered(status: int) -> None:
     journal = Journal()
     journal.read("pve1", {"hostname": "pve1\n"})
     journal.events[-1]["exit_status"] = status
-    (read,) = build(journal.events).outside
+    (read,) = build(journal.entries).outside
     assert isinstance(read, Read)
     assert [answer.id for answer in read.unanswered] == ["hostname"]
 
@@ -84,7 +88,7 @@ def test_a_step_in_flight_is_unknown_and_says_that_the_run_ended_here() -> None:
     journal.run()
     journal.start(4, "remove corosync", "leaves", "The node leaves.", "pve2")
     journal.intent("pve2", "window", ["systemd-run"], "why", "undo")
-    record = build(journal.events)
+    record = build(journal.entries)
     step = only(record)
     assert (step.outcome, step.node, step.title) == ("unknown", "pve2", "The node leaves.")
     assert "The run ended here" in step.message
@@ -97,7 +101,7 @@ def test_a_step_in_flight_is_unknown_and_says_that_the_run_ended_here() -> None:
 def test_a_blocked_step_never_began() -> None:
     journal = Journal()
     journal.blocked(5, "restart services", "ready", "The node answers.", "pve1")
-    step = only(build(journal.events))
+    step = only(build(journal.entries))
     assert (step.outcome, step.started, step.phase) == ("blocked", "", 5)
 
 
@@ -118,7 +122,7 @@ def test_a_phase_is_as_good_as_its_worst_step(outcomes: list[str], expected: Out
     for number, outcome in enumerate(outcomes):
         journal.start(1, "authority", f"step{number}", "A step.")
         journal.finish(outcome)
-    (phase,) = build(journal.events).phases
+    (phase,) = build(journal.entries).phases
     assert phase.outcome == expected
     assert phase.passed == outcomes.count("passed")
 
@@ -129,35 +133,35 @@ def test_checks_are_grouped_by_title_because_they_have_no_phase() -> None:
     for title in ("Quorum", "Guests", "Quorum"):
         journal.start(None, title, f"check{len(journal.events)}", "It holds.")
         journal.finish()
-    phases = build(journal.events).phases
+    phases = build(journal.entries).phases
     assert [(phase.title, len(phase.steps)) for phase in phases] == [("Quorum", 2), ("Guests", 1)]
 
 
 def test_continuity_counts_what_is_the_same_and_is_filed_under_its_phase() -> None:
     journal = record_journals.failed_run()
-    record = build(journal.events)
+    record = build(journal.entries)
     assert record.survival is not None
     assert (record.survival.guests_same, record.survival.nodes_same) == (13, 2)
     assert not record.survival.is_same
     phase: Phase = record.phases[2]
     assert phase.continuity == (record.survival,)
-    whole = build(record_journals.whole_run().events)
+    whole = build(record_journals.whole_run().entries)
     assert whole.survival is not None and whole.survival.is_same and whole.survival.phase == 7
 
 
 def test_nothing_compared_is_not_the_same() -> None:
     journal = Journal()
     journal.add("continuity", phase=7, label="", rows=[], nodes=[])
-    record = build(journal.events)
+    record = build(journal.entries)
     assert record.survival is not None and not record.survival.is_same
 
 
 def test_unknown_kinds_are_ignored() -> None:
     journal = Journal()
     journal.run()
-    before = build(journal.events)
+    before = build(journal.entries)
     journal.add("telemetry", secret="s3cret")
-    after = build(journal.events)
+    after = build(journal.entries)
     assert after.header == before.header
     assert "s3cret" not in repr(after)
 
@@ -166,13 +170,13 @@ def test_a_field_nobody_named_does_not_reach_the_record() -> None:
     journal = record_journals.whole_run()
     for event in journal.events:
         event["password"] = "s3cret"
-    record = build(journal.events)
+    record = build(journal.entries)
     for text in (repr(record), summary_html(record), detail_html(record), summary_md(record)):
         assert "s3cret" not in text
 
 
 def test_every_prefix_of_a_journal_makes_a_record() -> None:
-    events = record_journals.whole_run().events
+    events = record_journals.whole_run().entries
     for length in range(0, len(events), 7):
         record = build(events[:length])
         assert record.is_interrupted
@@ -210,7 +214,7 @@ def test_no_journal_breaks_the_record(changes: list[tuple[int, str, object]]) ->
     events = [dict(event) for event in FAILED_RUN]
     for place, name, value in changes:
         events[place][name] = value
-    record = build(events)
+    record = build([entry_of(event) for event in events])
     check(summary_html(record) + detail_html(record))
     assert len(summary_md(record).splitlines()) <= 25
     json.dumps(record_json(record, "0" * 64), allow_nan=False)
@@ -221,13 +225,25 @@ def test_a_guest_that_a_comparison_does_not_name_is_as_it_was() -> None:
     was = [GuestTruth(i, f"g{i}", "qemu", "pve1", 100 + i, 7, "c" * 64, 2, 2) for i in (101, 102)]
     before = Snapshot({g.vmid: g for g in was}, {"pve1": "b"})
     now = Snapshot({101: was[0], 102: replace(was[1], pid=9)}, {"pve1": "b"})
-    journal = Journal()
-    journal.add("baseline", **before.for_journal())
+    journal = Written()
+    journal.write(
+        Baseline(
+            guests=tuple(was),
+            boots=before.boots,
+            network={},
+            members=(),
+            clusters={},
+            standalone=(),
+            scheduled=(),
+            quorate=(),
+            leaving=(),
+        )
+    )
     for after in (before, now):
         found = compare(before, after)
         rows, nodes = found.rows_for_journal(), found.nodes_for_journal()
-        journal.add("continuity", phase=4, label="", guests=2, rows=rows, nodes=nodes)
-    assert [len(e["rows"]) for e in journal.events if e["kind"] == "continuity"] == [0, 1]  # type: ignore[arg-type]
+        journal.write(Continuity(phase=4, label="", guests=2, rows=rows, nodes=nodes))
+    assert [len(event.rows) for event in of_kind(journal.events, Continuity)] == [0, 1]
     first, last = build(journal.events).continuity
     assert first.is_same and [row.vmid for row in first.guests] == [101, 102]
     assert [(row.vmid, row.pid_before, row.pid_after) for row in last.guests if not row.same] == [(102, 202, 9)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import hypothesis  # noqa: F401  (its plugin imports it at the end of every inner run: once is enough)
 import pytest
 import record_folders
+from pve_runbook.journal import events
 from record_folders import lines, write_lines
 
 NAMES = ("record.json", "summary.md", "report.html")
@@ -103,7 +104,7 @@ def test_nothing_else_is_asked_for_beside_it(pytester: pytest.Pytester, whole: P
 
 def test_what_a_terminal_would_obey_is_escaped(pytester: pytest.Pytester) -> None:
     journal = record_folders.begun(pytester.path / "record")
-    journal.write("end", exit_status=1, verdict="\x1b[2Jgone\x9b1m", next="", signal=None)
+    journal.write(events.End(exit_status=1, verdict="\x1b[2Jgone\x9b1m", next="", signal=None))
     journal.close()
     text = said(pytester.runpytest("--verify-record=record"))
     assert "\\x1b[2Jgone\\x9b1m" in text
@@ -113,7 +114,7 @@ def test_what_a_terminal_would_obey_is_escaped(pytester: pytest.Pytester) -> Non
 def test_a_terminal_without_unicode_is_enough(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     journal = record_folders.begun(pytester.path / "record")
-    journal.write("end", exit_status=1, verdict="änna", next="", signal=None)
+    journal.write(events.End(exit_status=1, verdict="änna", next="", signal=None))
     journal.close()
     result = pytester.runpytest_subprocess("--verify-record=record")
     assert result.ret == 3

@@ -21,15 +21,15 @@ import sys
 sys.path.insert(0, {folder!r})
 import pytest
 import record_journals
-from pve_runbook.record.html_hooks import STYLE, ChangeRecord
-from pve_runbook.record.model import build
+from pve_runbook.record.pytest_html import STYLE, ChangeRecord
+from pve_runbook.record.build import build
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     config.option.htmlpath = "report.html"
     config.option.self_contained_html = True
     config.option.css = [str(STYLE)]
-    events = record_journals.whole_run({evil!r}).events
+    events = record_journals.whole_run({evil!r}).entries
     config.pluginmanager.register(ChangeRecord(lambda: build(events), lambda: "ab" * 32, "Change record " + {evil!r}))
 
 @pytest.hookimpl(wrapper=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import record_journals
-from pve_runbook.record.model import build
-from pve_runbook.record.summary import record_json, summary_md
+from pve_runbook.record.build import build
+from pve_runbook.record.document import record_json
+from pve_runbook.record.markdown import summary_md
 from pve_runbook.record.writer import write_record
 from record_journals import Journal
 
@@ -16,7 +17,7 @@ HEAD = "ab" * 32
 
 
 def test_summary_says_what_who_when_how_it_went_and_what_next() -> None:
-    text = summary_md(build(record_journals.whole_run().events))
+    text = summary_md(build(record_journals.whole_run().entries))
     for expected in (
         "# Change record: cluster prod, 2026-01-08 02:10:00 UTC, CHG-4711",
         "**EXECUTED, passed** (exit status 0): All three nodes stand alone; no guest was interrupted.",
@@ -34,12 +35,12 @@ def test_summary_says_what_who_when_how_it_went_and_what_next() -> None:
 def test_summary_names_what_was_refused() -> None:
     journal = record_journals.whole_run()
     next(e for e in reversed(journal.events) if e["kind"] == "approval").update(answer="refused", how="typed")
-    text = summary_md(build(journal.events))
+    text = summary_md(build(journal.entries))
     assert "- Approved: 3 of 4 questions by anna@jump (typed), anna@jump (--approve); refused: pve1 by" in text
 
 
 def test_summary_of_a_failed_run_says_where_it_stopped() -> None:
-    text = summary_md(build(record_journals.failed_run().events))
+    text = summary_md(build(record_journals.failed_run().entries))
     assert "- Stopped at: Corosync is stopped and masked on every peer. (pve2): failed. corosync still runs" in text
     assert "| Phase 3: guests intact: what runs, runs on, and its disks are there | blocked | 0 of 3 |" in text
 
@@ -49,7 +50,7 @@ def test_summary_stays_within_25_lines_whatever_is_in_it() -> None:
     for number in range(30):
         journal.start(100 + number, "more\nand more", "step", "A step.\nTwo lines.")
         journal.finish("failed", "no\n" * 50)
-    lines = summary_md(build(journal.events)).splitlines()
+    lines = summary_md(build(journal.entries)).splitlines()
     assert len(lines) == 25
     assert "and 30 more, see report.html" in lines[-1]
 
@@ -58,7 +59,7 @@ def test_summary_has_no_markup_from_a_node() -> None:
     journal = Journal()
     journal.run(cluster="a|b", operator="<img src=x>", ticket="[x](y)", command="echo `id` ``")
     journal.end(1, "*bold* _it_", "")
-    text = summary_md(build(journal.events))
+    text = summary_md(build(journal.entries))
     assert "cluster a\\|b" in text and "\\[x\\](y)" in text
     assert "<img" not in text and "&lt;img" in text
     assert "``` echo `id` `` ```" in text
@@ -76,7 +77,7 @@ def test_json_holds_everything_but_the_outputs() -> None:
     )
     journal.add("testinfra", node="pve1", command="true", exit_status=0, stdout=secret, stderr=secret, seconds=0.1)
     journal.finish()
-    data = record_json(build(journal.events), HEAD)
+    data = record_json(build(journal.entries), HEAD)
     assert secret not in json.dumps(data)
     phases = data["phases"]
     assert isinstance(phases, list)
@@ -88,7 +89,7 @@ def test_json_holds_everything_but_the_outputs() -> None:
 
 
 def test_json_has_a_version_the_verdict_and_the_head_of_the_journal() -> None:
-    data = record_json(build(record_journals.whole_run().events), HEAD)
+    data = record_json(build(record_journals.whole_run().entries), HEAD)
     assert data["schema_version"] == 3
     assert data["journal_head"] == HEAD
     assert (data["kind"], data["judgement"], data["exit_status"]) == ("EXECUTED", "passed", 0)
@@ -103,19 +104,19 @@ def test_judgement_follows_the_exit_status(exit_status: int, expected: str) -> N
     journal = Journal()
     journal.run()
     journal.end(exit_status, "It ended.", "")
-    assert record_json(build(journal.events), HEAD)["judgement"] == expected
+    assert record_json(build(journal.entries), HEAD)["judgement"] == expected
 
 
 def test_a_journal_without_an_end_is_never_passed() -> None:
     journal = record_journals.whole_run()
     journal.events.pop()
-    data = record_json(build(journal.events), HEAD)
+    data = record_json(build(journal.entries), HEAD)
     assert (data["kind"], data["judgement"], data["exit_status"]) == ("INTERRUPTED", "incomplete", None)
 
 
 def test_files_are_written_and_replaced(tmp_path: Path) -> None:
     write_record(tmp_path, build([]), HEAD)
-    record = build(record_journals.whole_run("\udcff").events)
+    record = build(record_journals.whole_run("\udcff").entries)
     write_record(tmp_path, record, HEAD)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json", "summary.md"]
     assert json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))["run"]["cluster"] == "prod?"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import record_journals
+from pve_runbook.journal.events import Unknown
+from pve_runbook.journal.journal import Journal as Written
 from pve_runbook.record.verify import rebuild
-from pve_runbook.wire.journal import Journal as Written
 from record_journals import Journal
 from tinyhtml5.parser import HTMLParser
 
@@ -20,10 +21,10 @@ EVIL = "<img src=x onerror=alert(1)>\"'</pre></details></td></svg>&amp;"
 def test_the_page_parses_without_an_error(make: Callable[[str], Journal], text: str, tmp_path: Path) -> None:
     journal = Written()
     journal.attach(tmp_path / "journal.jsonl")
-    for event in make(text).events:
-        given = {key: value for key, value in event.items() if key not in ("n", "t", "kind", "step")}
-        journal.step = event["step"]
-        journal.write(str(event["kind"]), **given)
+    for entry in make(text).entries:
+        assert not isinstance(entry.event, Unknown)
+        journal.step = entry.step
+        journal.write(entry.event)
     journal.close()
     folder, _ = rebuild(tmp_path)
     page = (folder / "report.html").read_text("utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import record_folders
+from pve_runbook.journal import events
 from pve_runbook.record.verify import Disagreement, NoRecord, rebuild, verify
 from record_folders import lines, write_lines
 
@@ -63,7 +64,9 @@ def test_the_record_that_was_taken_up_is_followed(tmp_path: Path) -> None:
     assert verify(second).earlier == ("first is not beside it, and was not compared",)
 
 
-@pytest.mark.parametrize("how", ["lowest bit", "highest bit", "newline"])
+@pytest.mark.parametrize(
+    "how", [pytest.param(h, marks=pytest.mark.sweep) for h in ("lowest bit", "highest bit", "newline")]
+)
 def test_every_single_byte_of_the_journal_is_vouched_for(whole: Path, how: str) -> None:
     data = bytearray((whole / "journal.jsonl").read_bytes())
     masks = {"lowest bit": 0x01, "highest bit": 0x80}
@@ -76,6 +79,7 @@ def test_every_single_byte_of_the_journal_is_vouched_for(whole: Path, how: str) 
         line += byte == ord("\n")
 
 
+@pytest.mark.sweep
 def test_every_single_byte_of_record_json_is_vouched_for(whole: Path) -> None:
     data = bytearray((whole / "record.json").read_bytes())
     for place, byte in enumerate(data):
@@ -86,7 +90,7 @@ def test_every_single_byte_of_record_json_is_vouched_for(whole: Path) -> None:
 def test_a_long_journal_is_vouched_for_to_its_last_byte(tmp_path: Path) -> None:
     journal = record_folders.begun(tmp_path / "record")
     for number in range(400):
-        journal.write("note", topic="scheduler", node="pve1", text=f"note {number} " + "x" * 300)
+        journal.write(events.Note(topic="scheduler", node="pve1", text=f"note {number} " + "x" * 300))
     record_folders.finish(journal)
     rebuild(tmp_path / "record")
     data = bytearray((tmp_path / "record" / "journal.jsonl").read_bytes())
@@ -106,6 +110,14 @@ def test_a_changed_line_is_told_from_the_line_that_names_it(whole: Path) -> None
     write_lines(whole, [*content[:3], content[3].replace(b"Backups", b"backups"), *content[4:]])
     assert "line 4 was changed: its SHA-256 is not the one that line 5 names" in disagreement(whole)
     assert "Lines 1 to 3 are intact." in disagreement(whole)
+
+
+def test_the_last_line_is_told_from_the_line_before_it_by_record_json(whole: Path) -> None:
+    content = lines(whole)
+    last, digit = len(content), content[-1][-10:-9]
+    other = b"0" if digit != b"0" else b"1"
+    write_lines(whole, [*content[:-1], content[-1][:-10] + other + content[-1][-9:]])
+    assert f"line {last} was changed: it names another SHA-256 than that of line {last - 1}" in disagreement(whole)
 
 
 @pytest.mark.parametrize("number", [1, 2, 6])
@@ -128,7 +140,7 @@ def test_a_line_that_was_added_is_named(whole: Path) -> None:
     content = lines(whole)
     journal = record_folders.begun(whole.parent / "other")
     record_folders.finish(journal)
-    number = journal.write("note", text="never happened")
+    number = journal.write(events.Note(topic="", node=None, text="never happened"))
     forged = (
         f'{{"n":{number},"t":"","kind":"note","step":null,"text":"never","prev":"{verify(whole).chain.head}"}}\n'
     ).encode()
@@ -240,7 +252,7 @@ def test_a_backup_that_others_can_read_is_named(whole: Path, place: str, mode: i
 @pytest.mark.parametrize(("node", "file"), [("..", "journal.jsonl"), ("pve1", "../pve2/config.db"), ("", "config.db")])
 def test_a_journal_cannot_name_a_file_outside_the_backups(tmp_path: Path, node: str, file: str) -> None:
     journal = record_folders.begun(tmp_path / "record")
-    journal.write("transfer", node=node, file=file, size=1, sha256="00")
+    journal.write(events.Transfer(node=node, file=file, size=1, sha256="00"))
     journal.close()
     assert "that is no place in backups/" in disagreement(tmp_path / "record")
 

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import asyncssh
 import pytest
-from pve_runbook.wire.connection import Connection, ConnectOptions
-from pve_runbook.wire.targets import parse_hosts
+from bounded import BOUND
+from pve_runbook.ssh.connection import Connection, ConnectOptions
+from pve_runbook.ssh.hosts import parse_hosts
 
 _T = TypeVar("_T")
 
@@ -83,10 +84,14 @@ class Server:
 
         def freeze() -> None:
             frozen.set()
-            self._thawed.wait()
+            self._thawed.wait(BOUND)
 
         self._loop.call_soon_threadsafe(freeze)
         assert frozen.wait(30)
+
+    def stop_listening(self) -> None:
+        """Refuse new connections; those that are there stay."""
+        self._loop.call_soon_threadsafe(self._acceptor.close)
 
     def drop(self) -> None:
         """Cut every connection without a word."""
@@ -192,7 +197,7 @@ class _Session(asyncssh.SSHServerProcess[bytes]):
 
     def exec_requested(self, command: str) -> bool:
         if command == FREEZE_INSTEAD_OF_ANSWERING:
-            self._server._thawed.wait()
+            self._server._thawed.wait(BOUND)
         return super().exec_requested(command)
 
 

@@ -12,20 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.wire.batch import (
-    RUNNER,
-    FrameReader,
-    NoAnswer,
-    Probe,
-    Same,
-    answer_hash,
-    batch_command,
-    run_batch,
-)
-from pve_runbook.wire.channel import ConnectionLost
-from pve_runbook.wire.connection import Connection
-from wire_server import Server, Site
+from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.ssh.batch import RUNNER, FrameReader, NoAnswer, Probe, Same, answer_hash, batch_command, run_batch
+from pve_runbook.ssh.connection import Connection
+from pve_runbook.ssh.exec import ConnectionLost
+from ssh_server import Server, Site
 
 FRAMES = b"one x 0\none o b3V0\ntwo e \none e ZXJy\ntwo o /w==\ntwo x 124\n"
 ANSWERS = {"one": Output("out", "err", 0), "two": Output("�", "", 124)}
@@ -146,7 +137,7 @@ def test_what_is_no_text_is_sent_whole_each_time() -> None:
 
 def test_a_node_whose_perl_has_no_hashes_sends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """perl-base alone has none; Proxmox VE brings the whole perl."""
-    monkeypatch.setattr("pve_runbook.wire.batch._HEAD", shlex.join(["perl", "-e", "@INC = ();" + RUNNER, "batch"]))
+    monkeypatch.setattr("pve_runbook.ssh.batch._HEAD", shlex.join(["perl", "-e", "@INC = ();" + RUNNER, "batch"]))
     assert run_here([("both", 5, SAYING["both"])], {"both": answer_hash(KNOWN["both"])}) == {"both": KNOWN["both"]}
 
 

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from pve_runbook.wire.channel import execute
-from pve_runbook.wire.failure import ConnectFailed, Failure
-from wire_server import Server, Site
+from pve_runbook.ssh.errors import ConnectFailed, Failure
+from pve_runbook.ssh.exec import execute
+from ssh_server import Server, Site
 
 Start = Callable[..., Server]
 

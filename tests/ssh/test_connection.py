@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,12 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from pve_runbook.wire.batch import run_batch
-from pve_runbook.wire.channel import execute
-from pve_runbook.wire.connection import Connection, ConnectOptions, open_all
-from pve_runbook.wire.failure import ConnectFailed, Failure
-from pve_runbook.wire.guard import Refused
-from pve_runbook.wire.handshake import CLOSE_SECONDS
-from wire_server import PASSWORD, Server, Site
+from pve_runbook.ssh.batch import run_batch
+from pve_runbook.ssh.connection import Connection, ConnectOptions, open_all
+from pve_runbook.ssh.errors import ConnectFailed, Failure
+from pve_runbook.ssh.exec import execute
+from pve_runbook.ssh.transport import CLOSE_SECONDS, Refused
+from ssh_server import PASSWORD, Server, Site
 
 Start = Callable[..., Server]
 
@@ -154,7 +154,7 @@ def test_an_encrypted_key_needs_its_passphrase(server: Server, site: Site, keys:
     key = site.home / ".ssh" / "client"
     key.write_bytes(keys["client"].export_private_key(passphrase="open sesame", rounds=50))
     error = failure(site.connection("pve1"))
-    assert error.kind is Failure.AUTHENTICATION
+    assert error.kind is Failure.PASSPHRASE
     assert "encrypted" in error.reason and "ssh-add" in error.advice
     with site.connection("pve1", password="open sesame") as node:
         assert node.is_open
@@ -189,6 +189,7 @@ def test_a_node_that_accepts_and_never_answers_costs_one_timeout(mute: str, site
 
 def test_something_else_than_an_ssh_server_is_named_as_such(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        listener.settimeout(30)
 
         def answer() -> None:
             link, _ = listener.accept()
@@ -199,6 +200,29 @@ def test_something_else_than_an_ssh_server_is_named_as_such(site: Site) -> None:
         error = failure(site.connection(f"127.0.0.1:{listener.getsockname()[1]}"))
         answered.result(30)
     assert error.kind is Failure.PROTOCOL
+
+
+@pytest.mark.parametrize("says", [b"", b"Not allowed at this time\r\n"])
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_server_that_drops_who_comes_is_up_and_may_have_barred_the_address(
+    site: Site, says: bytes, reset: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        listener.settimeout(30)
+
+        def drop() -> None:
+            link, _ = listener.accept()
+            with link:
+                if reset:
+                    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                elif says:
+                    link.sendall(says)
+
+        dropped = thread.submit(drop)
+        error = failure(site.connection(f"127.0.0.1:{listener.getsockname()[1]}"))
+        dropped.result(30)
+    assert error.kind is Failure.DROPPED and error.reason.startswith("it is up, ")
+    assert "bars this address" in error.advice
 
 
 @pytest.mark.parametrize(
@@ -380,6 +404,7 @@ def test_sudo_that_would_pass_the_password_on_to_the_command_is_refused(
 def test_nodes_are_opened_side_by_side_and_each_failure_stands_beside_its_node(server: Server, site: Site) -> None:
     """Two of them are answered, with what is not SSH, when both have come: one after the other they were silent."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(5) as threads:
+        listener.settimeout(30)
 
         def answer() -> None:
             links = [listener.accept()[0] for _ in range(2)]

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pve_runbook.wire.channel import OPEN_SECONDS, CommandTimeout, ConnectionLost, OutputTooLarge, execute
-from pve_runbook.wire.connection import Connection
-from wire_server import FREEZE_INSTEAD_OF_ANSWERING, Server, Site
+from pve_runbook.ssh.connection import Connection
+from pve_runbook.ssh.exec import OPEN_SECONDS, CommandTimeout, ConnectionLost, OutputTooLarge, execute
+from ssh_server import FREEZE_INSTEAD_OF_ANSWERING, Server, Site
 
 
 def test_both_streams_and_the_exit_status_come_back(node: Connection) -> None:

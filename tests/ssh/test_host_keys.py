@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from pve_runbook.wire.hostkeys import (
+from pve_runbook.ssh.host_keys import (
     ChangedHostKey,
     HostKey,
     HostKeyError,
@@ -98,7 +98,7 @@ def test_a_line_for_something_else_makes_nothing_known(known: Known, key: Key, n
 def test_names_hashed_by_ssh_keygen_are_found(known: Known, key: Key, tmp_path: Path, name: HostName) -> None:
     hosts = known(f"{name.entry} {{host}}")
     file = tmp_path / "known_hosts"
-    subprocess.run(["ssh-keygen", "-H", "-f", str(file)], check=True, capture_output=True)
+    subprocess.run(["ssh-keygen", "-H", "-f", str(file)], check=True, capture_output=True, timeout=30)
     assert name.host.lower() not in file.read_text()
     hosts.verify(name, key("host"))
     with pytest.raises(ChangedHostKey):
@@ -111,7 +111,8 @@ def test_the_fingerprint_is_the_one_ssh_keygen_prints(
 ) -> None:
     file = tmp_path / "key.pub"
     file.write_bytes(keys["host"].export_public_key())
-    printed = subprocess.run(["ssh-keygen", "-lf", str(file)], check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(["ssh-keygen", "-lf", str(file)], check=True, capture_output=True, text=True, timeout=30)
+    printed = done.stdout
     assert printed.split()[1] == key("host").fingerprint
 
 
@@ -132,7 +133,7 @@ def test_where_ssh_keyscan_would_not_do_the_line_adds_the_key_itself(known: Know
     hosts = known()
     with pytest.raises(UnknownHostKey) as refusal:
         hosts.verify(name, key("host"))
-    subprocess.run(["bash", "-c", refusal.value.advice.partition("type: ")[2]], check=True)
+    subprocess.run(["bash", "-c", refusal.value.advice.partition("type: ")[2]], check=True, timeout=30)
     hosts.verify(name, key("host"))
 
 
@@ -180,7 +181,7 @@ def test_a_jump_host_met_by_many_connections_at_once_is_added_once(key: Key, tmp
     file = tmp_path / "known_hosts"
     with ThreadPoolExecutor(8) as threads:
         for done in [threads.submit(KnownHosts([file], accept_new=True).verify, PVE1, key("host")) for _ in range(24)]:
-            done.result()
+            done.result(30)
     assert len(file.read_text().splitlines()) == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.wire.targets import Target, TargetError, parse_hosts
+from pve_runbook.ssh.hosts import Target, TargetError, parse_hosts
 
 
 @pytest.mark.parametrize(

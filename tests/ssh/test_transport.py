@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pve_runbook.wire import sudo
-from pve_runbook.wire.batch import RUNNER, batch_command, read_command, run_batch
-from pve_runbook.wire.channel import execute
-from pve_runbook.wire.connection import Connection
-from pve_runbook.wire.guard import Refused, objection
-from pve_runbook.work import actions, probes
-from pve_runbook.work.registered import FAMILIES, PROBES, is_passive, is_registered
-from wire_server import Server, Site
+from pve_runbook.actions import registry as actions
+from pve_runbook.probes import allow_list
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.allow_list import is_passive, is_registered
+from pve_runbook.ssh import sudo
+from pve_runbook.ssh.batch import RUNNER, batch_command, read_command, run_batch
+from pve_runbook.ssh.connection import Connection
+from pve_runbook.ssh.exec import execute
+from pve_runbook.ssh.transport import Refused, objection
+from ssh_server import Server, Site
 
+PROBES, FAMILIES = allow_list.probes(), allow_list.families()
 PASSIVE = [p for p in PROBES if p is not probes.PVESM]
 CLOCK = ("clock", 5, probes.CLOCK.argv)
 
@@ -88,6 +91,11 @@ def test_every_probe_is_known_and_every_family_about_what_it_is_asked() -> None:
         "window_status": "/var/lib/pve-runbook/r-1/window-a-1",
         "window_log": "/var/lib/pve-runbook/r-1/window-a-1",
         "target": "/tank",
+        "images": "/mnt/pve/nas/vms",
+        "rbd": "--pool=vms --mon_host=10.0.0.1,10.0.0.2 --auth_supported=cephx --name=client.pve "
+        "--keyring=/etc/pve/priv/ceph/ext.keyring",
+        "open_files": "1,22,333",
+        "mountinfos": "1,22",
         "zfs_dataset": "tank/guests",
         "own_folder": "r-1",
         "folder_space": "r-1",
@@ -102,6 +110,10 @@ def test_every_probe_is_known_and_every_family_about_what_it_is_asked() -> None:
     ("name", "subject"),
     [
         ("files", "-delete"),
+        ("rbd", "--pool=x --image=y"),
+        ("rbd", "--pool=x rm y"),
+        ("rbd", "--keyring=/etc/shadow"),
+        ("open_files", "1/../../etc"),
         ("files", "relative"),
         ("files", "/a\n/b"),
         ("name", "-s"),

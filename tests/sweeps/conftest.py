@@ -6,135 +6,21 @@ One lab process a test; it is reset to the same starting state for every point. 
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
-import owned_guests
 import pytest
-from environment import as_typed
-from pve_runbook.lab.control import LabControl, NodeTruth
-from pve_runbook.work import actions
+from lab_stage import Stage, a_lab
 
-PROJECT = Path(__file__).parents[2]
-BOUND = 400  # seconds
 NODES = 2
-
-
-class Stage:
-    """A lab, and the runbook against it."""
-
-    def __init__(self, ready: dict[str, object], records: Path) -> None:
-        self.control = LabControl(str(ready["control"]))
-        self.hosts = [str(h) for h in ready["hosts"]]  # type: ignore[attr-defined]
-        self._ssh_config = str(ready["ssh_config"])
-        self._records = records
-        self._point = 0
-        self._scenario = "broken"
-        self.before: dict[str, NodeTruth] = {}
-
-    def set(self, scenario: str = "broken") -> None:
-        """The starting state again, with records of its own."""
-        self.control.reset(scenario)
-        self._scenario = scenario
-        self.before = self.control.state()
-        self._point += 1
-
-    @property
-    def records(self) -> Path:
-        """Where this point's records are."""
-        return self._records / str(self._point)
-
-    def start(self, *more: str) -> subprocess.Popen[str]:
-        """Start the runbook; where the verdict may not call for it, with a reason to run it anyway."""
-        if self._scenario != "broken" and not any(a.startswith("--rollback") for a in more):
-            more = (*more, "--anyway=a test")
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "pytest", "runbook/", "-p", "no:cacheprovider"),
-                *(f"--hosts={','.join(self.hosts)}", f"--ssh-config={self._ssh_config}"),
-                *(f"--records={self.records}", "--approve=all", *more),
-            ],
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=as_typed(),
-        )
-
-    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """Wait for its end; (exit status, what it said)."""
-        said, _ = process.communicate(timeout=BOUND)
-        return process.returncode, said
-
-    def run(self, *more: str) -> tuple[int, str]:
-        """The runbook from start to end."""
-        return self.finish(self.start(*more))
-
-    def lost(self, *rebooted: str) -> list[str]:
-        """What is not as it was: a guest's owner, config or, unless its node was reset, its process."""
-        return [f"guest {v}: {seen}" for v, seen in owned_guests.changed(self.control, self.before, *rebooted).items()]
-
-    def not_standalone(self) -> list[str]:
-        """Nodes that are not what they should be in the end."""
-        return [
-            n.name
-            for n in self.control.state().values()
-            if not n.standalone or n.mode != "standalone" or n.corosync_files not in ((), ("uidgid.d",))
-        ]
-
-    def not_thawed(self) -> list[str]:
-        """Nodes whose scheduler does not run as it did before."""
-        unit = "pvescheduler.service"
-        return [
-            f"{n.name}: {unit} is {n.units[unit]}"
-            for n in self.control.state().values()
-            if n.units[unit] != self.before[n.name].units[unit]
-        ]
-
-    def sent_again(self) -> list[str]:
-        """Changes that took effect twice on a node though the registry does not mark them repeatable."""
-        once = [re.compile(_pattern(t.argv)) for t in actions.registry().values() if not t.repeatable and t.detached]
-        found = []
-        for host in self.hosts:
-            done = Counter(" ".join(x.argv) for x in self.control.log(host) if x.exit_status == 0 and x.via == "unit")
-            found += [f"{host}: {a} x{n}" for a, n in done.items() if n > 1 and any(p.fullmatch(a) for p in once)]
-        return found
-
-
-def _pattern(argv: tuple[str, ...]) -> str:
-    return re.sub(r"\\\{\w+\\\}", r"\\S+", re.escape(" ".join(argv)))
-
-
-def _lab(nodes: int, records: Path) -> Iterator[Stage]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pve_runbook.lab", "--nodes", str(nodes), "--until-eof"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    found = Stage(json.loads(process.stdout.readline()), records)
-    yield found
-    unknown = found.control.unsimulated()
-    process.stdin.close()
-    process.wait(BOUND)
-    process.stdout.close()
-    assert unknown == []
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A lab of two nodes."""
-    yield from _lab(NODES, tmp_path_factory.mktemp("records"))
+    yield from a_lab(NODES, tmp_path_factory.mktemp("records"))
 
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A lab of three nodes."""
-    yield from _lab(3, tmp_path_factory.mktemp("records"))
+    yield from a_lab(3, tmp_path_factory.mktemp("records"))

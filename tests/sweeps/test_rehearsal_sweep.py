@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pve_runbook.lab.scenarios import SCENARIOS
+from pve_lab.scenarios import SCENARIOS
 from rehearsed import told
 from sampling import some
 

@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from pve_runbook.work import actions, families, probes
-from pve_runbook.work.probe import BACKUP_ROOT, CONFIG_DB
-from pve_runbook.work.window import script
+from pve_runbook.actions import registry as actions
+from pve_runbook.probes import per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB
+from pve_runbook.procedure.window import script
 
 NODE = "pve1"
 VOLATILE = frozenset(
@@ -35,8 +37,13 @@ OF_ITS_NATURE = {
     "links": "the system lab's guests have no network",
     "counters": "the link's past",
     "corosync_log": "the link's past",
+    "symptoms": "the link's past, and the kernel of the machine that the lab runs on",
     "line_before": "the journal's age",
     "proc_stats": "asked with each lab's own pids, below",
+    "open_files": "asked with each lab's own pids, below",
+    "mountinfos": "asked with each lab's own pids, below",
+    "dev_links": "a container's own /dev",
+    "loop_devices": "the loop devices of the machine that the lab runs on",
     "pause": "it only waits",
 }
 """Probes whose answers differ for a reason; they must be readable by both all the same."""
@@ -45,6 +52,7 @@ SUBJECTS = {
     "route_to": "10.55.0.12",
     "files": "/var/lib/vz",
     "target": "/var/lib/vz",
+    "images": "/var/lib/vz/images",
     "entries": CONFIG_DB,
     "sums": "/etc/corosync/authkey /etc/corosync/corosync.conf",
     "sizes": "/etc/corosync",
@@ -54,20 +62,26 @@ SUBJECTS = {
     "window_log": f"{BACKUP_ROOT}/none-such/window-1",
     "guest_status": "101",
     "corosync_log": "600",
+    "symptoms": "600",
     "line_before": "600",
     "pause": "1",
 }
-NOT_HERE = {"zfs_dataset": "there is no ZFS in the system lab"}
+NOT_HERE = {
+    "zfs_dataset": "there is no ZFS in the system lab",
+    "rbd": "there is no Ceph in the system lab",
+}
 """Families about what the system lab does not have."""
-PER_PROCESS = "proc_stats"
-"""The family that is asked about each lab's own pids."""
+PER_PROCESS = ("proc_stats", "open_files", "mountinfos")
+"""The families that are asked about each lab's own pids."""
 RUN, ATTEMPT = "20261123T000000Z-0001", "1"
 VALUES = {"run": RUN, "attempt": ATTEMPT, "vmid": "9000", "tag": "test", "lock": "run=test;by=root@here"}
+VALUES |= {"node": "pve3", "votes": "1", "sid": "vm:301"}
 ORDER = (
     *("make-folder", "take-lock", "backup-db", "backup-etc-pve", "backup-system", "put-by-hand"),
     *("stop-scheduler", "mask-scheduler", "stop-old-scheduler", "park-backup-cron"),
     *("stop-lrm", "disable-lrm", "stop-crm", "disable-crm", "stop-qdevice", "mask-qdevice"),
-    *("expected-1", "start-pve-cluster", "put-keys", "put-window-script", "window"),
+    *("expect-own-votes", "ha-remove", "delnode", "expected-rest"),
+    *("start-pve-cluster", "put-keys", "put-window-script", "window"),
     *("restart-pvedaemon", "restart-pveproxy", "restart-pvestatd", "restart-spiceproxy", "reset-failed-corosync"),
     *("canary-create", "canary-start", "canary-stop", "canary-destroy"),
     *("put-database", "put-system", "put-restore-script", "restore"),
@@ -97,12 +111,12 @@ def stdin_of(action: str, folder: Callable[[str], bytes]) -> bytes:
 
 def unprepared() -> list[str]:
     """What was added to the registries, or taken from them, and is not in the lists above: what to write, and where."""
-    here = "tests/syslab/asked.py"
-    of_their_own = {family.name: family for family in families.registry()}
+    here = "tests/system_lab/asked.py"
+    of_their_own = {family.name: family for family in per_subject.registry()}
     wanted = [
         f"the probe family {name!r} has no subject: add one to SUBJECTS in {here}, or to NOT_HERE why there is none"
         for name in of_their_own
-        if name not in SUBJECTS and name not in NOT_HERE and name != PER_PROCESS
+        if name not in SUBJECTS and name not in (*NOT_HERE, *PER_PROCESS)
     ]
     wanted += [
         f"the probe family {name!r} does not accept {subject!r}: change it in SUBJECTS in {here}"
@@ -125,7 +139,7 @@ def questions(pids: str) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]
     """Every probe and every family with a subject: name, parser, argv. `pids` are of the lab's own guests."""
     at_rest = probes.TREE_AT_REST  # asked only while no pmxcfs runs
     found: list[Any] = [(p.name, p.parse, p.argv) for p in probes.registry() if p is not at_rest]
-    for family in (f for f in families.registry() if f.name not in NOT_HERE):
-        subject = pids if family.name == PER_PROCESS else SUBJECTS[family.name]
+    for family in (f for f in per_subject.registry() if f.name not in NOT_HERE):
+        subject = pids if family.name in PER_PROCESS else SUBJECTS[family.name]
         found.append((family.name, family.parse, family.argv(subject)))
     return found

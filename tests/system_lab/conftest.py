@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from pve_runbook.syslab.cluster import alone, missing
-from syslab_stage import Stage, Stages
+from pve_system_lab.cluster import alone, missing
+from system_lab_stage import Stage, Stages
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -12,16 +12,16 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.lab.build import build
-from pve_runbook.lab.machine import Machine, Site
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.database import Row
-from pve_runbook.lab.shell import Channel
-from pve_runbook.lab.wiring import ONE_FOR_ALL
-from pve_runbook.syslab.cluster import SystemLab
-from pve_runbook.syslab.container import Container
-from pve_runbook.syslab.inventory import INVENTORY
+from pve_lab.build import build
+from pve_lab.machine import Machine, Site
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.database import Row
+from pve_lab.shell import Channel
+from pve_lab.wiring import ONE_FOR_ALL
+from pve_runbook.parsers.output import Output, ParseError
+from pve_system_lab.cluster import SystemLab
+from pve_system_lab.container import Container
+from pve_system_lab.inventory import INVENTORY
 
 EPOCH = 1795415359.0
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
@@ -53,6 +53,7 @@ class Model:
             machine.close()
         for node in self.cluster.nodes.values():
             node.pmxcfs.database.close()
+            node.files.release()
 
 
 def _rows(lab: SystemLab) -> list[Row]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pve_runbook.syslab.container import Container
+from pve_system_lab.container import Container
 
 LOOK = 0.01
 """Seconds between two looks for the moment."""

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from environment import as_typed
-from pve_runbook.syslab import truth
-from pve_runbook.syslab.cluster import SystemLab
-from pve_runbook.syslab.container import Container
-from pve_runbook.syslab.scenarios import SCENARIOS
+from pve_system_lab import truth
+from pve_system_lab.cluster import SystemLab
+from pve_system_lab.container import Container
+from pve_system_lab.scenarios import SCENARIOS
 
 PROJECT = Path(__file__).parents[2]
 BOUND = 900

@@ -11,7 +11,7 @@ from environment import as_typed
 HERE = Path(__file__).parent
 AS_NOBODY = """
 import os, sys
-from pve_runbook.syslab.__main__ import main
+from pve_system_lab.__main__ import main
 os.geteuid() or os.setuid(65534)
 for command in ("up", "reset", "run pve1 true", "down", "root"):
     print(command, main([f"--dir={sys.argv[1]}", *command.split()]))
@@ -20,7 +20,7 @@ for command in ("up", "reset", "run pve1 true", "down", "root"):
 
 def the_tests(where: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the checks' tests of the system lab with nothing on PATH."""
-    command = (sys.executable, "-m", "pytest", "-m", "syslab", "-p", "no:cacheprovider", "test_syslab_checks.py")
+    command = (sys.executable, "-m", "pytest", "-m", "syslab", "-p", "no:cacheprovider", "test_system_lab_checks.py")
     kept = {k: v for k, v in as_typed().items() if k != "CI"}
     environment = {**kept, "PATH": str(where), **environment}
     return subprocess.run(
@@ -50,5 +50,5 @@ def test_without_root_every_command_says_so(tmp_path: Path) -> None:
     argv = (sys.executable, "-c", AS_NOBODY, str(folder))
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == ["up 1", "reset 1", "run pve1 true 1", "down 1", "root 1"], done.stderr
-    assert done.stderr == "pve_runbook.syslab: a system lab needs root\n" * 5
+    assert done.stderr == "pve_system_lab: a system lab needs root\n" * 5
     assert not folder.exists()

@@ -20,11 +20,12 @@ from asked import (
     unprepared,
 )
 from differential import Model, parsed, real, without
-from pve_runbook.lab import shapes
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.syslab.errors import SystemLabError, until
-from pve_runbook.work import actions, probes
-from pve_runbook.work.probe import BACKUP_ROOT
+from pve_lab import shapes
+from pve_lab.model.cluster import Cluster
+from pve_runbook.actions import registry as actions
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.probe import BACKUP_ROOT
+from pve_system_lab.errors import SystemLabError, until
 
 pytestmark = pytest.mark.syslab
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pve_runbook.syslab import network
-from pve_runbook.syslab.cluster import DIRECTORY
-from pve_runbook.syslab.container import GROUP, hierarchies
-from pve_runbook.syslab.errors import host
-from pve_runbook.syslab.faults import strike
+from pve_system_lab import network
+from pve_system_lab.cluster import DIRECTORY
+from pve_system_lab.container import GROUP, hierarchies
+from pve_system_lab.errors import host
+from pve_system_lab.faults import strike
 
 pytestmark = pytest.mark.syslab
 
@@ -38,7 +38,7 @@ def left() -> dict[str, list[str]]:
         "tables": [line for line in host("nft", "list", "tables").splitlines() if network.TABLE in line],
         "cgroups": [str(h / GROUP) for h in hierarchies() if (h / GROUP).exists()],
         "processes": [p.name for p in of_processes if any(GROUP in line for line in lines(p / "cgroup"))],
-        "flapping": [p.name for p in of_processes if any("pve_runbook.syslab.flap" in s for s in lines(p / "cmdline"))],
+        "flapping": [p.name for p in of_processes if any("pve_system_lab.flap" in s for s in lines(p / "cmdline"))],
         "files": [str(DIRECTORY)] if DIRECTORY.exists() else [],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from syslab_stage import standalone
+from system_lab_stage import standalone
 
 pytestmark = pytest.mark.syslab
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 from typing import Any
 
-from pve_runbook.syslab import truth
+from pve_system_lab import truth
 
 PASSING = re.compile(r"(sshd|systemd-run|sleep|nsenter|\(sd-pam\))\b")
 """Processes that come with a login, or by themselves."""
@@ -14,12 +14,12 @@ BY_A_LOGIN = "var/log/journal/"
 
 
 class Watch:
-    """The nodes as they were when it was made."""
+    """The nodes as they were when it was made, but those that are off."""
 
-    def __init__(self, stage: Any) -> None:
-        self._stage = stage
-        at_first = {c.node.name: truth.files(c) for c in stage.lab.each()}
-        for name in stage.lab.containers:
+    def __init__(self, stage: Any, *off: str) -> None:
+        self._on = [c for c in stage.lab.each() if c.node.name not in off]
+        at_first = {c.node.name: truth.files(c) for c in self._on}
+        for name in at_first:
             subprocess.run(["ssh", "-F", str(stage.lab.ssh_config), name, "true"], check=True, timeout=60)
         self._before = self._seen()
         self._by_a_login = {name: changed(at_first[name], files) for name, (files, _, _) in self._before.items()}
@@ -41,7 +41,7 @@ class Watch:
         return found
 
     def _seen(self) -> dict[str, tuple[dict[str, str], set[str], set[tuple[int, int, str]]]]:
-        return {c.node.name: (truth.files(c), units(c), processes(c)) for c in self._stage.lab.each()}
+        return {c.node.name: (truth.files(c), units(c), processes(c)) for c in self._on}
 
 
 def units(container: Any) -> set[str]:

@@ -7,14 +7,15 @@ import pty
 import select
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pyte
 import pytest
-from pve_runbook.plugin import live
-from pve_runbook.plugin.live import Live, in_words
-from pve_runbook.wire.journal import Journal
-from pve_runbook.work.waits import Wait, Waits
+from pve_runbook.cluster.progress import Wait, Waits
+from pve_runbook.journal import events
+from pve_runbook.journal.journal import Journal
+from pve_runbook.journal.rows import Asked
+from pve_runbook.terminal import live
+from pve_runbook.terminal.live import Live, in_words
 
 COLUMNS = 80
 
@@ -124,13 +125,28 @@ def test_a_terminal_that_is_gone_does_not_end_the_run() -> None:
     os.close(writer)
 
 
-EVENTS: list[dict[str, Any]] = [
-    {"kind": "batch", "node": "pve1", "probes": [{"id": "uid", "argv": ["id", "-u"]}, {"id": "x", "argv": ["y"]}]},
-    {"kind": "probe", "node": "pve1", "batch": 1, "id": "uid", "exit_status": 0, "stdout": "0\n", "stderr": ""},
-    {"kind": "probe", "node": "pve1", "batch": 1, "id": "x", "error": "no answer within 5 s"},
-    {"kind": "action-intent", "node": "pve2", "argv": ["systemctl", "stop", "a b"]},
-    {"kind": "action", "node": "pve2", "exit_status": 1, "stdout": "", "stderr": "no \x1b[31munit\n"},
-    {"kind": "action", "node": "pve2", "exit_status": 0, "stdout": "done\n" * 50, "stderr": ""},
+def ended(status: int, stdout: str = "", stderr: str = "") -> events.Action:
+    return events.Action(
+        action_id=4,
+        node="pve2",
+        exit_status=status,
+        stdout=stdout,
+        stderr=stderr,
+        seconds=0.1,
+        outcome="failed" if status else "done",
+        error=None,
+    )
+
+
+EVENTS: list[events.Event] = [
+    events.Batch(node="pve1", probes=(Asked(1, "uid", ("id", "-u")), Asked(2, "x", ("y",)))),
+    events.Probe(batch=1, node="pve1", id="uid", exit_status=0, stdout="0\n", stderr="", seconds=0.1),
+    events.Probe(batch=1, node="pve1", id="x", error="no answer within 5 s", seconds=0.1),
+    events.ActionIntent(
+        node="pve2", action="x", argv=("systemctl", "stop", "a b"), why="", undo="", detached=False, stdin_sha256=None
+    ),
+    ended(1, stderr="no \x1b[31munit\n"),
+    ended(0, stdout="done\n" * 50),
 ]
 
 
@@ -138,7 +154,7 @@ def heard(terminal: Terminal, verbosity: int) -> list[str]:
     journal = Journal()
     Live(terminal.fd, verbosity).follow(journal, Waits())
     for event in EVENTS:
-        journal.write(**event)
+        journal.write(event)
     return terminal.lines()
 
 

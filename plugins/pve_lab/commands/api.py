@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pve_runbook.lab.commands.base import Call, Result, Table
-from pve_runbook.lab.commands.cluster import refused
-from pve_runbook.lab.model.guest_config import GuestConfig
-from pve_runbook.lab.model.node import Node
+from pve_lab.commands.base import Call, Result, Table
+from pve_lab.commands.cluster import refused
+from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.model.node import Node
 
 Json = dict[str, Any]
 BROADCAST = 10.0
@@ -31,7 +31,7 @@ def pvesh(call: Call) -> Result:
         "/nodes": nodes,
         "/cluster/nextid": next_id,
         "/version": version,
-        f"/nodes/{node.name}/tasks": tasks,
+        f"/nodes/{node.hostname}/tasks": tasks,
     }
     if path not in readers:
         return Result("", f"No '{call.argv[0]}' handler defined for '{path}'\n", 1, 0.7)
@@ -54,10 +54,7 @@ def _has_members(node: Node) -> bool:
 
 def _online(node: Node) -> set[str]:
     """The nodes that .members calls online."""
-    conf, runtime = node.pmxcfs.conf(), node.corosync.runtime
-    if conf is None or not _has_members(node) or runtime is None:
-        return {node.name}
-    return {m.name for m in conf.members if m.nodeid in runtime.members}
+    return node.pmxcfs.online() if _has_members(node) else {node.name}
 
 
 def cluster_status(node: Node) -> list[Json]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pve_runbook.lab.model.node import Node
+from pve_lab.model.node import Node
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,+@%=-]+")
 

@@ -7,8 +7,8 @@ import io
 import posixpath
 import tarfile
 
-from pve_runbook.lab.commands.base import Call, Result, Table, options
-from pve_runbook.lab.model.files import NodeFiles
+from pve_lab.commands.base import Call, Result, Table, options
+from pve_lab.model.files import NodeFiles
 
 
 def _remove_tree(files: NodeFiles, path: str) -> None:

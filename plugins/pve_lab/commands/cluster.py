@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pve_runbook.lab.commands.base import Call, Result, Table
-from pve_runbook.lab.model.corosync import Runtime
-from pve_runbook.lab.model.corosync_conf import Member
-from pve_runbook.lab.model.errors import Hung
-from pve_runbook.lab.model.ha import DEAD_AFTER
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.texts import NO_CLUSTER, NO_CMAP, REFUSED, cluster_information, stamp
+import json
+
+from pve_lab.commands.base import Call, Result, Table
+from pve_lab.commands.delnode import delnode
+from pve_lab.formats.corosync_conf import Member, unread_by_proxmox
+from pve_lab.formats.texts import NO_CLUSTER, NO_CMAP, REFUSED, cluster_information, stamp
+from pve_lab.model.corosync import Runtime
+from pve_lab.model.errors import Hung
+from pve_lab.model.ha import DEAD_AFTER
+from pve_lab.model.node import Node
 
 
 def refused(node: Node) -> Result | None:
@@ -90,9 +93,9 @@ def _expected(node: Node, votes: str) -> Result:
 
 
 def pvecm(call: Call) -> Result:
-    """pvecm status | nodes | expected VOTES."""
+    """pvecm status | nodes | expected VOTES | delnode NODE."""
     node, verb = call.node, call.argv[0] if call.argv else "help"
-    if verb not in ("status", "nodes", "expected"):
+    if verb not in ("status", "nodes", "expected", "delnode"):
         return Result("", f"ERROR: unknown command 'pvecm {verb}'\n", 255, 0.3)
     down = refused(node)
     if down is not None:
@@ -102,6 +105,8 @@ def pvecm(call: Call) -> Result:
     conf = node.pmxcfs.conf()
     if conf is None:
         return Result("", NO_CLUSTER, 2, 0.26)
+    if verb == "delnode":
+        return delnode(node, call.argv[1:])
     if verb == "expected":
         return _expected(node, call.argv[1])
     runtime = node.corosync.runtime
@@ -109,11 +114,12 @@ def pvecm(call: Call) -> Result:
         if runtime is None:
             return Result("", NO_CMAP, 1, 0.27)
         return Result(_members(node, runtime, addresses=False, hexadecimal=False), seconds=0.27)
-    head = cluster_information(conf)
+    unread = unread_by_proxmox(node.pmxcfs.database.text("corosync.conf"))
+    head = cluster_information(conf) if not unread else ""
     if runtime is None:
-        return Result(head, NO_CMAP, 1, 0.3)
+        return Result(head, unread + NO_CMAP, 1, 0.3)
     text = head + _quorum(node, runtime, addresses=True, hexadecimal=True)
-    return Result(text, exit_status=0 if runtime.quorate else 2, seconds=0.3)
+    return Result(text, unread, exit_status=0 if runtime.quorate else 2, seconds=0.3)
 
 
 def cfgtool(call: Call) -> Result:
@@ -150,6 +156,8 @@ def cmapctl(call: Call) -> Result:
     runtime = call.node.corosync.runtime
     if runtime is None:
         return Result("", "Failed to initialize the cmap API. Error CS_ERR_LIBRARY\n", 1, 0.02)
+    if call.node.corosync.cmap_is_busy:
+        return Result("", "Failed to initialize the cmap API. Error CS_ERR_TRY_AGAIN\n", 1, 0.02)
     values = _statistics(call.node, runtime) if "-m" in call.argv else _map(runtime)
     prefix = call.argv[-1] if call.argv and call.argv[-1] not in ("-b", "stats") else ""
     rows = [f"{key} ({kind}) = {value}\n" for key, kind, value in sorted(values) if key.startswith(prefix)]
@@ -203,13 +211,13 @@ def _map(runtime: Runtime) -> list[tuple[str, str, str]]:
 
 def _statistics(node: Node, runtime: Runtime) -> list[tuple[str, str, str]]:
     values = [("stats.ipcs.global.active", "u64", "5"), ("stats.ipcs.global.closed", "u64", "46")]
-    for member in runtime.conf.members:
+    for member in runtime.conf.members if runtime.conf.transport == "knet" else ():
         values += _link_statistics(node, runtime, member)
     for name, number in (
         ("commit_entered", 4),
         ("consensus_timeouts", 1),
         ("gather_entered", 5),
-        ("mcast_retx", 0),
+        ("mcast_retx", node.corosync.resent),
     ):
         values.append((f"stats.srp.{name}", "u64", str(number)))
     values.append(("stats.srp.firewall_enabled_or_nic_failure", "u8", "0"))
@@ -292,6 +300,9 @@ def _ha_remove(node: Node, sid: str) -> Result:
         f"{s.replace(':', ': ')}\n" + "".join(f"\t{k} {v}\n" for k, v in d.items()) + "\n" for s, d in resources.items()
     )
     node.pmxcfs.write("ha/resources.cfg", text.encode())
+    status = node.ha.manager_status()
+    if status.get("service_status", {}).pop(sid, None) is not None:  # the CRM's next round, ten seconds later at most
+        node.pmxcfs.write("ha/manager_status", json.dumps(status, separators=(",", ":")).encode())
     return Result(seconds=0.65)
 
 
@@ -309,7 +320,7 @@ def _ha_disarm(node: Node, *, disarm: bool, mode: str) -> Result:
 def _ha_status(node: Node) -> str:
     ha, now = node.ha, node.wall
     if not node.pmxcfs.quorate:
-        return f"quorum No quorum on node '{node.name}'!\n"
+        return f"quorum No quorum on node '{node.hostname}'!\n"
     text = "quorum OK\n"
     status = ha.manager_status()
     fencing = node.version.fencing_line

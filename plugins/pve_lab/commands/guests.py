@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 
-from pve_runbook.lab.commands.base import Call, Result, Table, options
-from pve_runbook.lab.commands.cluster import refused
-from pve_runbook.lab.model.guest_config import GuestConfig
-from pve_runbook.lab.texts import NO_QUORUM, GuestRow, pct_list, qm_list
+from pve_lab.commands.base import Call, Result, Table, options
+from pve_lab.commands.cluster import refused
+from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.formats.texts import NO_QUORUM, GuestRow, pct_list, qm_list
 
 _SECONDS = {"start": 0.9, "stop": 1.7, "shutdown": 1.7, "create": 0.6, "destroy": 0.7}
 
@@ -34,7 +34,7 @@ def _tool(call: Call, kind: str) -> Result:
     if verb == "create" and kind == "qemu":
         return _create(call, vmid, given)
     config = call.node.guests.config(vmid)
-    if config is None or config.owner != call.node.name or config.kind != kind:
+    if config is None or config.owner != call.node.hostname or config.kind != kind:
         status, text = call.node.guests.missing(vmid, kind)
         return Result("", text, status, 0.6)
     if verb == "status":
@@ -91,9 +91,9 @@ def _create(call: Call, vmid: int, given: dict[str, str]) -> Result:
     head = "".join(f"#{line}\n" for line in given.get("description", "").splitlines())
     text = head + "\n".join(sorted([*lines, f"vmgenid: {uuid.uuid5(ident, 'generation')}"])) + "\n"
     try:
-        node.pmxcfs.write(f"nodes/{node.name}/qemu-server/{vmid}.conf", text.encode())
+        node.pmxcfs.write(f"nodes/{node.hostname}/qemu-server/{vmid}.conf", text.encode())
     except OSError as error:
-        path = f"/etc/pve/nodes/{node.name}/qemu-server/{vmid}.conf"
+        path = f"/etc/pve/nodes/{node.hostname}/qemu-server/{vmid}.conf"
         return Result(
             "",
             f"unable to create VM {vmid} - unable to open file '{path}.tmp.1' - {error.strerror}\n",

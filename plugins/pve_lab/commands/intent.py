@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pve_runbook.lab.commands.base import Call, options
+from pve_lab.commands.base import Call, options
 
 _SCRATCH = ("/run", "/tmp", "/dev", "/var/lib/pve-runbook", "/root")
 _WRITING_SQL = re.compile(r"\s*(insert|update|delete|replace|drop|create|alter)\b", re.I)
@@ -115,9 +115,9 @@ def _mount(call: Call) -> bool:
 _RULES: dict[str, Callable[[Call], bool]] = {
     **dict.fromkeys(_READING_VERBS, _verb),
     **dict.fromkeys(("rm", "rmdir", "mv", "touch", "mkdir", "tee"), _all_names),
-    **dict.fromkeys(("cp", "install", "ln"), _last_name),
+    **dict.fromkeys(("cp", "install", "ln", "scp"), _last_name),
     **dict.fromkeys(("pkill", "killall", "kill"), _signal),
-    **dict.fromkeys(("pmxcfs", "systemd-run", "umount"), _always),
+    **dict.fromkeys(("pmxcfs", "systemd-run", "umount", "iptables", "ifreload"), _always),
     "chmod": _chmod,
     "tar": _tar,
     "sqlite3": _sqlite,

@@ -7,10 +7,12 @@ import json
 import re
 from typing import Any
 
-from pve_runbook.lab.commands.base import Call, Result, Table, options
-from pve_runbook.lab.model.links import PORT, carries
-from pve_runbook.lab.model.network import Interface
-from pve_runbook.lab.model.node import Node
+from pve_lab.commands.base import Call, Result, Table, options
+from pve_lab.formats import nftables
+from pve_lab.model.host import is_address
+from pve_lab.model.links import PORT, carries
+from pve_lab.model.network import Interface
+from pve_lab.model.node import Node
 
 Json = dict[str, Any]
 
@@ -132,6 +134,8 @@ def _links(node: Node, *, statistics: bool) -> list[Json]:
                 }
             if interface.kind == "vlan":
                 info["info_data"] = {"protocol": "802.1Q", "id": interface.vlan, "flags": ["REORDER_HDR"]}
+            if interface.kind == "bond":
+                info["info_data"] = {"mode": interface.bond_mode, "miimon": 100, "updelay": 0, "downdelay": 0}
             if interface.kind == "tun":
                 info["info_data"] = {
                     "type": "tap",
@@ -140,7 +144,10 @@ def _links(node: Node, *, statistics: bool) -> list[Json]:
                     "multi_queue": False,
                     "persist": False,
                 }
-            if interface.master:
+            if interface.master.startswith("bond"):
+                info["info_slave_kind"] = "bond"
+                info["info_slave_data"] = {"state": "ACTIVE", "mii_status": "UP", "link_failure_count": 0}
+            elif interface.master:
                 info["info_slave_kind"] = "bridge"
                 info["info_slave_data"] = {"state": "forwarding", "priority": 32, "cost": 2}
             if info:
@@ -167,8 +174,20 @@ def _routes(node: Node) -> list[Json]:
     for route in node.default_routes:
         metric = {} if route.metric is None else {"metric": route.metric}
         rows.append({"dst": "default", "gateway": route.gateway, "dev": route.device, **metric, "flags": []})
+    for way in node.host_routes:
+        rows.append(
+            {
+                "dst": way.address,
+                "gateway": way.gateway,
+                "dev": way.device,
+                "protocol": way.protocol,
+                "prefsrc": node.rings[0],
+                "metric": 20,
+                "flags": ["onlink"],
+            }
+        )
     for interface in node.interfaces:
-        if interface.address:
+        if interface.address and interface.prefix < 32:  # an address alone has its route in the table local
             network = ipaddress.ip_network(f"{interface.address}/{interface.prefix}", strict=False)
             rows.append(
                 {
@@ -212,6 +231,10 @@ def _route_get(node: Node, target: str) -> Result:
                 "cache": [],
             }
             return Result(json.dumps([row], separators=(",", ":")) + "\n")
+    for way in node.host_routes:
+        if way.address == target:
+            row = {"dst": target, "gateway": way.gateway, "dev": way.device, "prefsrc": node.rings[0]}
+            return Result(json.dumps([{**row, "flags": [], "uid": 0, "cache": []}], separators=(",", ":")) + "\n")
     if not node.default_routes:
         return Result("", "RTNETLINK answers: Network is unreachable\n", 2)
     route = node.default_routes[0]
@@ -249,7 +272,7 @@ def getent(call: Call) -> Result:
     rows = ""
     for line in call.node.files.text("/etc/hosts").splitlines():
         fields = line.partition("#")[0].split()
-        if name not in fields[1:]:
+        if name not in fields[1:] or not is_address(fields[0]):
             continue
         if database == "hosts":
             return Result(f"{fields[0]:<15} {' '.join(fields[1:])}\n")
@@ -281,8 +304,10 @@ def ss(call: Call) -> Result:
 
 
 def grep(call: Call) -> Result:
-    """grep -rHE PATTERN PATH..., of files and of all files in directories."""
+    """grep -rHE PATTERN PATH..., of files and of all files in directories; grep -H . /proc/PID/mountinfo..."""
     _, (pattern, *paths) = options(call.argv)
+    if all(path.endswith("/mountinfo") for path in paths):
+        return _mountinfo(call, paths)
     matcher = re.compile(pattern.replace("[[:space:]]", r"\s"))
     files, rows = call.node.files, ""
     for path in paths:
@@ -290,6 +315,19 @@ def grep(call: Call) -> Result:
         for file in inside:
             rows += "".join(f"{file}:{line}\n" for line in files.text(file).splitlines() if matcher.search(line))
     return Result(rows, exit_status=0 if rows else 1, seconds=0.01)
+
+
+def _mountinfo(call: Call, paths: list[str]) -> Result:
+    rows, errors = "", ""
+    for path in paths:
+        process = call.node.processes.table.get(int(path.split("/")[2]))
+        if process is None:
+            errors += f"grep: {path}: No such file or directory\n"
+        else:
+            lines = ["29 1 253:1 / / rw,relatime - ext4 /dev/mapper/pve-root rw,errors=remount-ro"]
+            lines += call.node.guests.devices.mounts(process.vmid) if process.vmid is not None else []
+            rows += "".join(f"{path}:{line}\n" for line in lines)
+    return Result(rows, errors, 2 if errors else 0, 0.01)
 
 
 def iptables_save(call: Call) -> Result:
@@ -301,8 +339,9 @@ def iptables_save(call: Call) -> Result:
 
 
 def nft(call: Call) -> Result:
-    """nft list tables: iptables' own, where there are rules."""
-    return Result("table ip filter\n" if call.node.filter_rules else "", seconds=0.01)
+    """nft -j list ruleset: iptables' own table, where there are rules, and those of others."""
+    own = (nftables.IPTABLES,) if call.node.filter_rules else ()
+    return Result(nftables.ruleset((*own, *call.node.nft_tables)), seconds=0.01)
 
 
 TABLE: Table = {"ip": ip, "getent": getent, "ss": ss, "iptables-save": iptables_save, "nft": nft}

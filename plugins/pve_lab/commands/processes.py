@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import re
 
-from pve_runbook.lab.commands.base import Call, Result, Table, options
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.processes import Process
-from pve_runbook.lab.model.units import Unit
+from pve_lab.commands.base import Call, Result, Table, options
+from pve_lab.model.node import Node
+from pve_lab.model.processes import Process
+from pve_lab.model.units import Unit
 
 RESTART = 0.1
 """Seconds until systemd starts pve-cluster again after its process was killed (RestartSec's default)."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import fnmatch
 import hashlib
+import re
 import time
 
-from pve_runbook.lab.commands.base import Call, Result, Table, options, quote
-from pve_runbook.lab.model.files import CONFIG_MOUNT, Stat
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.storage import Mount
+from pve_lab.commands.base import Call, Result, Table, options, quote
+from pve_lab.model.files import CONFIG_MOUNT, Stat
+from pve_lab.model.node import Node
+from pve_lab.model.storage import Mount
 
 _LETTER = {"directory": "d", "symlink": "l", "socket": "s", "file": "-"}
 
@@ -173,6 +174,10 @@ def find(call: Call) -> Result:
     tests = {argv[i].lstrip("-"): argv[i + 1] for i in range(0, len(argv) - 1, 2)}
     text, errors = "", ""
     for start in starts or ["."]:
+        links = _links_below(call.node, start)
+        if links is not None:
+            text += _links_found(start, links, tests)
+            continue
         try:
             call.node.files.lstat(call.path(start))
         except OSError as error:
@@ -181,6 +186,34 @@ def find(call: Call) -> Result:
         for path, depth in _walk(call.node, call.path(start), 0, int(tests.get("maxdepth", "99"))):
             text += _found(call.node, start, path, depth, tests, call.path(start))
     return Result(text, errors, 1 if errors else 0, 0.02)
+
+
+def _links_below(node: Node, start: str) -> list[tuple[str, str]] | None:
+    """(path, target) of what the model knows below /dev and /proc/PID/fd; None for any other place, and where the
+    process is none."""
+    if start == "/dev":
+        return sorted(node.guests.devices.links().items())
+    match = re.fullmatch(r"/proc/(\d+)/fd", start)
+    process = node.processes.table.get(int(match[1])) if match else None
+    if process is None:
+        return None
+    targets = node.guests.devices.open_files(process.vmid) if process.vmid is not None else ["/dev/null"]
+    return [(f"{start}/{number}", target) for number, target in enumerate([*targets, "socket:[41233]"])]
+
+
+def _links_found(start: str, links: list[tuple[str, str]], tests: dict[str, str]) -> str:
+    text = ""
+    for path, target in links:
+        if tests.get("type", "l") != "l" or not fnmatch.fnmatchcase(target, tests.get("lname", "*")):
+            continue
+        form = tests.get("printf", "%p\\n")
+        for directive, value in (
+            *(("%y", "l"), ("%P", path.removeprefix(f"{start}/")), ("%p", path), ("%h", path.rpartition("/")[0])),
+            *(("\\n", "\n"), ("\\t", "\t"), ("%l", target)),
+        ):
+            form = form.replace(directive, value)
+        text += form
+    return text
 
 
 def _walk(node: Node, path: str, depth: int, limit: int) -> list[tuple[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bashkit import FileSystem
 
-from pve_runbook.lab.commands import (
+from pve_lab.commands import (
     api,
     changing,
     cluster,
@@ -12,12 +12,13 @@ from pve_runbook.lab.commands import (
     network,
     processes,
     reading,
+    repairs,
     sqlite,
     storage,
     system,
     systemd,
 )
-from pve_runbook.lab.commands.base import Call, Result, Table
+from pve_lab.commands.base import Call, Result, Table
 
 COMMANDS: Table = {
     **reading.TABLE,
@@ -31,6 +32,7 @@ COMMANDS: Table = {
     **storage.TABLE,
     **api.TABLE,
     **system.TABLE,
+    **repairs.TABLE,
 }
 INTERPRETER = (
     "bash",

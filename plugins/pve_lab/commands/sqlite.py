@@ -7,8 +7,8 @@ import errno
 import re
 import sqlite3
 
-from pve_runbook.lab.commands.base import Call, Result, Table
-from pve_runbook.lab.model.files import DATABASE_MOUNT
+from pve_lab.commands.base import Call, Result, Table
+from pve_lab.model.files import DATABASE_MOUNT
 
 _DOT = re.compile(r"\.(\w+)(?:\s+(.*))?")
 

@@ -1,14 +1,15 @@
-"""pvesm, lvs, vgs, zfs, zpool, mount, umount."""
+"""pvesm, lvs, vgs, zfs, zpool, rbd, ceph, iscsiadm, losetup, mount, umount."""
 
 from __future__ import annotations
 
 import json
 
-from pve_runbook.lab.commands.base import Call, Result, Table, options
-from pve_runbook.lab.commands.cluster import refused
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.storage import Storage
-from pve_runbook.lab.texts import StorageRow, pvesm_status
+from pve_lab.commands.base import Call, Result, Table, options
+from pve_lab.commands.cluster import refused
+from pve_lab.formats.storage_cfg import Storage
+from pve_lab.formats.texts import StorageRow, pvesm_status
+from pve_lab.model.errors import Hung
+from pve_lab.model.node import Node
 
 _SIZES = {"lvmthin": (354275328, 44815828), "zfspool": (940572672, 312475648), "rbd": (1056964608, 210763776)}
 
@@ -52,7 +53,18 @@ def _status(node: Node) -> Result:
         else:
             row = StorageRow(storage, "active", *_usage(node, storage))
         rows.append(row)
+        _make_conf(node, storage)
     return Result(pvesm_status(rows, kib=node.version.kib_header), errors, seconds=seconds)
+
+
+def _make_conf(node: Node, storage: Storage) -> None:
+    """Whoever asks for a pool of another cluster's Ceph makes a file for it, once /etc/pve is writable (pve-storage
+    9, CephConfig.pm ceph_connect_option)."""
+    keyring, conf = (f"priv/ceph/{storage.ident}.{end}" for end in ("keyring", "conf"))
+    has = node.pmxcfs.database.get
+    of_another = storage.kind == "rbd" and "monhost" in storage.settings and has(keyring) is not None
+    if of_another and has(conf) is None and node.pmxcfs.quorate:
+        node.pmxcfs.write(conf, f"[global]\n\tkeyring = /etc/pve/{keyring}\n".encode())
 
 
 def _list(node: Node, ident: str, vmid: str | None) -> Result:
@@ -149,8 +161,35 @@ def zpool(call: Call) -> Result:
 
 
 def iscsiadm(call: Call) -> Result:
-    """iscsiadm -m session: there is none (open-iscsi, iscsiadm(8))."""
-    return Result("", "iscsiadm: No active sessions.\n", 21, 0.02)
+    """iscsiadm -m session (open-iscsi, iscsiadm(8))."""
+    sessions = call.node.storages.sessions
+    if not sessions:
+        return Result("", "iscsiadm: No active sessions.\n", 21, 0.02)
+    rows = (f"tcp: [{n}] 10.55.0.40:3260,1 {target} (non-flash)\n" for n, target in enumerate(sessions, start=1))
+    return Result("".join(rows), seconds=0.02)
+
+
+def losetup(call: Call) -> Result:
+    """losetup -l -n -O NAME,BACK-FILE."""
+    return Result("".join(f"{d} {f}\n" for d, f in call.node.guests.devices.loops().items()), seconds=0.01)
+
+
+def rbd(call: Call) -> Result:
+    """rbd --pool=POOL [options] ls --format json; never returns while no monitor answers."""
+    given, operands = options(call.argv, "", ("format",))
+    node, config = call.node, call.node.pmxcfs
+    if operands != ["ls"]:
+        return Result("", f"rbd: {operands} is not simulated\n", 127)
+    if node.clock.now < node.storages.pools_silent_until:
+        raise Hung("rbd")
+    keyring = given.get("keyring", "")
+    if node.storages.pools_refuse or not keyring or not config.mounted or not node.files.exists(keyring):
+        where = keyring or "/etc/ceph/ceph.client.admin.keyring"
+        why = f"auth: unable to find a keyring on {where}: (2) No such file or directory\n"
+        return Result("", f"{why}rbd: couldn't connect to the cluster!\n", 1, 0.2)
+    stores = [s for s in node.storages.all() if s.kind == "rbd" and s.settings.get("pool", "rbd") == given["pool"]]
+    names = [name for s in stores for name in node.storages.images.get(s.ident, ())]
+    return Result(json.dumps(sorted(names)) + "\n", seconds=0.2)
 
 
 def ceph(call: Call) -> Result:
@@ -193,6 +232,8 @@ TABLE: Table = {
     "zfs": zfs,
     "zpool": zpool,
     "iscsiadm": iscsiadm,
+    "losetup": losetup,
+    "rbd": rbd,
     "ceph": ceph,
     "mount": mount,
     "umount": umount,

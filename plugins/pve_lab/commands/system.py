@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from pve_runbook.lab.commands.base import Call, Result, Table
-from pve_runbook.lab.model.errors import Hung
+from pve_lab.commands.base import Call, Result, Table
+from pve_lab.model.errors import Hung
 
 
 def hostname(call: Call) -> Result:
     """hostname [--fqdn]."""
     fqdn = "--fqdn" in call.argv or "-f" in call.argv
-    return Result(f"{call.node.name}.lab.local\n" if fqdn else f"{call.node.name}\n")
+    return Result(f"{call.node.hostname}.lab.local\n" if fqdn else f"{call.node.hostname}\n")
 
 
 def id_(call: Call) -> Result:
@@ -92,8 +92,9 @@ def uname(call: Call) -> Result:
         return Result(f"{kernel}\n")
     if "-m" in call.argv:
         return Result("x86_64\n")
+    name = call.node.hostname
     return Result(
-        f"Linux {call.node.name} {kernel} #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n" if "-a" in call.argv else "Linux\n"
+        f"Linux {name} {kernel} #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n" if "-a" in call.argv else "Linux\n"
     )
 
 

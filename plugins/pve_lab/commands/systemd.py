@@ -7,10 +7,10 @@ import json
 import re
 import time
 
-from pve_runbook.lab.commands.base import Call, Result, Table, options
-from pve_runbook.lab.model.journal import Entry
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.units import Outcome, Unit
+from pve_lab.commands.base import Call, Result, Table, options
+from pve_lab.model.journal import Entry
+from pve_lab.model.node import Node
+from pve_lab.model.units import Outcome, Unit
 
 _ORDER = (
     "Type",
@@ -254,6 +254,7 @@ def journalctl(call: Call) -> Result:
     Exit status 1 where a pattern matches nothing (systemd, journalctl.c).
     """
     units: list[str] = []
+    kernel_too = False
     rest = [word for item in call.argv for word in (item.split("=", 1) if item.startswith("--") else [item])]
     lines, form, since, until, kernel, priority = 0, "short", "", "", False, 7
     pattern, reverse, hostname = "", False, True
@@ -279,13 +280,17 @@ def journalctl(call: Call) -> Result:
             hostname = False
         elif item in ("-k", "--dmesg"):
             kernel = True
+        elif item == "_TRANSPORT=kernel":
+            kernel_too = True
+        elif item.startswith("_SYSTEMD_UNIT="):
+            units.append(item.partition("=")[2])
         elif item in ("-p", "--priority"):
             priority = _priority(rest.pop(0))
     matcher = re.compile(pattern.replace("(?<", "(?P<"))  # PCRE's named groups
     found = [
         e
         for e in call.node.journal.entries
-        if (not units or e.unit in units)
+        if (not units or e.unit in units or (kernel_too and e.identifier == "kernel"))
         and e.priority <= priority
         and (not kernel or e.identifier == "kernel")
         and e.time >= _moment(call.node, since)

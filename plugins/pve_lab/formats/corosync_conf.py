@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_NUMBERS = ("nodeid", "quorum_votes", "votes", "expected_votes", "token", "config_version", "two_node", "linknumber")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class CorosyncConf:
     """Milliseconds, for two nodes."""
     expected_votes: int = 0
     """What the file says itself, instead of the sum of the votes (votequorum(5)); 0 if it does not."""
+    transport: str = "knet"
 
     def member(self, name: str) -> Member | None:
         """The nodelist's entry of that name."""
@@ -42,7 +46,7 @@ class CorosyncConf:
 
 def parse(text: str) -> CorosyncConf:
     """Read a corosync.conf; what is missing is empty or 0."""
-    cluster_name, version, device_votes, expected, token = "", 0, 0, 0, 3000
+    cluster_name, version, device_votes, expected, token, transport = "", 0, 0, 0, 3000, "knet"
     members: list[Member] = []
     stack: list[str] = []
     node: dict[str, str] = {}
@@ -56,8 +60,8 @@ def parse(text: str) -> CorosyncConf:
                 members.append(
                     Member(
                         node.get("name", ""),
-                        int(node.get("nodeid", "0")),
-                        int(node.get("quorum_votes", "1")),
+                        _number(node.get("nodeid", "0")),
+                        _number(node.get("quorum_votes", "1")),
                         node.get("ring0_addr", ""),
                         node.get("ring1_addr", ""),
                     )
@@ -67,16 +71,67 @@ def parse(text: str) -> CorosyncConf:
             if stack[-1:] == ["node"]:
                 node[key] = value
             elif stack == ["quorum", "device"] and key == "votes":
-                device_votes = int(value)
+                device_votes = _number(value)
             elif stack == ["quorum"] and key == "expected_votes":
-                expected = int(value)
+                expected = _number(value)
             elif stack == ["totem"] and key == "token":
-                token = int(value)
+                token = _number(value)
+            elif stack == ["totem"] and key == "transport":
+                transport = value
             elif stack == ["totem"] and key == "cluster_name":
                 cluster_name = value
             elif stack == ["totem"] and key == "config_version":
-                version = int(value)
-    return CorosyncConf(cluster_name, version, tuple(members), device_votes, token, expected)
+                version = _number(value)
+    return CorosyncConf(cluster_name, version, tuple(members), device_votes, token, expected, transport)
+
+
+def _number(value: str) -> int:
+    found = re.match(r"\d+", value)
+    return int(found[0]) if found is not None else 0
+
+
+def stops_at(text: str) -> str:
+    """What corosync says of the first line that it stops at, "" where it starts (corosync 3, exec/coroparse.c)."""
+    depth = 0
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line, said = raw.strip(), ""
+        if not line or line.startswith("#"):
+            continue
+        if "{" in line:
+            depth += 1
+        elif ":" in line:
+            key, value = (part.strip() for part in line.split(":", 1))
+            if key in _NUMBERS and not value.isdecimal():
+                said = f"Value of key {key} must be integer, but {value!r} was given"
+        elif line == "}":
+            depth -= 1
+            said = "Unexpected closing brace" if depth < 0 else ""
+        else:
+            said = "Line is not opening or closing section or key value"
+        if said:
+            return f"parser error: /etc/corosync/corosync.conf:{number}: {said}"
+    return "parser error: /etc/corosync/corosync.conf: Missing closing brace" if depth else ""
+
+
+def unread_by_proxmox(text: str) -> str:
+    """What PVE::Corosync's parse_conf dies of, "" where it reads the file: words apart, comments taken out."""
+    words = re.sub(r"(?m)#.*$", "", text).split()
+    while words:
+        word = words.pop(0)
+        if words and words[0] == "{":
+            words.pop(0)
+        elif word != "}":
+            if not word.endswith(":"):
+                return f"missing ':' after key '{word}'\n"
+            words[:1] = []
+    return ""
+
+
+def without(text: str, name: str) -> str:
+    """The text without the nodelist's entry of that name, one version on, as `pvecm delnode` writes it."""
+    entry = re.compile(rf"  node \{{\n(?:    [^\n]*\n)*?    name: {re.escape(name)}\n(?:    [^\n]*\n)*  \}}\n")
+    version = re.compile(r"(?<=\n  config_version: )\d+")
+    return version.sub(lambda found: str(int(found[0]) + 1), entry.sub("", text))
 
 
 def render(cluster_name: str, config_version: int, members: Sequence[Member], *, device: str = "") -> str:

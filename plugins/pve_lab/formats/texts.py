@@ -6,9 +6,9 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pve_runbook.lab.model.corosync_conf import CorosyncConf
-from pve_runbook.lab.model.guest_config import GuestConfig
-from pve_runbook.lab.model.storage import Storage
+from pve_lab.formats.corosync_conf import CorosyncConf
+from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.formats.storage_cfg import Storage
 
 NO_QUORUM = "cluster not ready - no quorum?\n"
 REFUSED = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pve_runbook.lab.model import corosync
-from pve_runbook.lab.model.clock import Clock
-from pve_runbook.lab.model.network import Network
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.version import PVE8, Version
+from pve_lab.model import membership
+from pve_lab.model.clock import Clock
+from pve_lab.model.network import Network
+from pve_lab.model.node import Node
+from pve_lab.model.version import PVE8, Version
 
 
 class Cluster:
@@ -30,12 +30,16 @@ class Cluster:
 
     def form_memberships(self) -> None:
         """Let corosync follow the network and its own starts and stops."""
-        self.ring = corosync.form_memberships(self.nodes.values(), self.ring)
+        self.ring = membership.form_memberships(self.nodes.values(), self.ring)
         self.cast_device_votes()
 
     def cast_device_votes(self) -> None:
         """Let a QDevice follow what its nodes' daemons and the network allow."""
-        corosync.cast_device_votes(self.nodes.values())
+        membership.cast_device_votes(self.nodes.values())
+
+    def synchronise(self, node: Node) -> None:
+        """Let a node's pmxcfs join the group of its corosync's membership."""
+        membership.synchronise(node, self.nodes.values())
 
     def partition(self, islands: list[list[str]]) -> None:
         """Cut the cluster link into islands."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bashkit import FileSystem
 
-from pve_runbook.lab.model.errors import Hung, no_such_file, os_error
+from pve_lab.model.errors import Hung, no_such_file, os_error
 
 CONFIG_MOUNT = "/etc/pve"
 DATABASE_MOUNT = "/var/lib/pve-cluster"
@@ -88,6 +88,10 @@ class NodeFiles:
         self.root.mkdir(DATABASE_MOUNT, recursive=True)
 
     # -- where a path lives ------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give the trees back at once: each holds descriptors, and a node is part of circles that go late."""
+        del self.root, self.config, self.database
 
     def _where(self, path: str) -> tuple[FileSystem, str]:
         for mount, file_system in ((CONFIG_MOUNT, self.config), (DATABASE_MOUNT, self.database)):

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
-from pve_runbook.lab.model.clock import Event
-
-if TYPE_CHECKING:
-    from pve_runbook.lab.model.node import Node
+from pve_lab.model.clock import Event
+from pve_lab.model.guests import Guests
+from pve_lab.model.host import Host
+from pve_lab.model.pmxcfs import Pmxcfs
+from pve_lab.model.units import Units
 
 FENCE_AFTER = 60.0
 """Seconds without quorum after which an active node is reset."""
@@ -24,11 +26,25 @@ DEAD_AFTER = 30
 MARKER = "/run/watchdog-mux.active"
 
 
+class HaSurroundings(Protocol):
+    """What HA of one node reaches beyond the parts that it works with."""
+
+    def ha_of_all(self) -> Iterable[Ha]:
+        """HA of every node of the cluster, the own one too."""
+
+    def power_cycle(self) -> None:
+        """The watchdog runs out: a hard reset."""
+
+
 class Ha:
     """LRM and CRM of one node."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, host: Host, units: Units, pmxcfs: Pmxcfs, guests: Guests, surroundings: HaSurroundings) -> None:
+        self.host = host
+        self.units = units
+        self.pmxcfs = pmxcfs
+        self.guests = guests
+        self.surroundings = surroundings
         self.armed = False
         self.disarmed = ""
         self.is_master = False
@@ -44,7 +60,7 @@ class Ha:
         """The services of ha/resources.cfg: `vm:101` to its settings."""
         found: dict[str, dict[str, str]] = {}
         current = ""
-        for line in self.node.pmxcfs.database.text("ha/resources.cfg").splitlines():
+        for line in self.pmxcfs.database.text("ha/resources.cfg").splitlines():
             match = re.fullmatch(r"(vm|ct):\s*(\d+)", line.strip())
             if match:
                 current = f"{match[1]}:{match[2]}"
@@ -56,28 +72,28 @@ class Ha:
 
     def manager_status(self) -> dict[str, Any]:
         """ha/manager_status, empty when HA was never used."""
-        text = self.node.pmxcfs.database.text("ha/manager_status")
+        text = self.pmxcfs.database.text("ha/manager_status")
         loaded = json.loads(text) if text else {}
         return loaded if isinstance(loaded, dict) else {}
 
     def lrm_status(self, name: str) -> dict[str, Any]:
         """nodes/NAME/lrm_status, empty without one."""
-        text = self.node.pmxcfs.database.text(f"nodes/{name}/lrm_status")
+        text = self.pmxcfs.database.text(f"nodes/{name}/lrm_status")
         loaded = json.loads(text) if text else {}
         return loaded if isinstance(loaded, dict) else {}
 
     def _put(self, path: str, value: dict[str, Any]) -> None:
-        if self.node.pmxcfs.quorate:
+        if self.pmxcfs.quorate:
             with contextlib.suppress(OSError):  # the daemons log a refused write and try again
-                self.node.pmxcfs.write(path, json.dumps(value, separators=(",", ":"), sort_keys=True).encode())
+                self.pmxcfs.write(path, json.dumps(value, separators=(",", ":"), sort_keys=True).encode())
 
     @property
     def _lrm_runs(self) -> bool:
-        return self.node.units.get("pve-ha-lrm").is_active
+        return self.units.get("pve-ha-lrm").is_active
 
     @property
     def _crm_runs(self) -> bool:
-        return self.node.units.get("pve-ha-crm").is_active
+        return self.units.get("pve-ha-crm").is_active
 
     # -- the watchdog ------------------------------------------------------------------------
 
@@ -98,7 +114,7 @@ class Ha:
 
     def update_marker(self) -> None:
         """watchdog-mux keeps a directory as long as it has clients."""
-        files = self.node.files
+        files = self.host.files
         if self.all_clients:
             files.make_directories(MARKER, 0o600)
             files.modes[MARKER] = 0o600
@@ -116,13 +132,13 @@ class Ha:
         """An active node is reset 60 s after it lost quorum, unless the cluster's quorum returns."""
         if not self.watchdog_clients or self._fence is not None:
             return
-        self.fence_at = self.node.clock.now + FENCE_AFTER - age
-        self._fence = self.node.clock.after(FENCE_AFTER - age, self._reset)
-        self.node.journal.add(
+        self.fence_at = self.host.clock.now + FENCE_AFTER - age
+        self._fence = self.host.clock.after(FENCE_AFTER - age, self._reset)
+        self.host.journal.add(
             "pve-ha-lrm.service",
             "pve-ha-lrm",
-            self.node.units.get("pve-ha-lrm").main_pid,
-            f"lost lock 'ha_agent_{self.node.name}_lock - cfs lock update failed - Permission denied",
+            self.units.get("pve-ha-lrm").main_pid,
+            f"lost lock 'ha_agent_{self.host.name}_lock - cfs lock update failed - Permission denied",
             3,
         )
 
@@ -134,8 +150,8 @@ class Ha:
 
     def _reset(self) -> None:
         self._fence = self.fence_at = None
-        if self.node.units.get("watchdog-mux").is_active:
-            self.node.power_cycle()
+        if self.units.get("watchdog-mux").is_active:
+            self.surroundings.power_cycle()
 
     # -- the services ------------------------------------------------------------------------
 
@@ -144,24 +160,24 @@ class Ha:
         if not self.armed:
             return 1.7
         if self.fence_at is not None:
-            return self.fence_at - self.node.clock.now + 1.0
+            return self.fence_at - self.host.clock.now + 1.0
         return 13.7 if self.is_master else 9.8
 
     def lrm_stopped(self, seconds: float) -> None:
         """With quorum: services frozen, watchdog closed after `seconds`, guests keep running."""
-        journal, pid = self.node.journal, self.node.units.get("pve-ha-lrm").main_pid
+        journal, pid = self.host.journal, self.units.get("pve-ha-lrm").main_pid
         journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "received signal TERM")
         if self.armed:
             journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "restart LRM, freeze all services")
             status = self.manager_status()
             for service in status.get("service_status", {}).values():
-                if service.get("node") == self.node.name:
+                if service.get("node") == self.host.name:
                     service["state"] = "freeze"
             if status:
                 self._put("ha/manager_status", status)
             self._put(
-                f"nodes/{self.node.name}/lrm_status",
-                {"mode": "restart", "results": {}, "state": "active", "timestamp": int(self.node.wall + seconds)},
+                f"nodes/{self.host.name}/lrm_status",
+                {"mode": "restart", "results": {}, "state": "active", "timestamp": int(self.host.wall + seconds)},
             )
             journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "watchdog closed (disabled)")
         journal.add("pve-ha-lrm.service", "pve-ha-lrm", pid, "server stopped")
@@ -169,21 +185,21 @@ class Ha:
 
     def crm_stopped(self) -> None:
         """The master's role goes to another node whose CRM runs; its lock is released."""
-        journal, pid = self.node.journal, self.node.units.get("pve-ha-crm").main_pid
+        journal, pid = self.host.journal, self.units.get("pve-ha-crm").main_pid
         journal.add("pve-ha-crm.service", "pve-ha-crm", pid, "server stopped")
         if not self.is_master:
             return
         self.is_master = False
         status = self.manager_status()
-        for node in self.node.cluster.nodes.values():
-            if node is self.node or not node.units.get("pve-ha-crm").is_active or not node.pmxcfs.quorate:
+        for other in self.surroundings.ha_of_all():
+            if other is self or not other._crm_runs or not other.pmxcfs.quorate:
                 continue
-            if node.pmxcfs.in_cluster:
-                node.ha.is_master = True
-                node.ha.update_marker()
-                status["master_node"] = node.name
+            if other.pmxcfs.in_cluster:
+                other.is_master = True
+                other.update_marker()
+                status["master_node"] = other.host.name
                 break
-        status["timestamp"] = int(self.node.wall)
+        status["timestamp"] = int(self.host.wall)
         self._put("ha/manager_status", status)
 
     # -- a separated node that kept the files --------------------------------------------------
@@ -192,36 +208,36 @@ class Ha:
         """Watch for the trap: quorate alone, HA's files kept, HA's daemons running."""
         trapped = self._trapped()
         if trapped and self._takeover is None:
-            self._takeover = self.node.clock.after(TAKE_OVER_AFTER, self._take_over)
+            self._takeover = self.host.clock.after(TAKE_OVER_AFTER, self._take_over)
         if not trapped and self._takeover is not None:
             self._takeover.cancel()
             self._takeover = None
 
     def _trapped(self) -> bool:
-        pmxcfs = self.node.pmxcfs
+        pmxcfs = self.pmxcfs
         if not pmxcfs.mounted or pmxcfs.clustered or not (self._lrm_runs and self._crm_runs):
             return False
         return bool(self.resources()) and bool(self.manager_status())
 
     def _take_over(self) -> None:
         self._takeover = None
-        node = self.node
+        name = self.host.name
         status = self.manager_status()
-        status["master_node"] = node.name
+        status["master_node"] = name
         for sid in self.resources():
-            config = node.guests.config(int(sid.partition(":")[2]))
-            if config is None or config.owner == node.name:
+            config = self.guests.config(int(sid.partition(":")[2]))
+            if config is None or config.owner == name:
                 continue
-            moved = config.path.replace(f"nodes/{config.owner}/", f"nodes/{node.name}/")
-            node.pmxcfs.rename(config.path, moved)
-            node.journal.add(
+            moved = config.path.replace(f"nodes/{config.owner}/", f"nodes/{name}/")
+            self.pmxcfs.rename(config.path, moved)
+            self.host.journal.add(
                 "pve-ha-crm.service",
                 "pve-ha-crm",
-                node.units.get("pve-ha-crm").main_pid,
-                f"recover service '{sid}' from fenced node '{config.owner}' to node '{node.name}'",
+                self.units.get("pve-ha-crm").main_pid,
+                f"recover service '{sid}' from fenced node '{config.owner}' to node '{name}'",
                 5,
             )
-            status.setdefault("service_status", {}).setdefault(sid, {}).update(node=node.name, state="started")
-            node.guests.start(config.vmid)
+            status.setdefault("service_status", {}).setdefault(sid, {}).update(node=name, state="started")
+            self.guests.start(config.vmid)
         self._put("ha/manager_status", status)
         self.arm(master=True)

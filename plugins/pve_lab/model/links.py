@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pve_runbook.lab.model.network import Interface
-    from pve_runbook.lab.model.node import Node
+from pve_lab.model.network import Interface
+from pve_lab.model.node import Node
 
 PORT = 5405
 """UDP port of link 0; link N has the N-th after it."""

@@ -34,7 +34,8 @@ class Network:
 
 @dataclass
 class Interface:
-    """One network interface; `master` is the bridge it is a port of, `errors` are bad packets it has received."""
+    """One network interface; `master` is the bridge or bond it is a port of, `errors` are bad packets it has received,
+    `bond_mode` is what its ports share the packets by."""
 
     index: int
     name: str
@@ -48,6 +49,7 @@ class Interface:
     vlan: int = 0
     carrier: bool = True
     errors: int = 0
+    bond_mode: str = ""
 
 
 @dataclass
@@ -57,3 +59,13 @@ class Route:
     gateway: str
     device: str
     metric: int | None = None
+
+
+@dataclass
+class HostRoute:
+    """A route to one address of another node."""
+
+    address: str
+    gateway: str
+    device: str
+    protocol: str

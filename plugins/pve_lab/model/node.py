@@ -2,94 +2,101 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from pve_runbook.lab.model.corosync import Corosync
-from pve_runbook.lab.model.files import NodeFiles
-from pve_runbook.lab.model.guests import Guests
-from pve_runbook.lab.model.ha import Ha
-from pve_runbook.lab.model.journal import Journal
-from pve_runbook.lab.model.network import Interface, Route
-from pve_runbook.lab.model.pmxcfs import Pmxcfs
-from pve_runbook.lab.model.processes import ProcessTable
-from pve_runbook.lab.model.scheduler import Scheduler
-from pve_runbook.lab.model.storage import Storages
-from pve_runbook.lab.model.tasks import Task, Tasks
-from pve_runbook.lab.model.units import Unit, Units, proxmox_units
+from pve_lab.formats.nftables import Table
+from pve_lab.model.clock import Clock
+from pve_lab.model.corosync import Corosync
+from pve_lab.model.guests import Guests
+from pve_lab.model.ha import Ha
+from pve_lab.model.host import Host
+from pve_lab.model.network import HostRoute, Interface, Network, Route
+from pve_lab.model.pmxcfs import Pmxcfs
+from pve_lab.model.scheduler import Scheduler
+from pve_lab.model.storage import Storages
+from pve_lab.model.tasks import Task, Tasks
+from pve_lab.model.units import Unit, Units, proxmox_units
+from pve_lab.model.version import Version
 
-if TYPE_CHECKING:
-    from pve_runbook.lab.model.cluster import Cluster
-
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STOP_TIMEOUT = 10.0
 """Seconds until systemd kills a pmxcfs that does not end (TimeoutStopSec of pve-cluster.service)."""
 PROXY_WAIT = 30.0
 """Seconds that a start of pveproxy waits for quorum (pvecm updatecerts)."""
+CRON_LINK, CRON_TARGET = "/etc/cron.d/vzdump", "/etc/pve/vzdump.cron"
+"""The link through which cron starts the backup jobs of PVE 7.0 and older; on 8 and 9 it is there as well."""
 
 
-class Node:
-    """A Proxmox VE host of the model."""
+class Neighbourhood(Protocol):
+    """The cluster as its nodes know it."""
 
-    def __init__(self, cluster: Cluster, name: str, address: str, database_directory: Path) -> None:
+    @property
+    def clock(self) -> Clock:
+        """The time of all nodes."""
+
+    @property
+    def version(self) -> Version:
+        """The release that all nodes run."""
+
+    @property
+    def network(self) -> Network:
+        """What the cluster link carries."""
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """All nodes by name."""
+
+    @property
+    def on_corosync_stop(self) -> list[Callable[[], None]]:
+        """What scenarios do when a corosync was stopped."""
+
+    def form_memberships(self) -> None:
+        """Let corosync follow the network and its own starts and stops."""
+
+    def cast_device_votes(self) -> None:
+        """Let a QDevice follow what its nodes' daemons and the network allow."""
+
+    def synchronise(self, node: Node) -> None:
+        """Let a node's pmxcfs join the group of its corosync's membership."""
+
+
+class Node(Host):
+    """A Proxmox VE host of the model: it puts the parts together, and alone knows all of them."""
+
+    def __init__(self, cluster: Neighbourhood, name: str, address: str, database_directory: Path) -> None:
+        super().__init__(name, cluster.clock, cluster.version, database_directory)
         self.cluster = cluster
-        self.clock = cluster.clock
-        self.version = cluster.version
-        self.name = name
         self.address = address
-        self.files = NodeFiles(database_directory)
-        self.skew = 0.0
         self.powered = True
-        self.journal = Journal(lambda: self.wall)
         self.interfaces: list[Interface] = []
         self.default_routes: list[Route] = []
+        self.host_routes: list[HostRoute] = []
         self.rings = [address]
         """Own addresses on corosync's links."""
         self.filter_rules: tuple[str, ...] = ()
         """The filter table as iptables-save shows it."""
+        self.nft_tables: tuple[Table, ...] = ()
+        """Tables of nftables that are not iptables' own."""
         self.drops = (0, 0)
         """UDP ports, first and last, that no packet of a peer reaches, by a filter here or on the way."""
-        self.boot_id = ""
         self.on_power_cycle: list[Callable[[], None]] = []
-        self.processes = ProcessTable(self.clock, self.files, 5246.0)
-        self.units = Units(self)
+        self.units = Units(self, self)
         for unit in proxmox_units(scheduler=self.version.scheduler):
             self.units.table[unit.name] = unit
-        self.corosync = Corosync(self)
-        self.ha = Ha(self)
-        self.pmxcfs = Pmxcfs(self)
-        self.storages = Storages(self)
-        self.guests = Guests(self)
+        self.corosync = Corosync(self, self.units, self)
+        self.pmxcfs = Pmxcfs(self, self.corosync, self)
+        self.storages = Storages(self, self.pmxcfs)
         self.tasks = Tasks(self)
-        self.scheduler = Scheduler(self)
+        self.guests = Guests(self, self.pmxcfs, self.storages, self.tasks)
+        self.ha = Ha(self, self.units, self.pmxcfs, self.guests, self)
+        self.scheduler = Scheduler(self, self.units, self.pmxcfs, self.guests, self.tasks)
         self.startall: Task | None = None
-        self.new_boot_id()
-
-    def new_boot_id(self) -> None:
-        """A boot of the kernel."""
-        seed = f"{self.name} {self.clock.now} {self.boot_id}"
-        self.boot_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, seed))
-        self.files.put(BOOT_ID, f"{self.boot_id}\n")
-
-    @property
-    def wall(self) -> float:
-        """Unix time as the node has it: model time and what its clock is wrong by, in seconds."""
-        return self.clock.wall + self.skew
 
     @property
     def standalone(self) -> bool:
         """Whether pmxcfs runs without any cluster configuration in its database."""
         return self.pmxcfs.mounted and self.pmxcfs.database.get("corosync.conf") is None
-
-    def resolve(self, name: str) -> str | None:
-        """The address that /etc/hosts of this node gives a name, None without one."""
-        for line in self.files.text("/etc/hosts").splitlines():
-            fields = line.partition("#")[0].split()
-            if name in fields[1:]:
-                return fields[0]
-        return None
 
     # -- services ----------------------------------------------------------------------------
 
@@ -106,8 +113,8 @@ class Node:
             self._start_guests(unit)
             return 0, 0.5
         seconds = unit.start_cost
-        if unit.name == "pveproxy.service" and not self.pmxcfs.quorate:
-            seconds += PROXY_WAIT
+        if unit.name == "pveproxy.service":
+            seconds += self._update_certs()
         if unit.argv:
             comm = unit.argv[0].rpartition("/")[2][:15]
             unit.main_pid = self.processes.spawn(comm, unit.argv).pid
@@ -125,6 +132,15 @@ class Node:
         if unit.name in ("pvescheduler.service", "pvesr.timer"):
             self.clock.after(0.0, self.scheduler.consider)
         return 0, seconds
+
+    def _update_certs(self) -> float:
+        """`pvecm updatecerts`, before each start of pveproxy: seconds. While /etc/pve is writable it puts cron's link
+        back (pve-cluster, PVE/Cluster/Setup.pm, gen_pve_vzdump_files)."""
+        if not self.pmxcfs.quorate:
+            return PROXY_WAIT
+        if not self.pmxcfs.hung and not self.files.lexists(CRON_LINK):
+            self.files.put_link(CRON_TARGET, CRON_LINK)
+        return 0.0
 
     def stop_service(self, unit: Unit) -> float:
         """End a unit's process; returns the seconds it takes."""
@@ -166,11 +182,49 @@ class Node:
         for action in list(self.cluster.on_corosync_stop):
             action()
 
-    # -- quorum ------------------------------------------------------------------------------
+    # -- what the parts reach beyond this node -------------------------------------------------
+
+    def corosync_of_all(self) -> Iterable[Corosync]:
+        """The corosync of every node of the cluster, the own one too."""
+        return [n.corosync for n in self.cluster.nodes.values()]
+
+    def pmxcfs_of_all(self) -> Iterable[Pmxcfs]:
+        """The pmxcfs of every node of the cluster, the own one too."""
+        return [n.pmxcfs for n in self.cluster.nodes.values()]
+
+    def ha_of_all(self) -> Iterable[Ha]:
+        """HA of every node of the cluster, the own one too."""
+        return [n.ha for n in self.cluster.nodes.values()]
+
+    def form_memberships(self) -> None:
+        """A corosync started or ended: memberships follow."""
+        self.cluster.form_memberships()
+
+    def synchronise(self) -> None:
+        """pmxcfs joins the group of its corosync's membership: the members' databases become equal."""
+        self.cluster.synchronise(self)
+
+    # -- what the parts tell each other --------------------------------------------------------
+
+    def corosync_died(self) -> None:
+        """corosync is gone, pmxcfs has to notice."""
+        self.pmxcfs.corosync_died()
+
+    def configuration_changed(self) -> None:
+        """The guests or HA files of the database may be others than before."""
+        self.ha.configuration_changed()
 
     def quorum_changed(self) -> None:
         """Membership or votes of corosync changed."""
         self.pmxcfs.follow_corosync()
+
+    def quorum_lost(self) -> None:
+        """/etc/pve is read-only from now on."""
+        self.ha.quorum_lost()
+
+    def quorum_returned(self) -> None:
+        """Locks in /etc/pve can be renewed again."""
+        self.ha.quorum_returned()
 
     def quorum_granted(self) -> None:
         """/etc/pve became writable: what waited for it goes on now."""
@@ -242,6 +296,7 @@ class Node:
         """Boot: the enabled units start."""
         for path in ("/run/qemu-server", "/run/systemd/system", "/tmp"):
             self.files.make_directories(path)
+        self.hostname = self.files.text("/etc/hostname").strip()
         self.new_boot_id()
         self.processes.booted = self.clock.now
         self.processes.spawn("systemd", ("/sbin/init",), pid=1)

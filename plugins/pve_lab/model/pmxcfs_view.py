@@ -5,18 +5,16 @@ Formats from pve-cluster's src/pmxcfs (status.c, cfs-plug-link.c) and as recorde
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable
 
 from bashkit import FileSystem
 
-from pve_runbook.lab import texts
-from pve_runbook.lab.model import corosync_conf
-from pve_runbook.lab.model.database import DIRECTORY, Database
-from pve_runbook.lab.model.errors import no_such_file
-from pve_runbook.lab.model.files import Stat
-
-if TYPE_CHECKING:
-    from pve_runbook.lab.model.node import Node
+from pve_lab.formats import corosync_conf, texts
+from pve_lab.model.corosync import Corosync
+from pve_lab.model.database import DIRECTORY, Database
+from pve_lab.model.errors import no_such_file
+from pve_lab.model.files import Stat
+from pve_lab.model.host import Host
 
 Stamp = tuple[int, float]
 """Size in bytes, and when it was last written (seconds since the epoch): a file's content is the one known, or not."""
@@ -25,11 +23,16 @@ Stamp = tuple[int, float]
 class PmxcfsView:
     """The state of one node's pmxcfs, and what processes of the node read from it."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.database = Database(node.files.database_directory / "config.db")
+    def __init__(self, host: Host, corosync: Corosync, of_all: Callable[[], Iterable[PmxcfsView]]) -> None:
+        self.host = host
+        self.corosync = corosync
+        self.of_all = of_all
+        """The pmxcfs of every node of the cluster, the own one too."""
+        self.database = Database(host.files.database_directory / "config.db")
         self.pid = 0
         self.started = 0.0
+        self.nodename = host.hostname
+        """The node's name as it was when the process started."""
         self.ends: float | None = None
         self.clustered = False
         self.corosync_seen = False
@@ -51,17 +54,17 @@ class PmxcfsView:
     @property
     def hung(self) -> bool:
         """Whether nothing that asks it gets an answer."""
-        return "/etc/pve" in self.node.files.hung
+        return "/etc/pve" in self.host.files.hung
 
     @property
     def in_cluster(self) -> bool:
         """Whether it runs in cluster mode beside a running corosync."""
-        return self.mounted and self.clustered and self.node.corosync.runtime is not None
+        return self.mounted and self.clustered and self.corosync.runtime is not None
 
     @property
     def local_mode(self) -> bool:
         """Whether it was started with -l."""
-        return self.mounted and self.node.processes.table[self.pid].argv[-1] == "-l"
+        return self.mounted and self.host.processes.table[self.pid].argv[-1] == "-l"
 
     def conf(self) -> corosync_conf.CorosyncConf | None:
         """corosync.conf of the database, None without one."""
@@ -79,7 +82,7 @@ class PmxcfsView:
     @property
     def links(self) -> dict[str, str]:
         """The symbolic links that pmxcfs shows in its root."""
-        own = f"nodes/{self.node.name}"
+        own = f"nodes/{self.nodename}"
         return {
             "local": own,
             "qemu-server": f"{own}/qemu-server",
@@ -94,14 +97,14 @@ class PmxcfsView:
         if path == ".vmlist":
             return self.vmlist_text()
         if path == ".version":
-            return f'{{\n"starttime": {int(self.node.clock.epoch + self.started)},\n"clusterlog": 0\n}}\n'
+            return f'{{\n"starttime": {int(self.host.clock.epoch + self.started)},\n"clusterlog": 0\n}}\n'
         if path == ".clusterlog":
             return '{\n"data": [\n]\n}\n'
         return None
 
     def lstat(self, path: str) -> Stat:
         """Modes follow quorum: 755/640 with, 555/440 without; priv is root's alone."""
-        now = self.node.wall
+        now = self.host.wall
         if path == "":
             return Stat("directory", 0, 0o755, now)
         link = self.links.get(path)
@@ -144,16 +147,23 @@ class PmxcfsView:
 
     def members_text(self) -> str:
         """.members (pve-cluster status.c; recorded on PVE 8.3)."""
-        node = self.node
         conf = self.conf()
         if not self.clustered or not self.corosync_seen or conf is None:
-            return texts.no_members(node.name)
-        runtime = node.corosync.runtime
-        own = conf.member(node.name)
-        visible = runtime.members if runtime is not None else (own.nodeid if own is not None else 0,)
-        online = {m.name for m in conf.members if m.nodeid in visible}
+            return texts.no_members(self.nodename)
+        online = self.online()
         known = {m.name: m.ring0_addr for m in conf.members if m.name in self.peers_seen}
-        return texts.members(node.name, self.members_version, conf, online, known, quorate=self.quorate)
+        return texts.members(self.nodename, self.members_version, conf, online, known, quorate=self.quorate)
+
+    def online(self) -> set[str]:
+        """Who is in the process group of this pmxcfs: itself, and the members whose own one runs too (status.c)."""
+        runtime = self.corosync.runtime
+        members = runtime.members if runtime is not None else ()
+        return {self.host.name} | {p.host.name for p in self.of_all() if p.is_of(members)}
+
+    def is_of(self, members: Collection[int]) -> bool:
+        """Whether it is in the group of a membership of corosync."""
+        runtime = self.corosync.runtime
+        return self.in_cluster and runtime is not None and runtime.nodeid in members
 
     def vmlist_text(self) -> str:
         """.vmlist (recorded on PVE 8.3); its order is a hash table's, not sorted."""
@@ -162,16 +172,16 @@ class PmxcfsView:
     # -- the same view for the shell's own redirections, globs and tests -----------------------
 
     def _mount(self) -> None:
-        config = self.node.files.config
+        config = self.host.files.config
         self._hidden = {path: config.read_file(path) for path in stamps_of(config)}
-        clear(self.node.files.config)
+        clear(self.host.files.config)
         self.synced = {}
         self.refresh()
 
     def _unmount(self) -> None:
-        clear(self.node.files.config)
+        clear(self.host.files.config)
         for path, data in self._hidden.items():
-            self.node.files.put(f"/etc/pve{path}", data)
+            self.host.files.put(f"/etc/pve{path}", data)
         self.synced = {}
 
     def wanted(self) -> dict[str, bytes | str | None]:
@@ -190,7 +200,7 @@ class PmxcfsView:
         """Bring the shell's copy of /etc/pve up to date."""
         if not self.mounted:
             return
-        target = self.node.files.config
+        target = self.host.files.config
         wanted = self.wanted()
         for path in sorted(self.synced.keys() - wanted.keys(), reverse=True):
             target.remove(path, recursive=True)

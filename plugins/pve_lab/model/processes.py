@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pve_runbook.lab.model.clock import Clock
-from pve_runbook.lab.model.files import NodeFiles
+from pve_lab.model.clock import Clock
+from pve_lab.model.files import NodeFiles
 
 TICKS = 100
 """Clock ticks per second (USER_HZ)."""

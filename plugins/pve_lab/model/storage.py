@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pve_runbook.lab.model.node import Node
+from pve_lab.formats.storage_cfg import Storage, parse_storage_cfg
+from pve_lab.model.errors import Hung
+from pve_lab.model.host import Host
+from pve_lab.model.pmxcfs import Pmxcfs
+
+LVM = ("lvm", "lvmthin")
+NAMED = {
+    "rbd": "/dev/rbd/{pool}/{name}",
+    "iscsi": "/dev/disk/by-id/{name}",
+    "drbd": "/dev/drbd/by-res/{name}/0",
+    "zfs": "iscsi:{name}",
+}
+"""Kind of storage whose volumes are names alone → where one is reached."""
+
+
+def own_name(storage: Storage, name: str) -> str:
+    """What a volume is called where it lies: CHANNEL.ID.LUN.NAME on iSCSI, BASE/NAME for a clone."""
+    return name.split(".", 3)[-1] if storage.kind == "iscsi" else name.rpartition("/")[2]
 
 
 @dataclass
@@ -21,44 +36,12 @@ class Mount:
     used: int = 0
 
 
-@dataclass
-class Storage:
-    """One storage as storage.cfg defines it; sizes in KiB."""
-
-    ident: str
-    kind: str
-    settings: dict[str, str]
-
-    @property
-    def shared(self) -> bool:
-        """Whether all nodes see the same volumes."""
-        return self.kind in ("nfs", "cifs", "cephfs", "rbd", "pbs") or self.settings.get("shared") == "1"
-
-    @property
-    def path(self) -> str:
-        """The directory of a storage that keeps files."""
-        return self.settings.get("path", f"/mnt/pve/{self.ident}" if self.kind in ("nfs", "cifs", "cephfs") else "")
-
-
-def parse_storage_cfg(text: str) -> list[Storage]:
-    """The sections of storage.cfg in their order."""
-    found: list[Storage] = []
-    for line in text.splitlines():
-        if line.startswith(("\t", " ")):
-            key, _, value = line.strip().partition(" ")
-            if found and key:
-                found[-1].settings[key] = value.strip() or "1"
-        elif ":" in line:
-            kind, _, ident = line.partition(":")
-            found.append(Storage(ident.strip(), kind.strip(), {}))
-    return found
-
-
 class Storages:
     """What one node sees of its storages."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, host: Host, pmxcfs: Pmxcfs) -> None:
+        self.host = host
+        self.pmxcfs = pmxcfs
         self.inactive: set[str] = set()
         self.groups = {"pve": "wz--n-"}
         """LVM's volume group → attributes."""
@@ -70,10 +53,18 @@ class Storages:
         """ZFS pool → health."""
         self.mounts: list[Mount] = []
         self.ceph_health = "HEALTH_OK"
+        self.images: dict[str, list[str]] = {}
+        """Storage that is neither LVM, ZFS nor files → the names that its volumes have there."""
+        self.sessions: list[str] = []
+        """Targets of iSCSI that the node is logged in to."""
+        self.pools_silent_until = 0.0
+        """Model time until which no monitor of Ceph answers."""
+        self.pools_refuse = False
+        """Whether the monitors of Ceph let nobody in."""
 
     def all(self) -> list[Storage]:
         """The storages of storage.cfg; without one there is the default `local`."""
-        text = self.node.pmxcfs.database.text("storage.cfg")
+        text = self.pmxcfs.database.text("storage.cfg")
         return parse_storage_cfg(text) or [
             Storage("local", "dir", {"path": "/var/lib/vz", "content": "iso,vztmpl,backup"})
         ]
@@ -85,13 +76,13 @@ class Storages:
     def enabled(self, storage: Storage) -> bool:
         """Whether it is to be used on this node."""
         nodes = storage.settings.get("nodes", "")
-        return storage.settings.get("disable") != "1" and (not nodes or self.node.name in nodes.split(","))
+        return storage.settings.get("disable") != "1" and (not nodes or self.host.hostname in nodes.split(","))
 
     def active(self, storage: Storage) -> bool:
         """Whether it answers on this node."""
         if storage.ident in self.inactive or not self.enabled(storage):
             return False
-        return not storage.path or storage.path not in self.node.files.hung
+        return not storage.path or storage.path not in self.host.files.hung
 
     def path_of(self, volume: str) -> str | None:
         """Where a volume would be (`pvesm path`), None for an unknown storage."""
@@ -99,12 +90,16 @@ class Storages:
         storage = self.find(ident)
         if storage is None:
             return None
-        if storage.kind == "lvmthin":
+        if storage.kind in LVM:
             return f"/dev/{storage.settings['vgname']}/{name}"
         if storage.kind == "zfspool":
             pool = storage.settings["pool"]
             return f"/{pool}/{name}" if name.startswith("subvol-") else f"/dev/zvol/{pool}/{name}"
-        return f"{storage.path}/images/{name}" if name[:1].isdigit() else f"{storage.path}/{name}"
+        if storage.kind in NAMED:
+            return NAMED[storage.kind].format(name=own_name(storage, name), pool=storage.settings.get("pool", "rbd"))
+        if name.startswith("iso/"):
+            return f"{storage.path}/template/{name}"
+        return f"{storage.path}/{storage.images}/{name}" if name[:1].isdigit() else f"{storage.path}/{name}"
 
     def volume_exists(self, volume: str) -> bool:
         """Whether the node has the volume now."""
@@ -113,11 +108,25 @@ class Storages:
         path = self.path_of(volume)
         if storage is None or path is None or not self.active(storage):
             return False
-        if storage.kind == "lvmthin":
+        if storage.kind in LVM:
             return f"{storage.settings['vgname']}/{name}" in self.logical_volumes
         if storage.kind == "zfspool":
             return f"{storage.settings['pool']}/{name}" in self.datasets
-        return self.node.files.exists(path)
+        if storage.kind in NAMED:
+            return own_name(storage, name) in self.images.get(ident, ())
+        return self.host.files.exists(path)
+
+    def is_a_name(self, volume: str) -> bool:
+        """Whether the volume's storage is neither LVM, ZFS nor files."""
+        storage = self.find(volume.partition(":")[0])
+        return storage is not None and storage.kind in NAMED
+
+    def is_there(self, path: str) -> bool:
+        """Whether a file is there, as its open descriptor knows it: the server behind it need not answer."""
+        try:
+            return self.host.files.exists(path)
+        except Hung:
+            return True
 
     def add_volume(self, volume: str) -> None:
         """Create a volume on this node."""
@@ -126,12 +135,14 @@ class Storages:
         path = self.path_of(volume)
         if storage is None or path is None:
             raise KeyError(volume)
-        if storage.kind == "lvmthin":
+        if storage.kind in LVM:
             self.logical_volumes.append(f"{storage.settings['vgname']}/{name}")
         elif storage.kind == "zfspool":
             self.datasets.append(f"{storage.settings['pool']}/{name}")
+        elif storage.kind in NAMED:
+            self.images.setdefault(ident, []).append(own_name(storage, name))
         else:
-            self.node.files.put(path, b"\0" * 64)
+            self.host.files.put(path, b"\0" * 64)
 
     def mount_of(self, path: str) -> Mount:
         """The mount that a path lies on."""
@@ -145,7 +156,7 @@ class Storages:
 
     def all_mounts(self) -> list[Mount]:
         """All mounts, /etc/pve among them while pmxcfs runs."""
-        number = self.node.files.dead_mounts + self.node.pmxcfs.mounted
+        number = self.host.files.dead_mounts + self.pmxcfs.mounted
         options = "rw,nosuid,nodev,relatime,user_id=0,group_id=0,default_permissions,allow_other"
         return [*self.mounts, *[Mount("/etc/pve", "/dev/fuse", "fuse", options, 131072, 40)] * number]
 

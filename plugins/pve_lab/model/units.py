@@ -6,10 +6,9 @@ Dependencies from the unit files of pve-cluster, pve-manager and pve-ha-manager;
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from pve_runbook.lab.model.node import Node
+from pve_lab.model.host import Host
 
 
 @dataclass
@@ -132,11 +131,22 @@ class Outcome:
         self.seconds += other.seconds
 
 
+class Services(Protocol):
+    """The processes behind the units."""
+
+    def start_service(self, unit: Unit) -> tuple[int, float]:
+        """Start a unit's process: exit status and seconds."""
+
+    def stop_service(self, unit: Unit) -> float:
+        """End a unit's process; returns the seconds it takes."""
+
+
 @dataclass
 class Units:
     """All units of a node."""
 
-    node: Node
+    host: Host
+    services: Services
     table: dict[str, Unit] = field(default_factory=dict)
     next_job: int = 160
 
@@ -181,7 +191,7 @@ class Units:
         for wanted in self._pulled_in(unit):
             seconds = self.start_one(wanted)
             outcome.seconds += seconds
-            self.node.clock.advance(seconds)
+            self.host.clock.advance(seconds)
         if unit.active == "failed":
             outcome.exit_status = 1
             outcome.stderr = (
@@ -193,10 +203,9 @@ class Units:
     def start_one(self, unit: Unit) -> float:
         if unit.active in ("active", "activating"):
             return 0.0
-        node = self.node
-        journal = node.journal
+        journal = self.host.journal
         if unit.condition:
-            unit.condition_result = node.files.exists(unit.condition)
+            unit.condition_result = self.host.files.exists(unit.condition)
             if not unit.condition_result:
                 journal.systemd(
                     unit.name,
@@ -207,7 +216,7 @@ class Units:
         else:
             unit.condition_result = True
         journal.systemd(unit.name, f"Starting {unit.name} - {unit.description}...")
-        status, seconds = node.start_service(unit)
+        status, seconds = self.services.start_service(unit)
         unit.exec_status = status
         if status:
             unit.active, unit.sub, unit.result, unit.main_pid = "failed", "failed", "exit-code", 0
@@ -237,18 +246,18 @@ class Units:
                 unit.active, unit.sub = "inactive", "dead"
         if unit.active not in ("active", "activating"):
             return Outcome(0, "", 0.01)
-        boot_id = self.node.boot_id
-        seconds = self.node.stop_service(unit)
-        if self.node.boot_id != boot_id:
+        boot_id = self.host.boot_id
+        seconds = self.services.stop_service(unit)
+        if self.host.boot_id != boot_id:
             return Outcome()
         self.stopped(unit)
-        self.node.clock.advance(seconds)
+        self.host.clock.advance(seconds)
         return Outcome()
 
     def stopped(self, unit: Unit) -> None:
         """The unit's processes have ended well."""
         if unit.main_pid:
-            self.node.processes.end(unit.main_pid)
+            self.host.processes.end(unit.main_pid)
         unit.active, unit.sub, unit.main_pid, unit.result, unit.exec_status = (
             "inactive",
             "dead",
@@ -256,9 +265,9 @@ class Units:
             "success",
             0,
         )
-        self.node.journal.systemd(unit.name, f"{unit.name}: Deactivated successfully.")
-        self.node.journal.systemd(unit.name, f"Stopped {unit.name} - {unit.description}.")
-        self.node.journal.systemd(unit.name, f"{unit.name}: Consumed 1.563s CPU time.")
+        self.host.journal.systemd(unit.name, f"{unit.name}: Deactivated successfully.")
+        self.host.journal.systemd(unit.name, f"Stopped {unit.name} - {unit.description}.")
+        self.host.journal.systemd(unit.name, f"{unit.name}: Consumed 1.563s CPU time.")
 
     def restart(self, name: str) -> Outcome:
         """`systemctl restart`: stop, then start with everything that Wants= pull in."""
@@ -297,11 +306,11 @@ class Units:
             return Outcome(1, f"Failed to enable unit: Unit file /run/systemd/system/{unit.name} is masked.\n", 0.1)
         if enabled and unit.enablement == "disabled":
             unit.enablement = "enabled"
-            self.node.files.put_link(f"/lib/systemd/system/{unit.name}", link)
+            self.host.files.put_link(f"/lib/systemd/system/{unit.name}", link)
             text += f"Created symlink {link} -> /lib/systemd/system/{unit.name}.\n"
         elif not enabled and unit.enablement == "enabled":
             unit.enablement = "disabled"
-            self.node.files.discard(link)
+            self.host.files.discard(link)
             text += f'Removed "{link}".\n'
         return Outcome(0, text, 0.4)
 
@@ -312,9 +321,9 @@ class Units:
         directory = "/run/systemd/system" if runtime else "/etc/systemd/system"
         link = f"{directory}/{full}"
         text = "" if unit is not None else f"Unit {full} does not exist, proceeding anyway.\n"
-        if self.node.files.lexists(link):
+        if self.host.files.lexists(link):
             return Outcome(0, text, 0.05)
-        self.node.files.put_link("/dev/null", link)
+        self.host.files.put_link("/dev/null", link)
         if unit is not None:
             unit.masked = "masked-runtime" if runtime else "masked"
         return Outcome(0, f"{text}Created symlink {link} -> /dev/null.\n", 0.1)
@@ -325,9 +334,9 @@ class Units:
         full = self.full_name(name)
         link = f"{'/run' if runtime else '/etc'}/systemd/system/{full}"
         text = "" if unit is not None else f"Unit {full} does not exist, proceeding anyway.\n"
-        if not self.node.files.lexists(link):
+        if not self.host.files.lexists(link):
             return Outcome(0, text, 0.05)
-        self.node.files.discard(link)
+        self.host.files.discard(link)
         if unit is not None:
             unit.masked = ""
         return Outcome(0, f'{text}Removed "{link}".\n', 0.1)

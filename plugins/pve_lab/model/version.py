@@ -20,6 +20,9 @@ class Version:
     fencing_line: bool = False
     kib_header: bool = False
     rules: bool = False
+    blockdev: bool = False
+    ssh_penalties: bool = False
+    """Whether its OpenSSH is 9.8 or later."""
 
     @property
     def pveversion(self) -> str:
@@ -36,7 +39,9 @@ PVE9 = Version(
     "3.1.10",
     "13",
     "trixie",
+    ssh_penalties=True,
     fencing_line=True,
     kib_header=True,
     rules=True,
+    blockdev=True,
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.node import Node
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.node import Node
 
 FLAP_UP, FLAP_DOWN = 12.0, 24.0
 """Seconds that a flapping link holds, and is down (recorded: 13 and 24)."""
+LATER = 600.0
+"""Seconds after which nobody has to wait for what was changed any more."""
 ARMED_SINCE = 20.0
 """Seconds since the loss of quorum in ha-armed."""
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.corosync import AUTHKEY, CONFIG
-from pve_runbook.lab.model.corosync_conf import parse
-from pve_runbook.lab.model.network import Interface, Route
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.shapes import nodes_of, second
+from pve_lab.formats.corosync_conf import parse
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.corosync import AUTHKEY, CONFIG
+from pve_lab.model.network import Interface, Route
+from pve_lab.model.node import Node
+from pve_lab.shapes import LATER, nodes_of, second
 
 Shape = Callable[[Cluster], None]
 
@@ -68,7 +68,7 @@ def _ring(node: Node) -> Interface:
 def _passes(cluster: Cluster) -> None:
     """What was changed takes its effect, and some time goes by."""
     cluster.form_memberships()
-    cluster.clock.advance(30.0)
+    cluster.clock.advance(LATER)
 
 
 def _restart_corosync(*nodes: Node) -> None:
@@ -85,7 +85,7 @@ def _rewrite(node: Node, path: str, old: str, new: str) -> None:
     node.files.put(path, text.replace(old, new))
 
 
-def _configure(cluster: Cluster, edit: Callable[[str], str]) -> None:
+def configure(cluster: Cluster, edit: Callable[[str], str]) -> None:
     """Change corosync.conf on all members as the documentation says, version and all, and restart corosync there.
 
     Without quorum (a cluster too small for the shape) it cannot be changed, and stays as it is.
@@ -99,7 +99,7 @@ def _configure(cluster: Cluster, edit: Callable[[str], str]) -> None:
     nodes[0].pmxcfs.write("corosync.conf", text.encode())
     running = [n for n in nodes if n.corosync.runtime is not None]
     _restart_corosync(*running)
-    cluster.clock.advance(10.0)
+    cluster.clock.advance(LATER)
 
 
 def all_of(*shapes: Shape) -> Shape:
@@ -153,7 +153,7 @@ def routed(cluster: Cluster) -> None:
     _ring(node).address = new
     node.rings[0] = new
     _rewrite(node, INTERFACES, old, new)
-    _configure(cluster, lambda text: text.replace(f"ring0_addr: {old}\n", f"ring0_addr: {new}\n"))
+    configure(cluster, lambda text: text.replace(f"ring0_addr: {old}\n", f"ring0_addr: {new}\n"))
 
 
 def names_differ(cluster: Cluster) -> None:
@@ -175,7 +175,8 @@ def names_on_loopback(cluster: Cluster) -> None:
 def name_twice(cluster: Cluster) -> None:
     """pve2's /etc/hosts has two addresses for pve1."""
     node, other = second(cluster), nodes_of(cluster)[0]
-    node.files.put(HOSTS, f"{node.files.text(HOSTS)}{STALE_NETWORK}11 {other.name}.lab.local {other.name}\n")
+    names = f"{other.name}.lab.local {other.name}\n"
+    node.files.put(HOSTS, f"{node.files.text(HOSTS)}{other.address} {names}{STALE_NETWORK}11 {names}")
 
 
 def other_interface(cluster: Cluster) -> None:
@@ -209,7 +210,7 @@ def config_older(cluster: Cluster) -> None:
     """The configuration was changed while the last node's corosync was stopped: with its older one it exits."""
     node = _last(cluster)
     node.units.stop("corosync")
-    _configure(cluster, lambda text: text.replace("  version: 2\n", "  token: 5000\n  version: 2\n"))
+    configure(cluster, lambda text: text.replace("  version: 2\n", "  token: 5000\n  version: 2\n"))
     node.units.start("corosync")
     _passes(cluster)
 
@@ -217,7 +218,7 @@ def config_older(cluster: Cluster) -> None:
 def votes_edited(cluster: Cluster) -> None:
     """corosync.conf expects seven votes; the three members see each other."""
     provider = "  provider: corosync_votequorum\n"
-    _configure(cluster, lambda text: text.replace(provider, f"  expected_votes: 7\n{provider}"))
+    configure(cluster, lambda text: text.replace(provider, f"  expected_votes: 7\n{provider}"))
     _passes(cluster)
 
 
@@ -260,7 +261,7 @@ def large_packets(cluster: Cluster) -> None:
 def far_apart(cluster: Cluster) -> None:
     """The nodes are in two towns, and the token timeout was set for one room."""
     cluster.network.latency = FAR_AWAY
-    _configure(cluster, lambda text: text.replace("  version: 2\n", "  token: 600\n  version: 2\n"))
+    configure(cluster, lambda text: text.replace("  version: 2\n", "  token: 600\n  version: 2\n"))
 
 
 def settling(cluster: Cluster) -> None:
@@ -276,7 +277,7 @@ def settling(cluster: Cluster) -> None:
 
 def weighted_votes(cluster: Cluster) -> None:
     """pve1 has two votes on purpose: four of four are there."""
-    _configure(cluster, lambda text: text.replace("quorum_votes: 1\n", "quorum_votes: 2\n", 1))
+    configure(cluster, lambda text: text.replace("quorum_votes: 1\n", "quorum_votes: 2\n", 1))
 
 
 def ranked_gateways(cluster: Cluster) -> None:
@@ -305,8 +306,9 @@ own_vlan: Shape = functools.partial(_ring_on_vlan, parent="eno1")
 
 
 def names_with_two_families(cluster: Cluster) -> None:
-    """Every name has an address of IPv6 beside that of IPv4, the same everywhere."""
+    """Somebody wrote all names into every /etc/hosts: each has an address of IPv6 beside that of IPv4."""
     nodes = nodes_of(cluster)
-    more = "".join(f"fd00:55::{11 + i} {n.name}.lab.local {n.name}\n" for i, n in enumerate(nodes))
+    names = [(f"{n.name}.lab.local {n.name}", n.address, f"fd00:55::{11 + i}") for i, n in enumerate(nodes)]
+    text = "".join(f"{four} {name}\n{six} {name}\n" for name, four, six in names)
     for node in nodes:
-        node.files.put(HOSTS, node.files.text(HOSTS) + more)
+        node.files.put(HOSTS, f"127.0.0.1 localhost.localdomain localhost\n{text}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.shapes import broken, leave_by_vendors_way, let_in, nodes_of
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.node import Node
+from pve_lab.shapes import broken, leave_by_vendors_way, let_in, nodes_of
 
 
 def _first(cluster: Cluster) -> Node:

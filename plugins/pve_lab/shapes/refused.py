@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from pve_runbook.lab import shapes
-from pve_runbook.lab.model.cluster import Cluster
-from pve_runbook.lab.model.corosync import AUTHKEY, CONFIG
-from pve_runbook.lab.model.corosync_conf import parse, render
-from pve_runbook.lab.model.node import Node
-from pve_runbook.lab.model.pmxcfs import BUSY, Pmxcfs
-from pve_runbook.lab.model.units import Unit
-from pve_runbook.lab.shapes import broken, let_in, nodes_of, second
+from pve_lab import shapes
+from pve_lab.formats.corosync_conf import parse, render
+from pve_lab.model.cluster import Cluster
+from pve_lab.model.corosync import AUTHKEY, CONFIG
+from pve_lab.model.node import Node
+from pve_lab.model.pmxcfs import BUSY, Pmxcfs
+from pve_lab.model.units import Unit
+from pve_lab.shapes import LATER, broken, let_in, nodes_of, second
 
 CLOCK_SKEW = 90.0
 """Seconds that one node's clock is ahead in clock-skew."""
@@ -183,6 +183,7 @@ def diverged(cluster: Cluster) -> None:
         guest = min(node.guests.own(), key=lambda g: g.vmid)
         text = f"#changed on {node.name}\n{guest.text}".encode()
         _edit_alone(node, *[functools.partial(_write, path=guest.path, data=text)] * (number + 1))
+    cluster.clock.advance(LATER)
     broken(cluster)
 
 
@@ -231,7 +232,7 @@ def qdevice(cluster: Cluster) -> None:
         )
         node.units.table[unit.name] = unit
         node.units.start(unit.name)
-    cluster.clock.advance(20.0)
+    cluster.clock.advance(LATER)
     broken(cluster)
 
 

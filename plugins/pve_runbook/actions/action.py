@@ -20,6 +20,10 @@ class Action:
     timeout: int
     detached: bool
     """Runs as a unit of its own, so that a dropped line neither ends nor hides it."""
+    kept: bool = True
+    """The node keeps its outcome until that is read. False: it may be sent again as it is, the end is the same."""
+    unmounts: bool = False
+    """/etc/pve is away from the node for a while after it, and root's keys with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class ActionTemplate:
     repeatable: bool
     timeout: int
     detached: bool
+    kept: bool = True
+    unmounts: bool = False
 
     def bind(self, **values: str) -> Action:
         """Fill the fields. Raises ValueError when a value could be read as an option, a path or shell text."""
@@ -41,4 +47,6 @@ class ActionTemplate:
                 raise ValueError(f"{self.name}: {field}={value!r} is not a plain name")
         argv = tuple(a.format(**values) for a in self.argv)
         why, undo = self.why.format(**values), self.undo.format(**values)
-        return Action(self.name, argv, why, undo, self.repeatable, self.timeout, self.detached)
+        return Action(
+            self.name, argv, why, undo, self.repeatable, self.timeout, self.detached, self.kept, self.unmounts
+        )

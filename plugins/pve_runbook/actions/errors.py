@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from pve_runbook.facts.output import Output
-from pve_runbook.work.action import Action
+from pve_runbook.actions.action import Action
+from pve_runbook.parsers.output import Output
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import with_id
 
 
 class ForOperator(Exception):
@@ -18,9 +20,12 @@ class ActionFailed(ForOperator):
     def __init__(self, node: str, action: Action, output: Output) -> None:
         said = " ".join((output.stderr or output.stdout).split()) or "nothing"
         super().__init__(
-            f"{node}: `{shlex.join(action.argv)}` ended with exit status {output.exit_status} and said: {said}\n"
-            f"It was sent because: {action.why}.\n"
-            f"Look at it on {node}, then run the same command line again; undo: {action.undo}"
+            with_id(
+                RefusalId.ACTION_FAILED,
+                f"{node}: `{shlex.join(action.argv)}` ended with exit status {output.exit_status} and said: {said}\n"
+                f"It was sent because: {action.why}.\n"
+                f"Look at it on {node}, then run the same command line again; undo: {action.undo}",
+            )
         )
         self.node = node
 

@@ -6,9 +6,10 @@ commands: pve-docs (pvecm.adoc, "Separate a Node Without Reinstalling"), tried o
 
 from __future__ import annotations
 
-from pve_runbook.wire.detached import RUN_ROOT
-from pve_runbook.work.action import ActionTemplate
-from pve_runbook.work.probe import AUTHORIZED_KEYS2, BACKUP_ROOT, CONFIG_DB, LOCK_PATH
+from pve_runbook.actions import leave
+from pve_runbook.actions.action import ActionTemplate
+from pve_runbook.probes.probe import AUTHORIZED_KEYS2, BACKUP_ROOT, CONFIG_DB, LOCK_PATH
+from pve_runbook.ssh.detached import RUN_ROOT
 
 _registry: dict[str, ActionTemplate] = {}
 
@@ -21,8 +22,10 @@ def _action(
     repeatable: bool = True,
     timeout: int = 60,
     detached: bool = True,
+    kept: bool = True,
+    unmounts: bool = False,
 ) -> ActionTemplate:
-    template = ActionTemplate(name, argv, why, undo, repeatable, timeout, detached)
+    template = ActionTemplate(name, argv, why, undo, repeatable, timeout, detached, kept, unmounts)
     _registry[name] = template
     return template
 
@@ -53,6 +56,7 @@ RELEASE_LOCK = _action(
     why="the run is over, or its lock is broken by the operator's own word",
     undo="none needed",
     detached=False,
+    kept=False,
 )
 FORGET_OUTCOMES = _action(
     "forget-outcomes",
@@ -60,6 +64,7 @@ FORGET_OUTCOMES = _action(
     why="what the commands of this run said was read and is in the journal",
     undo="none needed",
     detached=False,
+    kept=False,
 )
 BACKUP_DB = _action(
     "backup-db",
@@ -121,9 +126,9 @@ STOP_OLD_SCHEDULER = _action(
 PARK_CRON = _action(
     "park-backup-cron",
     *("mv", "-T", "/etc/cron.d/vzdump", _HERE + "/cron.d-vzdump"),
-    why="backups of PVE 7.0 and older are started by cron",
+    why="cron starts the backups of PVE 7.0 and older; on 8 and 9 too it is a link to /etc/pve/vzdump.cron, and "
+    "pveproxy's start puts it back",
     undo=f"mv -T {_HERE}/cron.d-vzdump /etc/cron.d/vzdump",
-    repeatable=False,
 )
 STOP_LRM = _action(
     "stop-lrm",
@@ -198,10 +203,10 @@ DISABLE_COROSYNC = _action(
     why="without a configuration it would not start; disabled, it does not even try",
     undo="systemctl enable corosync.service",
 )
-EXPECT_ONE = _action(
-    "expected-1",
-    *("pvecm", "expected", "1"),
-    why="one vote is enough on the authority, for the moment: its /etc/pve becomes writable",
+EXPECT_OWN_VOTES = _action(
+    "expect-own-votes",
+    *("pvecm", "expected", "{votes}"),
+    why="the authority's own votes are enough, for the moment: its /etc/pve becomes writable",
     undo="systemctl restart corosync.service (the value lives in corosync's memory only)",
     repeatable=True,
 )
@@ -241,6 +246,7 @@ RUN_WINDOW = _action(
     undo="before pve-cluster started standalone the window undoes itself; after it: pytest runbook/ --rollback=DIR",
     repeatable=False,
     detached=False,
+    unmounts=True,
 )
 
 # --- the way back
@@ -278,6 +284,7 @@ RUN_RESTORE = _action(
     ".corosync",
     repeatable=False,
     detached=False,
+    unmounts=True,
 )
 ENABLE_COROSYNC = _action(
     "enable-corosync",
@@ -382,12 +389,11 @@ START_OLD_SCHEDULER = _action(
 UNPARK_CRON = _action(
     "unpark-backup-cron",
     *("mv", "-T", _HERE + "/cron.d-vzdump", "/etc/cron.d/vzdump"),
-    why="PVE 7.0's backups are started by cron again",
+    why="cron has its link to /etc/pve/vzdump.cron again, and starts the backups of PVE 7.0 and older",
     undo=f"mv -T /etc/cron.d/vzdump {_HERE}/cron.d-vzdump",
-    repeatable=False,
 )
 
 
 def registry() -> dict[str, ActionTemplate]:
     """All actions by name."""
-    return dict(_registry)
+    return {**_registry, **{action.name: action for action in leave.ACTIONS}}

@@ -5,22 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
-from pve_runbook.wire.connection import Connection, ConnectOptions, open_all
-from pve_runbook.wire.failure import ConnectFailed
-from pve_runbook.wire.journal import Journal
-from pve_runbook.wire.targets import Target
-from pve_runbook.work.answerlog import AnswerLog
-from pve_runbook.work.begun import guarded
-from pve_runbook.work.brakes import Brakes
-from pve_runbook.work.compared import agree
-from pve_runbook.work.node import Node
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import Group
-from pve_runbook.work.readings import UnknownFact
-from pve_runbook.work.waits import Waits
-from pve_runbook.work.watch import Glimpse
+from pve_runbook.cluster.node import Node
+from pve_runbook.cluster.probe_journal import AnswerLog
+from pve_runbook.cluster.progress import Waits
+from pve_runbook.cluster.signals import Brakes
+from pve_runbook.facts.clocks import agree
+from pve_runbook.facts.node import Glimpse, NodeFacts
+from pve_runbook.journal.journal import Journal
+from pve_runbook.probes import allow_list
+from pve_runbook.probes.answers import UnknownFact
+from pve_runbook.probes.probe import Group
+from pve_runbook.ssh.connection import Connection, ConnectOptions, open_all
+from pve_runbook.ssh.errors import ConnectFailed
+from pve_runbook.ssh.hosts import Target
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Cluster:
         """``begun``: connections to go on with, where they are what this run would open."""
         self.journal = journal
         if read_only:
-            options = guarded(options, activate_storage=activate_storage)
+            options = replace(options, known=allow_list.of_a_reading_run(activate_storage=activate_storage))
         self.connect = options
         self.answers = AnswerLog(journal)
         self.read_only = read_only
@@ -71,7 +71,13 @@ class Cluster:
         ``groups`` are read on each as soon as it is reached; ``meanwhile`` is what this thread does while it waits.
         """
         nodes = {n.connection: n for n in self.nodes}
-        failed = open_all(list(nodes), self._executor, then=lambda c: nodes[c].read(*groups), meanwhile=meanwhile)
+        failed = open_all(
+            list(nodes),
+            self._executor,
+            lambda c: nodes[c].line.open(),
+            then=lambda c: nodes[c].read(*groups),
+            meanwhile=meanwhile,
+        )
         return {t.name: f for t, f in failed.items() if f is not None}
 
     def close(self) -> None:

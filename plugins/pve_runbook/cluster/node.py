@@ -7,33 +7,29 @@ import hashlib
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
-from pve_runbook.facts.output import Output, ParseError, Unsettled
-from pve_runbook.facts.pmxcfs import Members
-from pve_runbook.facts.quorum import PvecmStatus
-from pve_runbook.wire.batch import NoAnswer, Same, run_batch
-from pve_runbook.wire.channel import WireError, execute
-from pve_runbook.wire.connection import Connection, ConnectOptions
-from pve_runbook.wire.detached import NotStarted, run_detached
-from pve_runbook.wire.failure import ConnectFailed
-from pve_runbook.wire.guard import Refused
-from pve_runbook.wire.journal import Journal
-from pve_runbook.wire.targets import Target
-from pve_runbook.work import detection, families, probes
-from pve_runbook.work.action import Action
-from pve_runbook.work.answerlog import AnswerLog
-from pve_runbook.work.brakes import Brakes
-from pve_runbook.work.errors import ActionFailed, NotAllowed, OutcomeUnknown
-from pve_runbook.work.followup import Question, first_round, follow_up, of_family, of_probe, pause
-from pve_runbook.work.guestfacts import subject_of_pids
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import TOOLS, Group, Probe, ProbeFamily
-from pve_runbook.work.readings import Missing, UnknownFact
-from pve_runbook.work.waits import Waits
-from pve_runbook.work.watch import Glimpse
+from pve_runbook.actions.action import Action
+from pve_runbook.actions.errors import ActionFailed, NotAllowed, OutcomeUnknown
+from pve_runbook.cluster.line import Line
+from pve_runbook.cluster.rounds import Question, first_round, follow_up, of_family, of_probe, pause, silent_listings
+from pve_runbook.cluster.surroundings import Surroundings
+from pve_runbook.facts.guests import subject_of_pids
+from pve_runbook.facts.node import Glimpse, NodeFacts
+from pve_runbook.journal import events
+from pve_runbook.parsers.output import Output, ParseError, Unsettled
+from pve_runbook.parsers.pmxcfs import Members
+from pve_runbook.parsers.pvecm import PvecmStatus
+from pve_runbook.probes import per_subject, testinfra
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import Missing, UnknownFact
+from pve_runbook.probes.probe import TOOLS, Group, Probe, ProbeFamily
+from pve_runbook.ssh.batch import NoAnswer, Same, run_batch
+from pve_runbook.ssh.connection import Connection
+from pve_runbook.ssh.detached import How, NotStarted, Sent, run_detached
+from pve_runbook.ssh.exec import Result, WireError, execute
+from pve_runbook.ssh.hosts import Target
+from pve_runbook.ssh.transport import Refused
 
 T = TypeVar("T")
 
@@ -47,47 +43,20 @@ SECOND_LOOKS = 10
 ENVIRONMENT = "LC_ALL=C LANG=C TERM=dumb "
 
 
-class Surroundings(Protocol):
-    """What a node needs of the run around it."""
-
-    journal: Journal
-    answers: AnswerLog
-    read_only: bool
-    activate_storage: bool
-    """Whether a run that only reads may ask what mounts and imports what is not there yet."""
-    timeout_scale: float
-    since: int
-    """How many seconds back the history of the nodes is read."""
-    work: str
-    """Names the work on the nodes: the run that began it. A re-run goes on under the same name."""
-    attempt: str
-    """Names this process's part in it."""
-    brakes: Brakes
-    waits: Waits
-    connect: ConnectOptions
-
-    @property
-    def is_side_by_side(self) -> bool:
-        """Whether this thread works on one node of several."""
-
-    def read(self, *groups: Group) -> None:
-        """Read groups of probes on every node."""
-
-    def forget(self) -> None:
-        """End the validity of every fact of every node."""
-
-
 class Node:
     """One Proxmox VE host behind one connection."""
 
     def __init__(self, run: Surroundings, target: Target, connection: Connection) -> None:
         self._run = run
         self.target = target
-        self.connection = connection
+        self.line = Line(run, connection, self._boot_of)
         self.unreached: str | None = None
         """Why the node was never connected to; then nothing is sent, and every fact of it is unknown."""
         self._facts: NodeFacts | None = None
         self._groups: set[Group] = set()
+        self._silent: dict[str, object] | None = None
+        """What no listing of a storage said within its time when the node was first read: it is not asked again, each
+        time would cost the run the same wait."""
 
     @property
     def name(self) -> str:
@@ -123,15 +92,10 @@ class Node:
         self._facts = None
         self._groups.clear()
 
-    def reopen(self, key: Path) -> ConnectFailed | None:
-        """Log in with this private key alone instead; None when it works."""
-        connection = Connection(self.target, replace(self._run.connect, only_key=str(key)))
-        try:
-            connection.open()
-        except ConnectFailed as error:
-            return error
-        self.connection = connection
-        return None
+    @property
+    def connection(self) -> Connection:
+        """The present one: it is another one after it was lost."""
+        return self.line.connection
 
     # --- reading
 
@@ -146,12 +110,16 @@ class Node:
             return
         if Group.ACTIVATING in new and self._run.read_only and not self._run.activate_storage:
             raise NotAllowed("`pvesm status` mounts what is not mounted on the node; see --activate-storage")
-        facts = self._facts or NodeFacts(self.name, {}, load=self._load)
+        facts = self._facts or NodeFacts(self.name, dict(self._silent or {}), load=self._load)
         if Group.CORE in new:
             facts.asked = time.time()
         facts.readings.update(self._ask_settled(first_round(new, self._run.since)))
+        boot = facts.readings.get(probes.BOOT_ID.name)
+        self.line.boot = self.line.boot or (boot if isinstance(boot, str) else "")
         for _ in range(2):
             facts.readings.update(self._ask(follow_up(facts, new)))
+        if self._silent is None and Group.CORE in new:
+            self._silent = silent_listings(facts)
         self._groups.update(new)
         self._facts = facts
 
@@ -165,7 +133,7 @@ class Node:
 
         Does not touch its facts. A look at known processes costs the node a third of a search for them.
         """
-        question = of_family(families.PROC_STATS, subject_of_pids(pids))
+        question = of_family(per_subject.PROC_STATS, subject_of_pids(pids))
         answer = self._ask([question])[question.key]
         return None if isinstance(answer, Missing) else answer
 
@@ -210,7 +178,7 @@ class Node:
     def _single(self, question: Question[T]) -> T:
         value = self._ask([question])[question.key]
         if isinstance(value, Missing):
-            raise UnknownFact(self.name, shlex.join(question.argv), value.why)
+            raise UnknownFact(self.name, shlex.join(question.argv), value.why, not_understood=value.not_understood)
         return value
 
     def _ask_settled(self, questions: Sequence[Question[T]]) -> dict[str, T | Missing]:
@@ -225,7 +193,12 @@ class Node:
             said.update({q.key: cast(T | Missing, answers[q.key]) for q in again})
         return said
 
-    def _ask(self, questions: Sequence[Question[T]]) -> dict[str, T | Missing]:
+    def _boot_of(self, connection: Connection) -> str:
+        said = self._ask([of_probe(probes.BOOT_ID)], over=connection)[probes.BOOT_ID.name]
+        return "" if isinstance(said, Missing) else said
+
+    def _ask(self, questions: Sequence[Question[T]], over: Connection | None = None) -> dict[str, T | Missing]:
+        """``over``: a connection that is not brought back when it is lost."""
         if self.unreached is not None:
             return {q.key: Missing(f"it was not reached ({self.unreached})") for q in questions}
         if not questions:
@@ -238,16 +211,16 @@ class Node:
         answers: dict[str, Output | Same | NoAnswer]
         bound = max(q.timeout for q in questions) * self._run.timeout_scale
         what = f"an answer to {questions[0].key}" if len(questions) == 1 else f"answers to {len(questions)} probes"
+        asked = [(i, q.timeout, q.argv) for i, q in ids.items()]
+        scale = self._run.timeout_scale
         try:
             with self._run.waits.on(self.name, what, bound):
-                answers = run_batch(
-                    self.connection,
-                    [(i, q.timeout, q.argv) for i, q in ids.items()],
-                    timeout_scale=self._run.timeout_scale,
-                    seen=seen,
-                )
+                if over is not None:
+                    answers = run_batch(over, asked, scale, seen=seen)
+                else:
+                    answers = self.line.carry(lambda losses: run_batch(self.connection, asked, scale, seen=seen))
         except Refused as error:
-            journal.write("refused", node=self.name, batch=batch, why=str(error))
+            journal.write(events.Refused(node=self.name, batch=batch, why=str(error)))
             raise NotAllowed(REFUSED.format(node=self.name, why=error)) from None
         except (WireError, ParseError) as error:
             answers = {i: NoAnswer(str(error)) for i in ids}
@@ -274,15 +247,16 @@ class Node:
         if not journal.is_attached:
             raise NotAllowed(f"{self.name}: no journal on disk yet; nothing is changed before there is one")
         number = journal.write(
-            "action-intent",
+            events.ActionIntent(
+                node=self.name,
+                action=action.name,
+                argv=action.argv,
+                why=action.why,
+                undo=action.undo,
+                detached=action.detached,
+                stdin_sha256=hashlib.sha256(stdin).hexdigest() if stdin is not None else None,
+            ),
             sync=True,
-            node=self.name,
-            action=action.name,
-            argv=list(action.argv),
-            why=action.why,
-            undo=action.undo,
-            detached=action.detached,
-            stdin_sha256=hashlib.sha256(stdin).hexdigest() if stdin is not None else None,
         )
         self._forget_all()
         started = time.monotonic()
@@ -305,14 +279,22 @@ class Node:
     def _send(self, action: Action, name: str, stdin: bytes | None) -> Output:
         """Raises WireError, ParseError (the outcome is unknown), NotStarted."""
         seconds = action.timeout * self._run.timeout_scale
+        how: How = "unit" if action.detached else "here"
+        self.line.is_unmounted = self.line.is_unmounted or action.unmounts
         with self._run.waits.on(self.name, f"the end of {action.name}", seconds):
-            if action.detached:
-                return run_detached(self.connection, name, self._run.work, action.argv, seconds=seconds)
-            result = execute(self.connection, ENVIRONMENT + shlex.join(action.argv), timeout=seconds, stdin=stdin)
+            if action.kept:
+                sent = Sent(name, self._run.work, action.argv, seconds, how, stdin)
+                return self.line.carry(lambda losses: run_detached(self.connection, sent, losses))
+            result = self._execute(shlex.join(action.argv), seconds, repeats=action.repeatable)
         if result.exit_status is None:
             raise ParseError("it was ended by a signal")
         out, err = (s.decode("utf-8", "replace") for s in (result.stdout, result.stderr))
         return Output(out, err, result.exit_status)
+
+    def _execute(self, command: str, seconds: float, *, repeats: bool) -> Result:
+        """Raises WireError."""
+        text = ENVIRONMENT + command
+        return self.line.carry(lambda losses: execute(self.connection, text, timeout=seconds), repeats=repeats)
 
     def _forget_all(self) -> None:
         if self._run.is_side_by_side:
@@ -321,19 +303,26 @@ class Node:
             self._run.forget()
 
     def _record_action(
-        self, action_id: int, status: int | None, output: Output, started: float, outcome: str, error: str | None
+        self,
+        action_id: int,
+        status: int | None,
+        output: Output,
+        started: float,
+        outcome: events.ActionOutcome,
+        error: str | None,
     ) -> None:
         self._run.journal.write(
-            "action",
+            events.Action(
+                action_id=action_id,
+                node=self.name,
+                exit_status=status,
+                stdout=output.stdout,
+                stderr=output.stderr,
+                seconds=round(time.monotonic() - started, 3),
+                outcome=outcome,
+                error=error,
+            ),
             sync=True,
-            action_id=action_id,
-            node=self.name,
-            exit_status=status,
-            stdout=output.stdout,
-            stderr=output.stderr,
-            seconds=round(time.monotonic() - started, 3),
-            outcome=outcome,
-            error=error,
         )
 
     def fetch(self, path: str, *, timeout: float = 300) -> bytes:
@@ -343,7 +332,7 @@ class Node:
         """
         seconds = timeout * self._run.timeout_scale
         with self._run.waits.on(self.name, f"the copy of {path.rpartition('/')[2]}", seconds):
-            result = execute(self.connection, ENVIRONMENT + shlex.join(("base64", "-w0", path)), timeout=seconds)
+            result = self._execute(shlex.join(("base64", "-w0", path)), seconds, repeats=True)
         if result.exit_status != 0:
             raise UnknownFact(self.name, f"base64 {path}", result.stderr.decode("utf-8", "replace").strip())
         return base64.b64decode(result.stdout, validate=True)
@@ -356,15 +345,16 @@ class Node:
         if self._run.read_only:
             return self._detection(command)
         started = time.monotonic()
-        result = execute(self.connection, ENVIRONMENT + command, timeout=60 * self._run.timeout_scale)
+        result = self._execute(command, 60 * self._run.timeout_scale, repeats=False)
         self._run.journal.write(
-            "testinfra",
-            node=self.name,
-            command=command,
-            exit_status=result.exit_status,
-            stdout=result.stdout.decode("utf-8", "replace"),
-            stderr=result.stderr.decode("utf-8", "replace"),
-            seconds=round(time.monotonic() - started, 3),
+            events.GateCommand(
+                node=self.name,
+                command=command,
+                exit_status=result.exit_status,
+                stdout=result.stdout.decode("utf-8", "replace"),
+                stderr=result.stderr.decode("utf-8", "replace"),
+                seconds=round(time.monotonic() - started, 3),
+            )
         )
         if result.exit_status is None:
             raise UnknownFact(self.name, command, "ended by a signal")
@@ -372,7 +362,7 @@ class Node:
 
     def _detection(self, command: str) -> tuple[int, bytes, bytes]:
         """Answer what testinfra is known to ask about the system, by a probe."""
-        probe = detection.probe_of(command)
+        probe = testinfra.probe_of(command)
         if probe is None:
             raise NotAllowed(REFUSED.format(node=self.name, why=f"`{command}` is not one of the registered probes"))
         said = self.ask(probe)
@@ -380,4 +370,4 @@ class Node:
 
     def journal_transfer(self, name: str, size: int, sha256: str) -> None:
         """Record a file that came from this node, by name, size in bytes and hash; never its content."""
-        self._run.journal.write("transfer", node=self.name, file=name, size=size, sha256=sha256)
+        self._run.journal.write(events.Transfer(node=self.name, file=name, size=size, sha256=sha256))

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pve_runbook.facts.output import Output, ParseError, TimedOut
-from pve_runbook.wire.batch import NoAnswer, Same, answer_hash
-from pve_runbook.wire.journal import Journal
-from pve_runbook.work.followup import Question
-from pve_runbook.work.readings import Missing
+from pve_runbook.cluster.rounds import Question
+from pve_runbook.journal import events
+from pve_runbook.journal.journal import Journal
+from pve_runbook.journal.rows import Asked
+from pve_runbook.parsers.output import Output, ParseError, TimedOut
+from pve_runbook.probes.answers import Missing
+from pve_runbook.ssh.batch import NoAnswer, Same, answer_hash
 
 T = TypeVar("T")
 
@@ -58,18 +60,18 @@ class AnswerLog:
         JournalLost.
         """
         with self._lock:
-            asked = [self._numbered(question) for question in questions]
-            number = self._journal.write("batch", node=node, probes=asked)
+            asked = tuple(self._numbered(question) for question in questions)
+            number = self._journal.write(events.Batch(node=node, probes=asked))
         self._journal.check()
         return number
 
-    def _numbered(self, question: Question[T]) -> dict[str, object] | int:
+    def _numbered(self, question: Question[T]) -> Asked | int:
         said = (question.key, question.argv)
         known = self._numbers.get(said)
         if known is not None:
             return known
         number = self._numbers[said] = len(self._numbers) + 1
-        return {"q": number, "id": question.key, "argv": list(question.argv), "why": question.why}
+        return Asked(number, question.key, question.argv, question.why)
 
     def worth_telling(self, node: str, question: Question[T]) -> str:
         """The hash of the node's last answer to the question, if that is a long one; else ""."""
@@ -97,7 +99,7 @@ class AnswerLog:
         for question, answer in answers:
             key = question.key
             if isinstance(answer, NoAnswer):
-                self._journal.write("probe", batch=batch, node=node, id=key, error=answer.why, seconds=seconds)
+                self._unanswered(node, batch, key, answer.why, seconds)
                 values[key] = Missing(answer.why, TimedOut if answer.timed_out else ParseError)
                 continue
             digest = answer.sha256 if isinstance(answer, Same) else answer_hash(answer)
@@ -105,7 +107,7 @@ class AnswerLog:
             said = self._said.get(which)
             if said is None:
                 if isinstance(answer, Same):
-                    self._journal.write("probe", batch=batch, node=node, id=key, error=LOST, seconds=seconds)
+                    self._unanswered(node, batch, key, LOST, seconds)
                     values[key] = Missing(LOST)
                     continue
                 said = self._new(node, batch, question, answer, seconds)
@@ -117,9 +119,14 @@ class AnswerLog:
             self._keep((node, key), which, said)
         if unchanged or alike:
             self._journal.write(
-                "unchanged", batch=batch, node=node, same_as=unchanged, as_others=alike, seconds=seconds
+                events.Unchanged(
+                    batch=batch, node=node, same_as=tuple(unchanged), as_others=tuple(alike), seconds=seconds
+                )
             )
         return values
+
+    def _unanswered(self, node: str, batch: int, key: str, why: str, seconds: float) -> None:
+        self._journal.write(events.Probe(batch=batch, node=node, id=key, error=why, seconds=seconds))
 
     def _keep(self, asked: tuple[str, str], which: _Key, said: _Said) -> None:
         """Keep an answer as long as it is the last one of some node."""
@@ -137,14 +144,15 @@ class AnswerLog:
 
     def _new(self, node: str, batch: int, question: Question[T], answer: Output, seconds: float) -> _Said:
         line = self._journal.write(
-            "probe",
-            batch=batch,
-            node=node,
-            id=question.key,
-            exit_status=answer.exit_status,
-            stdout=question.redact(answer) if question.redact else answer.stdout,
-            stderr=answer.stderr,
-            seconds=seconds,
+            events.Probe(
+                batch=batch,
+                node=node,
+                id=question.key,
+                exit_status=answer.exit_status,
+                stdout=question.redact(answer) if question.redact else answer.stdout,
+                stderr=answer.stderr,
+                seconds=seconds,
+            )
         )
         return _Said(line, _parsed(question, answer), len(answer.stdout))
 
@@ -153,4 +161,4 @@ def _parsed(question: Question[T], answer: Output) -> T | Missing:
     try:
         return question.parse(answer)
     except ParseError as error:
-        return Missing(str(error), type(error))
+        return Missing(str(error), type(error), not_understood=type(error) is ParseError)

@@ -31,13 +31,16 @@ class Waits:
         self._open: dict[str, list[Wait]] = {}
         self.ended: Callable[[], object] = lambda: None
         """Told when a wait is over, from the thread that waited."""
+        self.say: Callable[[str, str], object] = lambda node, text: None
+        """Told what an operator should read whatever he looks at: of which node, and a sentence."""
 
     @contextmanager
-    def on(self, node: str, what: str, bound: float) -> Iterator[None]:
-        """While ``node`` is waited for, at most ``bound`` seconds."""
+    def on(self, node: str, what: str, bound: float, *, foremost: bool = False) -> Iterator[None]:
+        """While ``node`` is waited for, at most ``bound`` seconds; ``foremost``: shown before what it holds up."""
         wait = Wait(node, what, time.monotonic(), bound)
         with self._lock:
-            self._open.setdefault(node, []).append(wait)
+            waits = self._open.setdefault(node, [])
+            waits.insert(0 if foremost else len(waits), wait)
         try:
             yield
         finally:

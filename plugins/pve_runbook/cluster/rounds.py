@@ -6,13 +6,16 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from pve_runbook.facts.config_tree import ConfigTree
-from pve_runbook.facts.output import Output
-from pve_runbook.work import checkprobes, families, netfacts, probes
-from pve_runbook.work.guestfacts import subject_of_pids
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.probe import Group, Probe, ProbeFamily
-from pve_runbook.work.readings import known
+from pve_runbook.facts import network as network_facts
+from pve_runbook.facts.guests import subject_of_pids
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.parsers.output import Output, TimedOut
+from pve_runbook.parsers.storage import rbd_options
+from pve_runbook.probes import checks_only, per_subject, volumes
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import Missing, known
+from pve_runbook.probes.probe import Group, Probe, ProbeFamily
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -42,6 +45,7 @@ def follow_up(facts: NodeFacts, groups: Collection[Group]) -> list[Question[obje
     raised = second_round(facts) if Group.CORE in groups else []
     raised += network_round(facts) if Group.NETWORK in groups else []
     raised += storage_round(facts) if Group.STORAGE in groups else []
+    raised += activating_round(facts) if Group.ACTIVATING in groups else []
     return [q for q in {q.key: q for q in raised}.values() if q.key not in facts.readings]
 
 
@@ -52,44 +56,102 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
     if tree is not None:
         found.append(of_probe(tree))
     own = known(lambda: facts.hostname)
-    found += _about(families.NAME, [own] if own else [])
+    found += _about(per_subject.NAME, [own] if own else [])
     pids = known(lambda: facts.running)
     if pids:
-        found.append(of_family(families.PROC_STATS, subject_of_pids(pids.values())))
-    for family in (families.STORAGE_FILES, families.STORAGE_MOUNT):
-        found += _about(family, _paths(facts))
+        found.append(of_family(per_subject.PROC_STATS, subject_of_pids(pids.values())))
+    found += processes_round(facts) + volumes_round(facts)
     lock = known(lambda: facts.lock)
-    return found + (_about(families.OWN_FOLDER, [lock.run]) if lock is not None else [])
+    return found + (_about(per_subject.OWN_FOLDER, [lock.run]) if lock is not None else [])
+
+
+def processes_round(facts: NodeFacts) -> list[Question[object]]:
+    """What the guests that run have open."""
+    pids = known(lambda: facts.pids_by_kind) or {}
+    vms, containers = pids.get("qemu"), pids.get("lxc")
+    found: list[Question[object]] = [of_probe(volumes.DEV_LINKS)] if pids else []
+    if vms:
+        found.append(of_family(per_subject.OPEN_FILES, subject_of_pids(vms)))
+    if containers:
+        found.append(of_family(per_subject.MOUNTINFOS, subject_of_pids(containers)))
+    mounts = [m for by_pid in facts.about(per_subject.MOUNTINFOS) for one in by_pid.values() for m in one]
+    if any(m.source.startswith("/dev/loop") for m in mounts):
+        found.append(of_probe(volumes.LOOP_DEVICES))
+    return found
+
+
+def volumes_round(facts: NodeFacts) -> list[Question[object]]:
+    """What lies on the storages: the listings that are one for each."""
+    stores = (known(lambda: facts.storages) or {}).values()
+    paths = sorted({s.path for s in stores if s.path is not None})
+    usual = sorted({s.path for s in stores if s.path is not None and not s.has_own_layout})
+    own = sorted({s.directory("images") or "" for s in stores if s.has_own_layout})
+    found = _about(per_subject.STORAGE_FILES, usual) + _about(per_subject.STORAGE_IMAGES, own)
+    found += _about(per_subject.STORAGE_MOUNT, paths)
+    if any(s.type == "iscsi" for s in stores):
+        found += [of_probe(checks_only.ISCSI_SESSIONS), of_probe(volumes.DEV_LINKS)]
+    pools = [s for s in stores if s.type == "rbd"]
+    if not pools:
+        return found
+    found.append(of_probe(volumes.CEPH_FILES))
+    keys = known(lambda: facts.ceph_files)
+    return found + _about(per_subject.RBD_IMAGES, [rbd_options(s, keys) for s in pools] if keys is not None else [])
+
+
+def silent_listings(facts: NodeFacts) -> dict[str, object]:
+    """The listings of storages that did not end within their time, as readings."""
+    families = (
+        per_subject.STORAGE_FILES,
+        per_subject.STORAGE_IMAGES,
+        per_subject.STORAGE_MOUNT,
+        per_subject.RBD_IMAGES,
+    )
+    names = {family.name for family in families}
+    return {
+        key: value
+        for key, value in facts.readings.items()
+        if key.partition(":")[0] in names and isinstance(value, Missing) and issubclass(value.kind, TimedOut)
+    }
+
+
+def activating_round(facts: NodeFacts) -> list[Question[object]]:
+    """`pvesm status`, unless it would write into /etc/pve."""
+    may = known(lambda: not facts.pvesm_would_write)
+    return [of_probe(probes.PVESM)] if may else []
 
 
 def history_round(seconds: int) -> list[Question[object]]:
     """What is asked with the history group: how the cluster link did, ``seconds`` back."""
-    return [of_family(family, str(seconds)) for family in (families.COROSYNC_LOG, families.LINE_BEFORE)]
+    return [
+        of_family(f, str(seconds)) for f in (per_subject.COROSYNC_LOG, per_subject.LINE_BEFORE, per_subject.SYMPTOMS)
+    ]
 
 
 def network_round(facts: NodeFacts) -> list[Question[object]]:
     """What to ask next about the network: the names that are used in it, and the way to each peer."""
-    names = (*_members(facts), *netfacts.names_to_resolve(facts))
-    ways = known(lambda: netfacts.peer_addresses(facts)) or {}
+    names = (*_members(facts), *network_facts.names_to_resolve(facts))
+    ways = known(lambda: network_facts.peer_addresses(facts)) or {}
     addresses = sorted({address for links in ways.values() for address in links.values()})
-    return _about(families.NAME, names) + _about(families.ROUTE_TO, addresses)
+    return _about(per_subject.NAME, names) + _about(per_subject.ROUTE_TO, addresses)
 
 
 def storage_round(facts: NodeFacts) -> list[Question[object]]:
     """What to ask about the storages that there are, of what is not asked about every node."""
     stores = known(lambda: tuple(facts.storages.values())) or ()
     datasets = sorted({s.options["pool"] for s in stores if s.type == "zfspool" and s.options.get("pool")})
-    found = _about(families.ZFS_DATASET, datasets)
+    found = _about(per_subject.ZFS_DATASET, datasets)
+    named = known(lambda: {v.storage for g in facts.guests.values() for v in g.volumes if v.is_iso}) or ()
+    found += _about(per_subject.STORAGE_IMAGES, sorted({s.directory("iso") or "" for s in stores if s.id in named}))
     if any(s.type == "iscsi" for s in stores):
-        found.append(of_probe(checkprobes.ISCSI_SESSIONS))
+        found.append(of_probe(checks_only.ISCSI_SESSIONS))
     if any(s.type in ("rbd", "cephfs") and not s.options.get("monhost") for s in stores):
-        found.append(of_probe(checkprobes.CEPH))
+        found.append(of_probe(checks_only.CEPH))
     return found
 
 
 def pause(seconds: int) -> Question[str]:
     """A bounded wait on the node: a round trip that ends after ``seconds``, 1 to 99."""
-    return replace(of_family(families.PAUSE, str(seconds)), timeout=seconds + 10)
+    return replace(of_family(per_subject.PAUSE, str(seconds)), timeout=seconds + 10)
 
 
 def of_probe(probe: Probe[T]) -> Question[T]:
@@ -129,8 +191,3 @@ def _members(facts: NodeFacts) -> list[str]:
         if conf is not None:
             names += [n.name for n in conf.nodes if n.name not in names]
     return names
-
-
-def _paths(facts: NodeFacts) -> list[str]:
-    stores = known(lambda: facts.storages)
-    return sorted({s.path for s in (stores or {}).values() if s.path is not None})

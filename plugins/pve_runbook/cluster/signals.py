@@ -69,6 +69,12 @@ class Brakes:
                 self._under_way -= 1
         self.check()
 
+    def stop_if_asked(self) -> None:
+        """Between two commands, in any thread: raises KeyboardInterrupt when a signal came. What is under way on other
+        nodes comes to its end."""
+        if self.pending:
+            raise KeyboardInterrupt(self.pending)
+
     def check(self) -> None:
         """Raises KeyboardInterrupt when a signal came and nothing is under way; in the main thread only."""
         if self.pending and not self._under_way and threading.current_thread() is threading.main_thread():

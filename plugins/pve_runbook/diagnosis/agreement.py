@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.refusal import refusal
-
-CLOCK_SKEW = 5.0
-"""Seconds; from there on HA reports a time drift, and logs of two nodes cannot be put in order any more."""
-
-
-def agree(offsets: Mapping[str, float]) -> bool:
-    """Whether clocks that are so many seconds ahead of the control host's agree."""
-    return max(offsets.values()) - min(offsets.values()) <= CLOCK_SKEW
+from pve_runbook.facts.clocks import agree
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 
 def clocks_apart(offsets: Mapping[str, float]) -> str:
@@ -23,6 +17,7 @@ def clocks_apart(offsets: Mapping[str, float]) -> str:
     early, late = min(offsets, key=offsets.__getitem__), max(offsets, key=offsets.__getitem__)
     skew = offsets[late] - offsets[early]
     return refusal(
+        RefusalId.CLOCKS_ARE_APART,
         late,
         seen=f"its clock is {skew:.1f} s ahead of {early}'s",
         why="HA sees time drift, and no log of one node can be held against another's",
@@ -37,6 +32,7 @@ def two_owners(everyone: Sequence[NodeFacts]) -> str:
         for vmid in facts.guests:
             if vmid in owners:
                 return refusal(
+                    RefusalId.TWO_OWNERS,
                     facts.node,
                     seen=f"guest {vmid} is here by this node's own database, and on {owners[vmid]} by that node's",
                     why="both would own its disks after the split, and pmxcfs refuses a database with an id twice",

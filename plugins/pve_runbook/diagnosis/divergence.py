@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from pve_runbook.facts.config_tree import ConfigTree
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.probes.answers import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,21 @@ def differences(trees: Mapping[str, ConfigTree]) -> tuple[Difference, ...]:
     paths = sorted({path for tree in trees.values() for path in tree.files if not _is_has_own(path)})
     found = (_difference(path, trees) for path in paths)
     return tuple(d for d in found if len(d.holders) > 1 or d.missing)
+
+
+def readable(everyone: Iterable[NodeFacts]) -> dict[str, ConfigTree]:
+    """Node → its database, for those whose database is known."""
+    return {f.node: tree for f in everyone if (tree := known(partial(_tree, f))) is not None}
+
+
+def _tree(facts: NodeFacts) -> ConfigTree:
+    return facts.tree
+
+
+def newest(trees: Mapping[str, ConfigTree]) -> list[str]:
+    """The nodes whose database has the highest rank: version, then time (pve-cluster, src/pmxcfs/dcdb.c)."""
+    ranks = {name: (tree.version, tree.mtime) for name, tree in trees.items()}
+    return [name for name, rank in ranks.items() if rank == max(ranks.values())]
 
 
 def _is_has_own(path: str) -> bool:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pve_runbook.facts.firewall import Fate, Filter, Packet, outcome
-from pve_runbook.facts.net import Link
-from pve_runbook.work import netfacts, probes
-from pve_runbook.work.evidence import said_once
-from pve_runbook.work.names import ambiguous_names, ring_by_name
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import UnknownFact
+from pve_runbook.diagnosis.name_resolution import ambiguous_names, ring_by_name
+from pve_runbook.facts import network as network_facts
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers import iptables, nftables
+from pve_runbook.parsers.iproute import Link
+from pve_runbook.parsers.iptables import Fate, Filter, Outcome, Packet
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import UnknownFact
 
 COROSYNC_PORT = 5405
 """UDP port of link 0; link N has the N-th after it (corosync.conf(5), mcastport)."""
@@ -27,6 +28,11 @@ before it counts as lost (token_retransmits_before_loss_const)."""
 
 ERROR_SHARE = 10_000
 """One bad packet in so many is a cable, a card or a duplex mismatch; below it, a replugged cable."""
+
+
+UNEVEN_BONDS = ("balance-rr", "balance-xor", "balance-tlb", "balance-alb")
+"""Modes by which packets between two nodes may come and go over different cards (pve-docs, pvecm.adoc: Corosync Over
+Bonds)."""
 
 
 class Cause(StrEnum):
@@ -45,6 +51,7 @@ class Cause(StrEnum):
     SPARE_GATEWAY = "spare-gateway"
     RING_BY_NAME = "ring-by-name"
     CARD_ERRORS = "card-errors"
+    BOND_MODE = "bond-mode"
 
 
 ROOT_CAUSES = (
@@ -56,7 +63,7 @@ ROOT_CAUSES = (
 )
 """The article's: with one of them the cluster is dismantled, not repaired."""
 
-WARNINGS = (Cause.SINGLE_LINK, Cause.SPARE_GATEWAY, Cause.RING_BY_NAME, Cause.CARD_ERRORS)
+WARNINGS = (Cause.SINGLE_LINK, Cause.SPARE_GATEWAY, Cause.RING_BY_NAME, Cause.CARD_ERRORS, Cause.BOND_MODE)
 """Worth saying; none of them explains a lost quorum by itself."""
 
 
@@ -108,7 +115,7 @@ def find(cause: Cause, everyone: Sequence[NodeFacts]) -> tuple[Finding, ...]:
 
 def _shared(facts: NodeFacts) -> Iterator[str]:
     """A cluster link that carries something else; no finding where another link of the node is corosync's alone."""
-    company = {number: (dev, _company(facts, dev)) for number, dev in netfacts.ring_devices(facts).items()}
+    company = {number: (dev, _company(facts, dev)) for number, dev in network_facts.ring_devices(facts).items()}
     if all(with_ for _, with_ in company.values()):
         for number, (dev, with_) in company.items():
             yield f"link {number} of corosync is {dev}, which it shares with {', '.join(with_)}"
@@ -116,32 +123,36 @@ def _shared(facts: NodeFacts) -> Iterator[str]:
 
 def _company(facts: NodeFacts, dev: str) -> list[str]:
     """What else goes over the segment of a device. A VLAN of its own on a shared card is a segment of its own."""
-    networks = netfacts.networks_of(facts, dev)
+    networks = network_facts.networks_of(facts, dev)
     found = []
-    guests = netfacts.guests_beside(facts, dev)
+    guests = network_facts.guests_beside(facts, dev)
     if guests:
         found.append(f"guests ({', '.join(map(str, guests))})")
-    defaults = [r for family in (4, 6) for r in netfacts.gateways(facts, family) if r.dev == dev]
+    defaults = [r for family in (4, 6) for r in network_facts.gateways(facts, family) if r.dev == dev]
     if defaults:
         found.append(f"the default route ({defaults[0].gateway})")
-    if dev in {d for a in facts.own_addresses for d in netfacts.devices_of(facts, a)}:
+    if dev in {d for a in facts.own_addresses for d in network_facts.devices_of(facts, a)}:
         found.append("the node's own name (web UI, SSH, migrations)")
-    if any(m.version == n.version and m.overlaps(n) for m in netfacts.migration_networks(facts) for n in networks):
+    if any(m.version == n.version and m.overlaps(n) for m in network_facts.migration_networks(facts) for n in networks):
         found.append("migrations (datacenter.cfg)")
-    for server, storage in netfacts.storage_servers(facts).items():
-        if any(_within(a, networks) for a in netfacts.resolved(facts, server)):
-            found.append(f"storage {storage} ({server})")
+    try:
+        for server, storage in network_facts.storage_servers(facts).items():
+            if any(_within(a, networks) for a in network_facts.resolved(facts, server)):
+                found.append(f"storage {storage} ({server})")
+    except UnknownFact:
+        if not found:  # what is there already is company enough
+            raise
     return found
 
 
-def _within(address: str, networks: Sequence[netfacts.Network]) -> bool:
-    return any(netfacts.ip(address) in network for network in networks)
+def _within(address: str, networks: Sequence[network_facts.Network]) -> bool:
+    return any(network_facts.ip(address) in network for network in networks)
 
 
 def _gateways(facts: NodeFacts) -> Iterator[str]:
     """Default routes of which none comes first, and gateways in the files that compete for the one default route."""
     for family in (4, 6):
-        routes = netfacts.gateways(facts, family)
+        routes = network_facts.gateways(facts, family)
         metrics = [r.metric for r in routes]
         ways = {(r.gateway, r.dev) for r in routes if metrics.count(r.metric) > 1}
         if len({dev for _, dev in ways} if family == 6 else ways) > 1:  # two routers may well announce themselves
@@ -155,7 +166,7 @@ def _gateways(facts: NodeFacts) -> Iterator[str]:
 
 
 def _spare_gateways(facts: NodeFacts) -> Iterator[str]:
-    routes = netfacts.gateways(facts, 4)
+    routes = network_facts.gateways(facts, 4)
     if len(routes) > 1 and len({r.metric for r in routes}) == len(routes):
         yield f"{len(routes)} default routes, told apart by their metric: {_ways({(r.gateway, r.dev) for r in routes})}"
 
@@ -165,14 +176,19 @@ def _ways(ways: set[tuple[str | None, str | None]]) -> str:
 
 
 def _routed(facts: NodeFacts) -> Iterator[str]:
-    own = netfacts.ring_addresses(facts)
-    for peer, addresses in netfacts.peer_addresses(facts).items():
+    """Addresses of peers that are not in the same network. Behind a router a spare link may be; and a neighbour in a
+    routed fabric is no router."""
+    own = network_facts.ring_addresses(facts)
+    for peer, addresses in network_facts.peer_addresses(facts).items():
         for number, address in addresses.items():
-            routes = netfacts.routes_to(facts, address)
+            routes = network_facts.routes_to(facts, address)
             if not routes:
                 yield f"there is no way to {peer}'s address {address} (link {number})"
-            elif routes[0].gateway is not None:
-                yield f"{peer}'s address {address} (link {number}) is reached through the router {routes[0].gateway}"
+                continue
+            gateway = routes[0].gateway
+            if gateway is not None and not network_facts.is_fabric(facts, address, gateway):
+                if number == min(addresses):
+                    yield f"{peer}'s address {address} (link {number}) is reached through the router {gateway}"
             elif number in own and routes[0].prefsrc not in (None, own[number]):
                 yield (
                     f"packets to {peer}'s address {address} (link {number}) leave as {routes[0].prefsrc} over "
@@ -182,38 +198,43 @@ def _routed(facts: NodeFacts) -> Iterator[str]:
 
 def _interfaces(facts: NodeFacts) -> Iterator[str]:
     """Ring addresses that are not on exactly one device, and sockets of corosync that are bound elsewhere."""
-    own = netfacts.ring_addresses(facts)
+    own = network_facts.ring_addresses(facts)
     for number, address in own.items():
-        devices = netfacts.devices_of(facts, address)
+        devices = network_facts.devices_of(facts, address)
         if len(devices) != 1:
             where = f"on {', '.join(devices)}" if devices else "on no device"
             yield f"its address for link {number}, {address}, is {where}"
+    listening = bound_elsewhere(facts)
+    if listening:
+        yield listening
+
+
+def bound_elsewhere(facts: NodeFacts) -> str:
+    """On which other address corosync listens than corosync.conf gives it, in words, or "". Raises UnknownFact."""
     if not facts.is_corosync_running:
-        return
+        return ""
+    own = network_facts.ring_addresses(facts)
     bound = {x.address.partition("%")[0] for x in facts.get(probes.UDP) if x.process == "corosync"}
     if not bound:
         raise UnknownFact(facts.node, "ss -H -ulnp", "corosync runs, and no socket of it is shown")
-    if bound != set(own.values()):
-        yield (
-            f"corosync listens on {', '.join(sorted(bound))}, its address in corosync.conf is "
-            f"{', '.join(own[n] for n in sorted(own))}"
-        )
+    if bound == set(own.values()):
+        return ""
+    wanted = ", ".join(own[n] for n in sorted(own))
+    return f"corosync listens on {', '.join(sorted(bound))}, its address in corosync.conf is {wanted}"
 
 
 def _dead_links(facts: NodeFacts) -> Iterator[str]:
     """A card without carrier; else a link that corosync cannot use while another link to the same node works, or
     while it can use that link to another node."""
     down = set()
-    for number, dev in netfacts.ring_devices(facts).items():
-        cards = netfacts.cards(facts, dev)
-        if netfacts.links(facts)[dev].is_down or (cards and all(card.is_down for card in cards)):
+    for number, dev in network_facts.ring_devices(facts).items():
+        cards = network_facts.cards(facts, dev)
+        if network_facts.links(facts)[dev].is_down or (cards and all(card.is_down for card in cards)):
             down.add(number)
             yield f"{_named(cards)}, which carries link {number} of corosync, is down"
-    counters = facts.get(probes.COUNTERS)
-    if counters is None:
-        return
-    names = {n.nodeid: n.name for n in netfacts.ring_conf(facts).nodes}
-    peers = [x for x in counters.links if names.get(x.nodeid, facts.hostname) != facts.hostname]
+    own = network_facts.own_entry(facts).nodeid
+    names = {n.nodeid: n.name for n in network_facts.ring_conf(facts).nodes if n.nodeid != own}
+    peers = [x for x in network_facts.link_counters(facts) or () if x.nodeid in names]
     reached = {x.nodeid for x in peers if x.connected}
     for link in peers:
         if not link.connected and link.nodeid in reached and link.link not in down:
@@ -226,36 +247,51 @@ def _named(cards: Sequence[Link]) -> str:
 
 def _filtered(facts: NodeFacts) -> Iterator[str]:
     """A rule of the packet filter that is sure to drop what a peer's corosync sends."""
-    rules = facts.get(probes.PACKET_FILTER) or Filter({}, {})
-    own, devices = netfacts.ring_addresses(facts), netfacts.ring_devices(facts)
+    own, devices = network_facts.ring_addresses(facts), network_facts.ring_devices(facts)
     doubt = ""
-    for peer, addresses in netfacts.peer_addresses(facts).items():
+    for peer, addresses in network_facts.peer_addresses(facts).items():
         for number in sorted(own.keys() & addresses.keys() & devices.keys()):
-            if netfacts.ip(own[number]).version != 4:
-                doubt = "iptables-save shows no rules for IPv6"
-                continue
-            port = COROSYNC_PORT + number
-            said = outcome(rules, Packet(addresses[number], own[number], devices[number], port))
-            if said.fate is Fate.DROPPED:
-                what = f"the rule `{said.rule}`" if said.rule else "the policy of INPUT"
-                yield f"{what} drops what {peer} ({addresses[number]}) sends to UDP port {port}"
-            elif said.fate is Fate.MAYBE:
-                doubt = f"whether `{said.rule}` holds for UDP port {port} cannot be read from its text"
-    foreign = facts.get(probes.NFT_TABLES)
-    if foreign:
-        doubt = f"there are nftables rules that are not read: {', '.join(foreign)}"
+            packet = Packet(addresses[number], own[number], devices[number], COROSYNC_PORT + number)
+            for said in _fates(facts, packet):
+                if said.fate is Fate.DROPPED:
+                    what = f"the rule `{said.rule}`" if said.rule else "the policy of INPUT"
+                    yield f"{what} drops what {peer} ({packet.source}) sends to UDP port {packet.port}"
+                    break
+                if said.fate is Fate.MAYBE:
+                    doubt = f"whether `{said.rule}` holds for UDP port {packet.port} cannot be read from its text"
+            if network_facts.ip(packet.destination).version == 6 and not _shows_ip6(facts):
+                doubt = doubt or "iptables-save shows no rules for IPv6"
     if doubt:
         raise UnknownFact(facts.node, "what the packet filter lets through", doubt)
 
 
+def _fates(facts: NodeFacts, packet: Packet) -> Iterator[Outcome]:
+    """What becomes of a peer's packet by the rules of iptables, which are of IPv4, and by those of nftables."""
+    rules = facts.get(probes.PACKET_FILTER) or Filter({}, {})
+    ruleset = facts.get(probes.NFT_RULESET)
+    if network_facts.ip(packet.destination).version == 4:
+        yield iptables.outcome(rules, packet)
+    if ruleset is not None:
+        port = network_facts.port_below(facts, packet.dev) if ruleset.has_chains("bridge") else ""
+        yield nftables.outcome(ruleset, packet, port=port, beside_iptables=bool(rules.chains))
+
+
+def _shows_ip6(facts: NodeFacts) -> bool:
+    """Whether nft shows ip6tables' rules too: not where iptables' own are nowhere in it (iptables-legacy)."""
+    rules, ruleset = facts.get(probes.PACKET_FILTER), facts.get(probes.NFT_RULESET)
+    if ruleset is None:
+        return False
+    return rules is None or not rules.chains or ruleset.has_chains("ip", "filter")
+
+
 def _slow(facts: NodeFacts) -> Iterator[str]:
-    counters = facts.get(probes.COUNTERS)
-    if counters is None:
+    links = network_facts.link_counters(facts)
+    if not links:
         return
-    conf = netfacts.ring_conf(facts)
+    conf = network_facts.ring_conf(facts)
     names = {n.nodeid: n.name for n in conf.nodes}
     token = conf.token
-    for link in counters.links:
+    for link in links:
         if link.latency_ave * SLOW > token * 1000:
             yield (
                 f"link {link.link} to {names.get(link.nodeid, link.nodeid)} takes {link.latency_ave / 1000:.0f} ms on "
@@ -264,27 +300,37 @@ def _slow(facts: NodeFacts) -> Iterator[str]:
 
 
 def _single(facts: NodeFacts) -> Iterator[str]:
-    if len(netfacts.own_entry(facts).addrs) == 1:
+    if len(network_facts.own_entry(facts).addrs) == 1:
         yield "corosync has one link only: whatever fails in it cuts the node off"
 
 
 def _card_errors(facts: NodeFacts) -> Iterator[str]:
-    for number, dev in netfacts.ring_devices(facts).items():
-        for card in netfacts.cards(facts, dev):
+    for number, dev in network_facts.ring_devices(facts).items():
+        for card in network_facts.cards(facts, dev):
             if card.packets is None or card.errors is None:
                 raise UnknownFact(facts.node, f"how well {card.name} carries", "ip shows no counters of it")
             if card.errors * ERROR_SHARE > card.packets:
                 yield f"{card.errors} of {card.packets} packets on {card.name} (link {number}) were bad"
 
 
+def _bonds(facts: NodeFacts) -> Iterator[str]:
+    for number, dev in network_facts.ring_devices(facts).items():
+        for bond in network_facts.below(facts, dev):
+            if bond.bond_mode in UNEVEN_BONDS:
+                yield (
+                    f"{bond.name}, which carries link {number} of corosync, is a bond of mode {bond.bond_mode}, which "
+                    "kronosnet is advised against: active-backup is safe, and 802.3ad where the switch has LACP"
+                )
+
+
 def _mtu(everyone: Sequence[NodeFacts]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Ring devices whose MTU differs between nodes, or is larger than that of what carries them."""
     sizes: dict[int, dict[str, int]] = {}
     for facts in everyone:
-        every = netfacts.links(facts)
-        for number, dev in netfacts.ring_devices(facts).items():
+        every = network_facts.links(facts)
+        for number, dev in network_facts.ring_devices(facts).items():
             sizes.setdefault(number, {})[facts.node] = every[dev].mtu
-            small = [x for x in netfacts.below(facts, dev) if x.mtu < every[dev].mtu]
+            small = [x for x in network_facts.below(facts, dev) if x.mtu < every[dev].mtu]
             if small:
                 yield (
                     (facts.node,),
@@ -308,6 +354,7 @@ _ALONE: Mapping[Cause, _Judge] = {
     Cause.SINGLE_LINK: _single,
     Cause.SPARE_GATEWAY: _spare_gateways,
     Cause.CARD_ERRORS: _card_errors,
+    Cause.BOND_MODE: _bonds,
 }
 """Judged on each node by itself."""
 
@@ -317,3 +364,12 @@ _TOGETHER: Mapping[Cause, Callable[[Sequence[NodeFacts]], Iterator[tuple[tuple[s
     Cause.MTU: _mtu,
 }
 """Judged by comparing the nodes."""
+
+
+def said_once(seen: Iterable[tuple[Iterable[str], str]]) -> tuple[str, ...]:
+    """What was seen on several nodes, in words: ``NODES: WHAT`` of pairs (nodes, what was seen there); what is alike
+    stands once."""
+    where: dict[str, list[str]] = {}
+    for nodes, what in seen:
+        where.setdefault(what, []).extend(nodes)
+    return tuple(f"{', '.join(nodes)}: {what}" for what, nodes in where.items())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pve_runbook.facts.jobs import parse_jobs_cfg_text, parse_replication_cfg_text, parse_vzdump_cron_text
-from pve_runbook.work.nodefacts import NodeFacts
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.jobs import parse_jobs_cfg_text, parse_replication_cfg_text, parse_vzdump_cron_text
 
 
 def risky_jobs(facts: NodeFacts) -> list[str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pve_runbook.work import checkprobes, network
-from pve_runbook.work.network import Cause
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import known
+from pve_runbook.diagnosis import network
+from pve_runbook.diagnosis.network import Cause
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.probes import checks_only
+from pve_runbook.probes.answers import known
 
 WITHOUT_A_CLUSTER = (Cause.SEVERAL_GATEWAYS, Cause.AMBIGUOUS_NAMES, Cause.SPARE_GATEWAY)
 """Root causes that show on a node that has no corosync.conf."""
@@ -22,13 +23,13 @@ def shared_keys(everyone: Sequence[NodeFacts]) -> list[str]:
     names = {f.hostname: f for f in everyone}
     found = []
     for facts in everyone:
-        comments = {line.rpartition(" ")[2] for line in facts.get(checkprobes.ROOT_KEYS)}
+        comments = {line.rpartition(" ")[2] for line in facts.get(checks_only.ROOT_KEYS)}
         others = sorted(n for n in names if n != facts.hostname and f"root@{n}" in comments)
         if others:
             found.append(f"{facts.node} lets root of {', '.join(others)} in (/etc/pve/priv/authorized_keys)")
     authorities: dict[str, list[str]] = {}
     for facts in everyone:
-        for digest in facts.get(checkprobes.AUTHORITY).values():
+        for digest in facts.get(checks_only.AUTHORITY).values():
             authorities.setdefault(digest, []).append(facts.node)
     return found + [f"{', '.join(n)} have one certificate authority" for n in authorities.values() if len(n) > 1]
 

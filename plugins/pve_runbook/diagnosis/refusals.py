@@ -1,17 +1,20 @@
-"""What gates say that stand in runbook/ and in checks/ alike: one text for one finding.
+"""What gates of runbook/ and of checks/ say of one node: one text for one finding.
 
 Every function takes the node's facts and returns three lines; the caller has judged already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 
-from pve_runbook.facts.tasks import Task
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.refusal import refusal
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.tasks import Task
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 AGAIN = "Run the same command line again: it goes on from the state it finds"
+IN_OR_OUT = "Type what the verdict below says: its key is put back and it stays a member, or the runbook takes it out"
+"""Of a half-dismantled node."""
 
 
 def _named(items: Iterable[object]) -> str:
@@ -21,6 +24,7 @@ def _named(items: Iterable[object]) -> str:
 def not_root(facts: NodeFacts) -> str:
     """The login is not root's."""
     return refusal(
+        RefusalId.NOT_ROOT,
         facts.node,
         seen="the login is not root",
         why="Proxmox's tools answer only root, so nothing that this node says could be trusted",
@@ -32,6 +36,7 @@ def not_known_proxmox(facts: NodeFacts) -> str:
     """No Proxmox VE, or a version nobody has tried."""
     version = facts.version
     return refusal(
+        RefusalId.NOT_KNOWN_PROXMOX,
         facts.node,
         seen=f"this is Proxmox VE {version.full}" if version else "this is no Proxmox VE node: there is no pveversion",
         why="the commands of this tool are known to hold for Proxmox VE 7, 8 and 9 only",
@@ -42,6 +47,7 @@ def not_known_proxmox(facts: NodeFacts) -> str:
 def same_node(name: str, other: str, hostname: str) -> str:
     """Two entries of --hosts, one node."""
     return refusal(
+        RefusalId.NAMED_TWICE,
         name,
         seen=f"this is {hostname}, the same node as {other}",
         why="it would be counted, frozen and separated twice",
@@ -49,20 +55,10 @@ def same_node(name: str, other: str, hostname: str) -> str:
     )
 
 
-def missing_members(missing: Collection[str], given: Iterable[str]) -> str:
-    """Members of corosync.conf that --hosts leaves out."""
-    return refusal(
-        "cluster",
-        seen=f"{_named(missing)} is a member in corosync.conf, but not in --hosts",
-        why="a member that is left out keeps voting, and its HA could take over the others' guests",
-        do=f"Add it: --hosts={','.join([*given, *missing])}; or, if it is powered off, say so: "
-        f"--absent={','.join(missing)}",
-    )
-
-
 def stacked_mount(facts: NodeFacts) -> str:
     """More than one mount on /etc/pve."""
     return refusal(
+        RefusalId.STACKED_MOUNT,
         facts.node,
         seen=f"{len(facts.pve_mounts)} mounts lie on /etc/pve, one over the other",
         why="the lower one is dead, left by a pmxcfs that was killed: once the upper one is unmounted, every access to "
@@ -75,6 +71,7 @@ def stacked_mount(facts: NodeFacts) -> str:
 def stale_mount(facts: NodeFacts) -> str:
     """/etc/pve is a mount that nobody serves."""
     return refusal(
+        RefusalId.STALE_MOUNT,
         facts.node,
         seen='/etc/pve is a stale mount: "Transport endpoint is not connected", its pmxcfs was killed',
         why="nothing of Proxmox answers on this node, and a window could neither go on nor go back",
@@ -86,6 +83,7 @@ def stale_mount(facts: NodeFacts) -> str:
 def hung_mount(facts: NodeFacts) -> str:
     """Nothing that touches /etc/pve comes back."""
     return refusal(
+        RefusalId.HUNG_MOUNT,
         facts.node,
         seen="/etc/pve hangs: it is mounted, and no access to it returned in time",
         why="every tool of Proxmox hangs with it, and a window could neither go on nor go back",
@@ -97,6 +95,7 @@ def hung_mount(facts: NodeFacts) -> str:
 def unknown_state(facts: NodeFacts) -> str:
     """The node's own words contradict each other."""
     return refusal(
+        RefusalId.STATE_IS_UNKNOWN,
         facts.node,
         seen=f"its state is {facts.state.meaning}",
         why="a step that is right in one state destroys configuration in another",
@@ -107,6 +106,7 @@ def unknown_state(facts: NodeFacts) -> str:
 def no_space(facts: NodeFacts, target: str, available_kib: int) -> str:
     """Too little space on one of the file systems that matter."""
     return refusal(
+        RefusalId.NO_SPACE,
         facts.node,
         seen=f"{target} has {available_kib // 1024} MiB left",
         why="neither a backup nor pmxcfs's own database could be written safely",
@@ -117,6 +117,7 @@ def no_space(facts: NodeFacts, target: str, available_kib: int) -> str:
 def read_only_place(facts: NodeFacts) -> str:
     """A file system that matters is mounted read-only."""
     return refusal(
+        RefusalId.READ_ONLY_PLACE,
         facts.node,
         seen=f"{_named(facts.read_only_places)} is mounted read-only",
         why="neither a backup nor pmxcfs's own database can be written; the kernel does that to a disk that fails",
@@ -127,6 +128,7 @@ def read_only_place(facts: NodeFacts) -> str:
 def locked_guests(facts: NodeFacts) -> str:
     """Guests with a lock in their config."""
     return refusal(
+        RefusalId.GUESTS_ARE_LOCKED,
         facts.node,
         seen=f"guests are locked: {_named(f'{v} ({why})' for v, why in facts.locked.items())}",
         why="an operation on them is under way or was cut short",
@@ -138,6 +140,7 @@ def locked_guests(facts: NodeFacts) -> str:
 def locked_by_another(facts: NodeFacts) -> str:
     """The node's lock is not this run's."""
     return refusal(
+        RefusalId.LOCKED_BY_ANOTHER,
         facts.node,
         seen=f"its lock says {facts.lock.text if facts.lock else 'nothing'}",
         why="another run came between; two runs at once would undo each other's steps",
@@ -148,6 +151,7 @@ def locked_by_another(facts: NodeFacts) -> str:
 def lock_left(facts: NodeFacts) -> str:
     """The lock is there after the end."""
     return refusal(
+        RefusalId.LOCK_IS_LEFT,
         facts.node,
         seen=f"its lock is still there: {facts.lock.text if facts.lock else ''}",
         why="the next run would take this one for unfinished",
@@ -158,6 +162,7 @@ def lock_left(facts: NodeFacts) -> str:
 def scheduler_on(facts: NodeFacts) -> str:
     """The scheduler was stopped and runs."""
     return refusal(
+        RefusalId.SCHEDULER_RUNS,
         facts.node,
         seen="the scheduler still runs",
         why="overdue jobs start within a minute of quorum",
@@ -168,6 +173,7 @@ def scheduler_on(facts: NodeFacts) -> str:
 def changed_meanwhile(facts: NodeFacts, what: Iterable[str]) -> str:
     """A node that is to be put back is not what its backup knows."""
     return refusal(
+        RefusalId.CHANGED_SINCE_THE_BACKUP,
         facts.node,
         seen=f"its backup does not know: {_named(what)}",
         why="the old database takes its place: what it does not know is lost, and a guest that runs has no config then",
@@ -175,19 +181,10 @@ def changed_meanwhile(facts: NodeFacts, what: Iterable[str]) -> str:
     )
 
 
-def lost_when_they_meet(newest: str, guests: Iterable[str]) -> str:
-    """Guests that the newest database does not know as their own nodes do."""
-    return refusal(
-        "cluster",
-        seen=f"{newest}'s database is the newest, without the config of {_named(guests)}",
-        why="when the nodes meet, the newest one overwrites the others: these guests would have no config any more",
-        do="Do not let these nodes meet: as they are, every one keeps its own guests",
-    )
-
-
 def key_left(facts: NodeFacts) -> str:
     """The key of the second way in is there after the end."""
     return refusal(
+        RefusalId.KEY_IS_LEFT,
         facts.node,
         seen="a key that ends in pve-runbook-... is still in /root/.ssh/authorized_keys2",
         why="it was made for this work only, and opens the node to whoever has the record's folder",
@@ -198,6 +195,7 @@ def key_left(facts: NodeFacts) -> str:
 def still_under_way(facts: NodeFacts) -> str:
     """A command of an earlier run goes on."""
     return refusal(
+        RefusalId.STILL_UNDER_WAY,
         facts.node,
         seen=f"still under way: {_named(facts.our_units)}",
         why="it was sent before the line was lost, and may change what is read now",
@@ -208,6 +206,7 @@ def still_under_way(facts: NodeFacts) -> str:
 def busy(facts: NodeFacts, tasks: Iterable[Task]) -> str:
     """Tasks that must not be cut in two."""
     return refusal(
+        RefusalId.TASK_RUNS,
         facts.node,
         seen=f"a task is running: {_named(f'{t.type} {t.id}'.strip() for t in tasks)}",
         why="cut in two it leaves a guest locked, or its config on one node and its process on another",
@@ -215,29 +214,24 @@ def busy(facts: NodeFacts, tasks: Iterable[Task]) -> str:
     )
 
 
-def missing_volumes(facts: NodeFacts) -> str:
-    """Volumes that no storage of the node holds."""
+def storage_trouble(facts: NodeFacts, wrong: Mapping[str, str]) -> str:
+    """Storages with guests on them that are inactive or read-only; storage → what is wrong."""
+    read_only = [storage for storage in wrong if storage in facts.read_only_storages()]
+    way = "--accept=volumes goes on with what does not answer, and the record names it"
     return refusal(
+        RefusalId.STORAGE_IS_IN_TROUBLE,
         facts.node,
-        seen=f"volumes are not there: {_named(facts.volumes_not_found)}",
-        why="a guest whose disk is elsewhere or gone cannot be kept by this node",
-        do="Find the disk before anything is changed; the article says: if disks are unavailable, stop here",
-    )
-
-
-def storage_trouble(facts: NodeFacts) -> str:
-    """Storages with guests on them that are inactive or read-only."""
-    return refusal(
-        facts.node,
-        seen=f"storage trouble: {_named(f'{i} is {why}' for i, why in facts.unusable_storages.items())}",
+        seen=f"storage trouble: {_named(f'{i} is {why}' for i, why in wrong.items())}",
         why="guests that cannot write are not intact, and the dismantling would hide when it happened",
-        do="Mend the storage first; the article says: if disks are unavailable, stop here",
+        do="Mend the storage first; the article says: if disks are unavailable, stop here"
+        + ("" if read_only else f". If it cannot be mended now: {way}"),
     )
 
 
 def ha_armed(facts: NodeFacts) -> str:
     """HA active, watchdog armed, no quorum."""
     return refusal(
+        RefusalId.HA_IS_ARMED,
         facts.node,
         seen="HA is active on this node, its watchdog is armed, and there is no quorum",
         why="about 60 s after quorum was lost the watchdog resets the node, whatever is done: stopping the LRM blocks "
@@ -249,6 +243,7 @@ def ha_armed(facts: NodeFacts) -> str:
 def stray_watchdog_client(facts: NodeFacts) -> str:
     """A watchdog client without quorum, where HA has nothing to do."""
     return refusal(
+        RefusalId.STRAY_WATCHDOG_CLIENT,
         facts.node,
         seen="a watchdog client is active, and it is not HA's: no resource is under HA",
         why="if it stops feeding the watchdog, the node is reset and its guests die; stopping HA would not stop it",
@@ -260,6 +255,7 @@ def stray_watchdog_client(facts: NodeFacts) -> str:
 def doubled_start(facts: NodeFacts) -> str:
     """A start of all guests that waits for quorum, with guests on shared storage."""
     return refusal(
+        RefusalId.START_WOULD_DOUBLE,
         facts.node,
         seen=f"the start of all guests waits for quorum, and {_named(facts.waiting_guests_on_shared_storage)} lie on "
         "shared storage",
@@ -271,16 +267,31 @@ def doubled_start(facts: NodeFacts) -> str:
 def stray_guests(facts: NodeFacts) -> str:
     """Processes of guests whose config is not on the node."""
     return refusal(
+        RefusalId.STRAY_GUESTS,
         facts.node,
         seen=f"guests run here whose config is not here: {_named(facts.strays)}",
         why="their config is on another node or lost; neither node would own them",
-        do="Find the config (`ls /etc/pve/nodes/*/*/`) and move it to this node while there is quorum",
+        do="Find the config (`ls /etc/pve/nodes/*/*/`). With quorum, move it to this node. Without: shut the "
+        "guest down from inside, run the same command line again, and once the node is standalone move the config and "
+        "start it",
+    )
+
+
+def booted_meanwhile(facts: NodeFacts) -> str:
+    """The node was booted between the baseline and now."""
+    return refusal(
+        RefusalId.REBOOTED_SINCE_THE_BASELINE,
+        facts.node,
+        seen="the node was booted after its guests were written down",
+        why="what was written down ended with the boot: its guests start anew, and nothing could be proven of them",
+        do="Find out why (`journalctl -b -1 -e` there) and let its guests start, then run the same command line again",
     )
 
 
 def unlisted_guests(facts: NodeFacts, vmids: Iterable[int]) -> str:
     """Guests that Proxmox's own tools do not show."""
     return refusal(
+        RefusalId.GUESTS_ARE_NOT_LISTED,
         facts.node,
         seen=f"qm list and pct list do not show {_named(vmids)}",
         why="a guest that Proxmox does not list cannot be managed",
@@ -291,6 +302,7 @@ def unlisted_guests(facts: NodeFacts, vmids: Iterable[int]) -> str:
 def standing_guests(facts: NodeFacts) -> str:
     """Guests that are listed as running and do not serve."""
     return refusal(
+        RefusalId.GUESTS_STAND_STILL,
         facts.node,
         seen=f"guests stand still: {_named(f'{v} is {s}' for v, s in facts.standing_still.items())}",
         why="a guest that waits for its disk is not intact, and the dismantling would hide when that happened",
@@ -298,30 +310,33 @@ def standing_guests(facts: NodeFacts) -> str:
     )
 
 
-def knows_a_cluster(facts: NodeFacts) -> str:
+def knows_a_cluster(facts: NodeFacts, do: str = AGAIN) -> str:
     """pvecm does not say that there is no cluster."""
     return refusal(
+        RefusalId.KNOWS_A_CLUSTER,
         facts.node,
         seen=f"pvecm status finds this node to be: {facts.pvecm.kind}",
         why="it is the one check that tells a standalone node from a half-dismantled one",
-        do=AGAIN,
+        do=do,
     )
 
 
-def not_its_own_master(facts: NodeFacts) -> str:
+def not_its_own_master(facts: NodeFacts, do: str = AGAIN) -> str:
     """/etc/pve is not what it is on a standalone node."""
     return refusal(
+        RefusalId.NOT_ITS_OWN_MASTER,
         facts.node,
         seen=f"{len(facts.pve_mounts)} mounts on /etc/pve, writable: {facts.is_writable}, corosync.conf in the "
         f"database: {facts.has_corosync_conf_in_database}",
         why="without all three a stopped guest cannot be started again after the next restart",
-        do=AGAIN,
+        do=do,
     )
 
 
 def foreign_pmxcfs(facts: NodeFacts) -> str:
     """/etc/pve is served by a pmxcfs that is not the unit's."""
     return refusal(
+        RefusalId.FOREIGN_PMXCFS,
         facts.node,
         seen=f"pmxcfs runs as {[p.pid for p in facts.pmxcfs_processes] or 'nothing'}, pve-cluster's own is "
         f"{facts.units['pve-cluster.service'].main_pid}",
@@ -333,6 +348,7 @@ def foreign_pmxcfs(facts: NodeFacts) -> str:
 def dead_services(facts: NodeFacts) -> str:
     """Proxmox's own services do not all run."""
     return refusal(
+        RefusalId.SERVICES_ARE_DEAD,
         facts.node,
         seen=f"{_named(facts.dead_services)} does not run",
         why="guests run on, but nobody can manage them",
@@ -343,6 +359,7 @@ def dead_services(facts: NodeFacts) -> str:
 def corosync_could_return(facts: NodeFacts) -> str:
     """Something of corosync is left that could act."""
     return refusal(
+        RefusalId.COROSYNC_COULD_RETURN,
         facts.node,
         seen=f"corosync is {facts.corosync.active} and {facts.corosync.file_state}; files: "
         f"{_named(facts.leftovers) or 'none'}; ports: {_named(facts.corosync_ports) or 'none'}",
@@ -354,6 +371,7 @@ def corosync_could_return(facts: NodeFacts) -> str:
 def ha_left(facts: NodeFacts) -> str:
     """HA could act on a standalone node."""
     return refusal(
+        RefusalId.HA_IS_LEFT,
         facts.node,
         seen=f"HA: {_named(facts.ha_units_on) or 'units off'}; watchdog client: {facts.has_watchdog_client}; "
         f"resources: {_named(facts.ha_resources) or 'none'}",
@@ -362,11 +380,12 @@ def ha_left(facts: NodeFacts) -> str:
     )
 
 
-def interrupted(vmids: Iterable[int]) -> str:
-    """Guests that did not run on while a node left the cluster."""
+def backups_missing(facts: NodeFacts, names: Iterable[str]) -> str:
+    """Not everything that has to be backed up of a node lies on the control host."""
     return refusal(
-        "cluster",
-        seen=f"while the node left, the process of these guests was not seen any more: {_named(vmids)}",
-        why="no guest may be interrupted; the next node is not touched",
-        do="Look at these guests first (`qm status VMID`, the console), then at the journal's samples",
+        RefusalId.BACKUPS_ARE_MISSING,
+        facts.node,
+        seen=f"its backups on this machine lack {_named(names)}",
+        why="nothing is changed on a node before all of its configuration lies here, checked",
+        do=AGAIN,
     )

@@ -1,19 +1,54 @@
-"""What gates say where there is a way on: the operator takes it upon himself, by an option that the record names."""
+"""What gates say of the cluster as a whole: one text for one finding; the caller has judged already.
+
+Most name an option by which the operator takes it upon himself, and the record names it too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.refusal import refusal
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
+NAME_BACK = (
+    "put the name back on {node} (if {new} is meant: it can take that name once it stands alone, its configs moved to "
+    "nodes/{new} then): `hostnamectl set-hostname {old}`, {old} for {new} in /etc/hosts, then `systemctl restart "
+    "pve-cluster` there, which needs no quorum; its guests run on"
+)
+"""Without the end of the sentence."""
 SHOWN = 10
 """Differences between databases that a refusal shows; the record has all."""
+
+
+def missing_members(missing: Collection[str], given: Iterable[str]) -> str:
+    """Members of corosync.conf that --hosts leaves out."""
+    return refusal(
+        RefusalId.MEMBERS_ARE_NOT_NAMED,
+        "cluster",
+        seen=f"{', '.join(missing)} is a member in corosync.conf, but not in --hosts",
+        why="a member that is left out keeps voting, and its HA could take over the others' guests",
+        do=f"Add it: --hosts={','.join([*given, *missing])}; or, if it is powered off, say so: "
+        f"--absent={','.join(missing)}",
+    )
+
+
+def renamed(facts: NodeFacts, old: str) -> str:
+    """A member that calls itself otherwise than corosync.conf does, which has it as ``old``."""
+    node, new = facts.node, facts.hostname
+    return refusal(
+        RefusalId.NODE_WAS_RENAMED,
+        node,
+        seen=f"the node given as {node} calls itself {new}; its address is that of {old} in corosync.conf",
+        why=f"its guests' configs lie in /etc/pve/nodes/{old}: under another name it would stand alone without them",
+        do=f"P{NAME_BACK[1:].format(node=node, old=old, new=new)}; then run the same command line again",
+    )
 
 
 def not_absent(facts: NodeFacts, alive: Iterable[str]) -> str:
     """Members that --absent names, and that a node sees alive."""
     return refusal(
+        RefusalId.NOT_ABSENT,
         facts.node,
         seen=f"{', '.join(alive)} is not absent: this node sees it",
         why="a member that is left out keeps voting, and its HA could take over the others' guests",
@@ -24,6 +59,7 @@ def not_absent(facts: NodeFacts, alive: Iterable[str]) -> str:
 def shared_storage(in_words: Mapping[str, str]) -> str:
     """Guests of several nodes on one storage; storage → who owns what there."""
     return refusal(
+        RefusalId.SHARED_STORAGE,
         "cluster",
         seen="guests of more than one node lie on the same shared storage: "
         + "; ".join(f"{storage}: {owners}" for storage, owners in in_words.items()),
@@ -38,6 +74,7 @@ def ceph(signs: Mapping[str, Iterable[str]]) -> str:
     """Ceph on the nodes themselves; what says so → on which nodes."""
     found = [f"{sign} on {', '.join(nodes)}" for sign, nodes in signs.items()]
     return refusal(
+        RefusalId.CEPH_RUNS,
         "cluster",
         seen=f"Ceph runs on these nodes: {'; '.join(found)}",
         why="its monitors and OSDs have a quorum of their own and go on, but /etc/ceph/ceph.conf is a link into "
@@ -53,10 +90,48 @@ def diverged(versions: Mapping[str, int], newest: Collection[str], differences: 
     more = f"; and {len(differences) - SHOWN} more, see the record" if len(differences) > SHOWN else ""
     older = [f"--authority={node}@{version}" for node, version in versions.items() if node not in newest]
     return refusal(
+        RefusalId.DATABASES_DIVERGED,
         "cluster",
         seen=f"the databases of {', '.join(versions)} have diverged: {'; '.join(differences[:SHOWN])}{more}",
         why="they were changed where the others could not see it; every node keeps its own, and the authority's is the "
         "one that is given quorum",
         do=f"Name the authority: {' or '.join(f'--authority={node}' for node in newest)} (the newest)"
         + (f", or an older one by its version: {' or '.join(older)}" if older else ""),
+    )
+
+
+def without_vote(latest: Collection[str], voting: Mapping[str, int]) -> str:
+    """No node that would be the authority has a vote; of the others that have one → version of its database."""
+    others = " or ".join(f"--authority={node}@{version}" for node, version in voting.items())
+    return refusal(
+        RefusalId.AUTHORITY_HAS_NO_VOTE,
+        "cluster",
+        seen=f"{', '.join(latest)} would be the authority, and has no vote in corosync's count (quorum_votes: 0)",
+        why="no number of expected votes makes a node without a vote quorate: its /etc/pve would stay read-only",
+        do=f"Name a node with a vote, by the version of its database: {others}"
+        if others
+        else "Stop corosync on one node (`systemctl stop corosync`) and name it: --authority=NODE. Without corosync "
+        "there is no quorum to be forced, and it leaves by local mode",
+    )
+
+
+def lost_when_they_meet(newest: str, guests: Iterable[str]) -> str:
+    """Guests that the newest database does not know as their own nodes do."""
+    return refusal(
+        RefusalId.LOST_WHEN_THEY_MEET,
+        "cluster",
+        seen=f"{newest}'s database is the newest, without the config of {', '.join(guests)}",
+        why="when the nodes meet, the newest one overwrites the others: these guests would have no config any more",
+        do="Do not let these nodes meet: as they are, every one keeps its own guests",
+    )
+
+
+def interrupted(vmids: Iterable[int]) -> str:
+    """Guests that did not run on while a node left the cluster."""
+    return refusal(
+        RefusalId.GUESTS_INTERRUPTED,
+        "cluster",
+        seen=f"while the node left, the process of these guests was not seen any more: {', '.join(map(str, vmids))}",
+        why="no guest may be interrupted; the next node is not touched",
+        do="Look at these guests first (`qm status VMID`, the console), then at the journal's samples",
     )

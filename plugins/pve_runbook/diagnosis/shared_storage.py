@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from pve_runbook.work.nodefacts import NodeFacts
+from pve_runbook.facts.node import NodeFacts
 
 Owners = dict[str, dict[str, list[int]]]
 """Storage id → node name → VMIDs with volumes there."""
@@ -21,7 +21,7 @@ def shared_by_guests(everyone: Iterable[NodeFacts], absent: Collection[str]) -> 
         shared = {i for i, s in facts.storages.items() if s.is_shared}
         owners = {facts.hostname, *absent}
         for guest in facts.all_guests.values():
-            for storage in {v.storage for v in guest.volumes} & shared if guest.node in owners else ():
+            for storage in {v.storage for v in guest.volumes if not v.is_iso} & shared if guest.node in owners else ():
                 found.setdefault(storage, {}).setdefault(guest.node, set()).add(guest.vmid)
     return {
         storage: {node: sorted(vmids) for node, vmids in sorted(by_node.items())}

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pve_runbook.facts.cmap import Counters
-from pve_runbook.facts.corosync_log import CorosyncLog, Event, Kind
+from pve_runbook.parsers.corosync_log import CorosyncLog, Event, Kind, Symptom
+from pve_runbook.parsers.corosync_stats import Counters
 
 FLAPS = 3
 """So often the same thing has to break to be called flapping: once is a cable, twice is a switch that restarts."""
@@ -58,6 +58,7 @@ class History:
     names: Mapping[int, str]
     counters: Counters | None = None
     """None: corosync does not run, or its counters are unknown; they are evidence, the log decides."""
+    symptoms: tuple[Symptom, ...] = ()
 
     @property
     def stalls(self) -> tuple[Event, ...]:
@@ -85,11 +86,24 @@ class Findings:
     """Links on which packets of the interface's size do not arrive, e.g. ``link 0 to pve2``."""
     evidence: tuple[str, ...]
     """What was seen, a clause each."""
+    started_ago: float | None = None
+    """Since corosync's last start; None where the window shows none."""
+    quorum_lost_ago: float | None = None
+    """Since corosync last said that quorum is lost, and did not say since that it is back."""
+    symptoms: tuple[Symptom, ...] = ()
+    """What corosync, pmxcfs and the kernel said of the reason, the oldest first."""
+    now: float = 0.0
+    """The node's clock, in seconds since the epoch."""
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing changed for so long that it may be called settled."""
         return self.quiet_for >= QUIET_SECONDS
+
+    @property
+    def flaps_now(self) -> bool:
+        """Whether it comes and goes, and did so within the last five minutes."""
+        return self.state is Stability.FLAPPING and not self.is_quiet
 
     def __str__(self) -> str:
         """One clause for people."""
@@ -123,7 +137,16 @@ def judge(history: History, stalls_elsewhere: Iterable[Event] = ()) -> Findings:
         stalls=stalls,
         packet_size=tuple(f"link {link} to {_name(history, host)}" for host, link in sorted(seen.packet_size)),
         evidence=tuple(_evidence(history, seen, sum(map(starved, seen.moments)))),
+        started_ago=now - seen.starts[-1] if seen.starts else None,
+        quorum_lost_ago=_quorum_lost_ago(history),
+        symptoms=history.symptoms,
+        now=now,
     )
+
+
+def _quorum_lost_ago(history: History) -> float | None:
+    said = [e for e in history.log.events if e.kind in (Kind.QUORUM_LOST, Kind.QUORUM_GAINED)]
+    return history.now - said[-1].time if said and said[-1].kind is Kind.QUORUM_LOST else None
 
 
 _What = tuple[Kind, int, int]

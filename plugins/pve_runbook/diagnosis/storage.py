@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pve_runbook.facts.output import TimedOut
-from pve_runbook.facts.sections import yes_or_no
-from pve_runbook.facts.storage import MountPoint, Storage
-from pve_runbook.work import checkprobes, families, probes
-from pve_runbook.work.nodefacts import NodeFacts
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.facts.storages import WITHOUT_DISKS
+from pve_runbook.parsers.output import TimedOut
+from pve_runbook.parsers.section_config import yes_or_no
+from pve_runbook.parsers.storage import Storage
+from pve_runbook.probes import checks_only, per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import UnknownFact, known_or_why
 
 LOCAL_FILES = ("dir", "btrfs")
 OVER_THE_NETWORK = ("nfs", "cifs", "cephfs", "glusterfs")
@@ -31,7 +34,7 @@ def misplaced(facts: NodeFacts) -> Problems:
 
 def _misplaced(facts: NodeFacts, store: Storage) -> str:
     path = _path(store)
-    found = facts.family(families.STORAGE_MOUNT, path)
+    found = facts.family(per_subject.STORAGE_MOUNT, path)
     if found is None:
         return f"{path} is not there"
     wanted = store.options.get("is_mountpoint", "no")
@@ -45,17 +48,17 @@ def _misplaced(facts: NodeFacts, store: Storage) -> str:
 def not_mounted(facts: NodeFacts) -> Problems:
     """Storages over the network that are not mounted."""
     stores = _of(facts, OVER_THE_NETWORK)
-    return _problems(stores, lambda s: "" if _mount_at(facts, s) else f"nothing is mounted at {_path(s)}")
+    return _problems(stores, lambda s: "" if facts.mount_at(s) else f"nothing is mounted at {_path(s)}")
 
 
 def silent(facts: NodeFacts) -> Problems:
     """Storages over the network that are mounted, and on which a look takes longer than it may."""
     stores = _of(facts, OVER_THE_NETWORK)
-    return _problems([s for s in stores if _mount_at(facts, s)] if stores else stores, lambda s: _silent(facts, s))
+    return _problems([s for s in stores if facts.mount_at(s)] if stores else stores, lambda s: _silent(facts, s))
 
 
 def _silent(facts: NodeFacts, store: Storage) -> str:
-    family = families.STORAGE_FILES
+    family = per_subject.STORAGE_FILES
     if facts.is_missing(family, TimedOut, _path(store)):
         return f"no look at {_path(store)} ended within {family.timeout} s"
     facts.family(family, _path(store))
@@ -68,7 +71,7 @@ def read_only(facts: NodeFacts) -> Problems:
 
     def judge(store: Storage) -> str:
         over = store.type in OVER_THE_NETWORK
-        mount = _mount_at(facts, store) if over else facts.family(families.STORAGE_MOUNT, _path(store))
+        mount = facts.mount_at(store) if over else facts.family(per_subject.STORAGE_MOUNT, _path(store))
         return "" if mount is None or mount.is_writable else f"mounted read-only at {mount.target}"
 
     return _problems(stores, judge)
@@ -77,7 +80,7 @@ def read_only(facts: NodeFacts) -> Problems:
 def broken_groups(facts: NodeFacts) -> Problems:
     """Volume groups that are not there, lack disks, or cannot be written to (vgs(8))."""
     stores = _of(facts, ("lvm", "lvmthin"))
-    groups = facts.get(checkprobes.VGS) if stores else {}
+    groups = facts.get(checks_only.VGS) if stores else {}
 
     def judge(store: Storage) -> str:
         name = store.options.get("vgname", "")
@@ -123,7 +126,7 @@ def broken_zfs(facts: NodeFacts) -> Problems:
         pool = dataset.partition("/")[0]
         if pools.get(pool) != "ONLINE":
             return f"the pool {pool} is {pools.get(pool, 'not imported')}"
-        found = facts.family(families.ZFS_DATASET, dataset)
+        found = facts.family(per_subject.ZFS_DATASET, dataset)
         if found is None:
             return f"there is no dataset {dataset}"
         if found.get("readonly") == "on":
@@ -137,7 +140,7 @@ def broken_zfs(facts: NodeFacts) -> Problems:
 def without_session(facts: NodeFacts) -> Problems:
     """iSCSI targets that the node is not logged in to."""
     stores = _of(facts, ("iscsi",))
-    targets = facts.get(checkprobes.ISCSI_SESSIONS) if stores else frozenset()
+    targets = facts.get(checks_only.ISCSI_SESSIONS) if stores else frozenset()
     return _problems(
         stores, lambda s: "" if s.options.get("target") in targets else f"no session with {s.options.get('target')}"
     )
@@ -146,21 +149,34 @@ def without_session(facts: NodeFacts) -> Problems:
 def unhealthy_ceph(facts: NodeFacts) -> Problems:
     """Storages on these nodes' own Ceph, where Ceph says HEALTH_ERR."""
     stores = _on_own_ceph(facts)
-    health = facts.get(checkprobes.CEPH) if stores else None
+    health = facts.get(checks_only.CEPH) if stores else None
     ill = health is not None and health.status == "HEALTH_ERR"
     return _problems(stores, lambda s: f"Ceph says HEALTH_ERR ({', '.join(health.checks)})" if ill and health else "")
 
 
+def silent_pools(facts: NodeFacts) -> Problems:
+    """Pools of Ceph that cannot be listed: no monitor answers, or none lets the key in."""
+
+    def judge(store: Storage) -> str:
+        listed = known_or_why(lambda: facts.listing(store))
+        return f"it cannot be listed: {listed.why}" if isinstance(listed, UnknownFact) else ""
+
+    return _problems(_of(facts, ("rbd",)), judge)
+
+
 def not_judged(facts: NodeFacts) -> dict[str, str]:
-    """Storage id → type, for those that no passive listing shows: backup servers, and disks that each guest reaches by
-    itself."""
-    judged = (*LOCAL_FILES, *OVER_THE_NETWORK, "lvm", "lvmthin", "zfspool", "iscsi")
+    """Storage id → type, for those that no passive listing shows: disks that each guest reaches by itself. Backup
+    servers, and what is imported from, hold no guest's disk."""
+    judged = (*LOCAL_FILES, *OVER_THE_NETWORK, "lvm", "lvmthin", "zfspool", "iscsi", "rbd")
     own = {s.id for s in _on_own_ceph(facts) or ()}
-    return {s.id: s.type for s in facts.storages.values() if s.type not in judged and s.id not in own}
+    left = (s for s in facts.storages.values() if s.type not in (*judged, *WITHOUT_DISKS) and s.id not in own)
+    return {s.id: s.type for s in left}
 
 
 def inactive(facts: NodeFacts) -> dict[str, str]:
-    """Storage id → status other than active, by `pvesm status`."""
+    """Storage id → status other than active, by `pvesm status`; nothing where that would write into /etc/pve."""
+    if facts.pvesm_would_write:
+        return {}
     status = facts.get(probes.PVESM)
     found = {i: status[i].status if i in status else "not listed" for i in facts.storages}
     return {i: s for i, s in found.items() if s != "active"}
@@ -184,9 +200,3 @@ def _problems(stores: Iterable[Storage] | None, judge: Callable[[Storage], str])
 
 def _path(store: Storage) -> str:
     return store.path or ""
-
-
-def _mount_at(facts: NodeFacts, store: Storage) -> MountPoint | None:
-    """The mount at the storage's own path, from the kernel's table: nothing that hangs is touched for it."""
-    found = [m for m in facts.get(probes.PROC_MOUNTS) if m.target == _path(store).rstrip("/")]
-    return found[-1] if found else None

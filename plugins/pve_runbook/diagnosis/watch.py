@@ -6,14 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pve_runbook.facts.pmxcfs import Members
-from pve_runbook.facts.quorum import PvecmStatus
+from pve_runbook.facts.node import Glimpse
 
 STEP = 5
 """Seconds between two looks: a flap takes 13 s up and 24 s down (recorded), a token timeout and consensus 8 s."""
 PROGRESS_LINES = 10
-
-Glimpse = tuple[PvecmStatus | None, Members | None]
 
 
 class Lookout(Protocol):

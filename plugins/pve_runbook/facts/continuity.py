@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from pve_runbook.work.guestfacts import GuestTruth
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import UnknownFact
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.journal.events import Baseline
+from pve_runbook.journal.rows import GuestRow as JournalRow
+from pve_runbook.journal.rows import GuestTruth, NodeRow
+from pve_runbook.probes.answers import UnknownFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +19,10 @@ class Snapshot:
     guests: dict[int, GuestTruth]
     boots: dict[str, str]
 
-    def for_journal(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"guests": [asdict(g) for g in self.guests.values()], "boots": self.boots}
 
-
-def snapshot_from_journal(data: Any) -> Snapshot:
-    """What :meth:`Snapshot.for_journal` gave. Raises KeyError or TypeError when it is something else."""
-    guests = {int(g["vmid"]): GuestTruth(**g) for g in data["guests"]}
-    return Snapshot(guests, {str(n): str(b) for n, b in data["boots"].items()})
+def snapshot_of(baseline: Baseline) -> Snapshot:
+    """Guests and nodes as a run wrote them down before its first change."""
+    return Snapshot({g.vmid: g for g in baseline.guests}, dict(baseline.boots))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +51,9 @@ class GuestRow:
 
     @property
     def volumes_same(self) -> bool:
-        """As many of its volumes are found as before."""
-        return self.now is not None and (self.now.volumes, self.now.volumes_found) == (
-            self.before.volumes,
-            self.before.volumes_found,
-        )
+        """It has as many volumes, and no fewer of them are found: a storage that was out of reach may be back."""
+        was, now = self.before, self.now
+        return now is not None and now.volumes == was.volumes and now.volumes_found >= was.volumes_found
 
     @property
     def same(self) -> bool:
@@ -73,7 +67,7 @@ class GuestRow:
             return f"guest {b.vmid} ({b.name}) is in no node's database any more, it was on {b.node}"
         found = []
         if not self.runs_on:
-            found.append(f"its process was pid {b.pid} and is {'gone' if n.pid is None else f'pid {n.pid}'}")
+            found.append(self._what_became_of_its_process(n.pid))
         if not self.config_same:
             found.append("its config changed")
         if not self.owner_same:
@@ -81,6 +75,11 @@ class GuestRow:
         if not self.volumes_same:
             found.append(f"{n.volumes_found} of {n.volumes} volumes are found, {b.volumes_found} of {b.volumes} before")
         return f"guest {b.vmid} ({b.name}) on {b.node}: " + ", ".join(found) if found else ""
+
+    def _what_became_of_its_process(self, pid: int | None) -> str:
+        if pid == self.before.pid:
+            return f"its process ended, and another one that began later has its pid {pid}"
+        return f"its process was pid {self.before.pid} and is {'gone' if pid is None else f'pid {pid}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,36 +117,36 @@ class Comparison:
             )
         )
 
-    def rows_for_journal(self) -> list[dict[str, object]]:
+    def rows_for_journal(self) -> tuple[JournalRow, ...]:
         """Every guest that is not to the letter as it was, before and after; of the others the baseline says all."""
-        return [
-            {
-                "vmid": r.before.vmid,
-                "name": r.before.name,
-                "kind": r.before.kind,
-                "node": r.before.node,
-                "pid_before": r.before.pid,
-                "pid_after": r.now.pid if r.now else None,
-                "start_before": r.before.start,
-                "start_after": r.now.start if r.now else None,
-                "config_before": r.before.config,
-                "config_after": r.now.config if r.now else None,
-                "owner_before": r.before.node,
-                "owner_after": r.now.node if r.now else None,
-                "volumes_before": r.before.volumes_found,
-                "volumes_after": r.now.volumes_found if r.now else 0,
-                "same": r.same,
-            }
+        return tuple(
+            JournalRow(
+                vmid=r.before.vmid,
+                name=r.before.name,
+                kind=r.before.kind,
+                node=r.before.node,
+                pid_before=r.before.pid,
+                pid_after=r.now.pid if r.now else None,
+                start_before=r.before.start,
+                start_after=r.now.start if r.now else None,
+                config_before=r.before.config,
+                config_after=r.now.config if r.now else None,
+                owner_before=r.before.node,
+                owner_after=r.now.node if r.now else None,
+                volumes_before=r.before.volumes_found,
+                volumes_after=r.now.volumes_found if r.now else 0,
+                same=r.same,
+            )
             for r in self.rows
             if r.now != r.before
-        ]
+        )
 
-    def nodes_for_journal(self) -> list[dict[str, object]]:
+    def nodes_for_journal(self) -> tuple[NodeRow, ...]:
         """Every node before and after."""
-        return [
-            {"node": node, "boot_before": before, "boot_after": now, "same": before == now}
+        return tuple(
+            NodeRow(node=node, boot_before=before, boot_after=now, same=before == now)
             for node, before, now in self.boots
-        ]
+        )
 
 
 def snapshot(facts: Iterable[NodeFacts], *, backups_since: Snapshot | None = None) -> Snapshot:

@@ -1,245 +1,191 @@
-"""Guests: their configurations and volumes, their status, their processes."""
+"""What one node says of its guests, and of their volumes."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
-from pve_runbook.facts.answers import excerpt, lines_of, stdout_of, unknown, unread
-from pve_runbook.facts.output import Output, ParseError, Unsettled
-from pve_runbook.facts.pmxcfs import parse_pgrep
-from pve_runbook.facts.sections import yes_or_no
+from pve_runbook.facts.storages import StorageFacts
+from pve_runbook.facts.volumes import Judge, State, VolumeTruth
+from pve_runbook.journal.rows import GuestTruth
+from pve_runbook.parsers.guests import GuestConfig, GuestStatus
+from pve_runbook.parsers.output import ParseError
+from pve_runbook.parsers.pvesh import ClusterStatus
+from pve_runbook.probes import per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import UnknownFact, known
 
-GuestKind = Literal["qemu", "lxc"]
-
-_SECTION = re.compile(r"\[(?P<name>[^\]]+)\]\s*")
-_LINE = re.compile(r"((?P<raw>lxc\.[\w.-]+)\s*[:=]|(?P<key>[A-Za-z][\w-]*):)\s*(?P<value>.*?)\s*")
-_PENDING = frozenset({"pending", "pve:pending"})
-_VOLUME_KEY = {
-    "qemu": re.compile(r"(ide|sata|scsi|virtio|efidisk|tpmstate|unused)\d+|vmstate"),
-    "lxc": re.compile(r"(mp|unused)\d+|rootfs"),
-}
-_VOLID = re.compile(r"(?P<storage>[A-Za-z][\w.-]*):(?P<name>[^\s:][^\s]*)")
-_CLOUDINIT = re.compile(r"(.*/)?vm-\d+-cloudinit(\.\w+)?")
-_QM_HEADER = ("VMID", "NAME", "STATUS", "MEM(MB)", "BOOTDISK(GB)", "PID")
-_QM_ROW = re.compile(r"\s*(?P<vmid>\d+) (?P<name>.*?)\s+(?P<status>[a-z][a-z-]*)\s+[\d.]+\s+[\d.]+\s+(?P<pid>\d+)\s*")
-_PCT_HEADER = ("VMID", "Status", "Lock", "Name")
-_PROCESS = re.compile(r"/usr/bin/(?P<program>kvm -id|lxc-start -F -n) (?P<vmid>\d+)(?P<rest>\s.*)?")
-_STAT = re.compile(r"(?P<pid>\d+) \(.*\) [A-Za-z] (?P<rest>[-\d ]+)")
-_STAT_GONE = re.compile(r"cat: /proc/\d+/stat: (No such file or directory|No such process)")
-_START_TIME = 18
-"""Index of field 22 of proc_pid_stat(5) among the fields after the state."""
+STANDS_STILL = ("paused", "io-error", "internal-error", "guest-panicked", "suspended", "prelaunch")
+CANARY_PREFIX = "pve-runbook-canary-"
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """One volume that a guest refers to. `volid` is "storage:name"; `snapshot` is None in the current and the
-    pending configuration."""
+class GuestFacts(StorageFacts, ABC):
+    """Guests and their volumes; every property raises UnknownFact when what it is made of is unknown."""
 
-    key: str
-    storage: str
-    name: str
-    volid: str
-    snapshot: str | None
+    @property
+    @abstractmethod
+    def startall_waits(self) -> bool:
+        """Whether the start of all guests waits for quorum."""
 
+    # --- guests
 
-@dataclass(frozen=True, slots=True)
-class GuestConfig:
-    """One guest's configuration file on the node that owns it; `sha256` is that of the file's bytes, and `unlocked`
-    that of the file without the lock that an operation puts into it (qemu-server, AbstractConfig.pm set_lock)."""
+    @property
+    def guests(self) -> Mapping[int, GuestConfig]:
+        """The guests this node owns, by VMID, from its database."""
+        return self.tree.guests_by_node.get(self.hostname, {}) if self.all_guests else {}
 
-    vmid: int
-    node: str
-    kind: GuestKind
-    name: str
-    onboot: bool
-    lock: str | None
-    template: bool
-    volumes: tuple[Volume, ...]
-    snapshots: tuple[str, ...]
-    sha256: str
-    unlocked: str
+    @property
+    def all_guests(self) -> Mapping[int, GuestConfig]:
+        """Every guest in this node's database, its peers' included."""
+        try:
+            return self.tree.guests
+        except ParseError as error:
+            raise UnknownFact(self.node, "whose guests its database holds", str(error)) from None
 
+    @property
+    def pids_by_kind(self) -> dict[str, list[int]]:
+        """The pids of the guests that run: of VMs ("qemu") and of containers ("lxc"), where there are any."""
+        found: dict[str, list[int]] = {}
+        for process in self.get(probes.GUEST_PROCESSES).values():
+            found.setdefault(process.kind, []).append(process.pid)
+        return found
 
-@dataclass(frozen=True, slots=True)
-class GuestStatus:
-    """One row of `qm list` or `pct list`; `pid` is None for a guest that is not running, and for every
-    container."""
+    @property
+    def running(self) -> dict[int, int]:
+        """VMID → pid of every guest process on this node."""
+        return {vmid: p.pid for vmid, p in self.get(probes.GUEST_PROCESSES).items()}
 
-    vmid: int
-    name: str
-    status: str
-    pid: int | None
-    lock: str | None
+    @property
+    def locked(self) -> dict[int, str]:
+        """VMID → lock, for guests whose config carries one."""
+        return {v: g.lock for v, g in self.guests.items() if g.lock}
 
+    @property
+    def strays(self) -> tuple[int, ...]:
+        """Guests that run here, and whose config is not here."""
+        return tuple(sorted(self.running.keys() - self.guests.keys()))
 
-@dataclass(frozen=True, slots=True)
-class GuestProcess:
-    """The process that is a running guest; `incoming` marks a VM that waits for its migration to this
-    node."""
+    @property
+    def standing_still(self) -> dict[int, str]:
+        """VMID → status, for guests that are listed but do not serve (qemu-server, QMP run states)."""
+        return {v: g.status for v, g in self.listed.items() if g.status in STANDS_STILL}
 
-    vmid: int
-    pid: int
-    kind: GuestKind
-    incoming: bool
+    @property
+    def arriving(self) -> tuple[int, ...]:
+        """VMs that wait here for their migration to this node."""
+        return tuple(v for v, p in self.get(probes.GUEST_PROCESSES).items() if p.incoming)
 
+    @property
+    def listed(self) -> dict[int, GuestStatus]:
+        """The guests as ``qm list --full`` and ``pct list`` show them."""
+        return {**self.get(probes.QM_LIST), **self.get(probes.PCT_LIST)}
 
-@lru_cache(maxsize=16_384)
-def parse_guest_config(vmid: int, node: str, kind: GuestKind, data: bytes) -> GuestConfig:
-    """Read a guest's file as qemu-server's QemuConfig.pm and pve-container's LXC/Config.pm do.
+    @property
+    def shown_by_api(self) -> tuple[int, ...]:
+        """VMIDs of this node's guests in /cluster/resources, which the web UI shows."""
+        return tuple(v for v, r in self.get(probes.API_RESOURCES).items() if r.node == self.hostname)
 
-    Volumes are those of the current configuration, of all snapshots and of pending changes, each once per
-    snapshot. A file that was read before is not parsed again: every node's database holds every guest's. Raises
-    ParseError on a line of unknown form and on a disk that names no volume.
-    """
-    section = ""
-    values: dict[str, str] = {}
-    volumes: list[Volume] = []
-    snapshots: list[str] = []
-    for number, line in enumerate(data.decode(errors="replace").split("\n"), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        if header := _SECTION.fullmatch(line):
-            section = header["name"]
-            if not _is_internal(section):
-                snapshots.append(section)
-            continue
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise ParseError(f"The configuration of guest {vmid} cannot be read: line {number}.")
-        key = match["key"] or match["raw"]
-        if not section:
-            values[key] = match["value"]
-        if _VOLUME_KEY[kind].fullmatch(key) and not section.startswith("special:"):
-            snapshot = None if _is_internal(section) or not section else section
-            volume = _volume(vmid, key, match["value"], snapshot)
-            if volume is not None and volume not in volumes:
-                volumes.append(volume)
-    return GuestConfig(
-        vmid=vmid,
-        node=node,
-        kind=kind,
-        name=values.get("name" if kind == "qemu" else "hostname", ""),
-        onboot=_flag(vmid, values, "onboot"),
-        lock=values.get("lock"),
-        template=_flag(vmid, values, "template"),
-        volumes=tuple(volumes),
-        snapshots=tuple(snapshots),
-        sha256=hashlib.sha256(data).hexdigest(),
-        unlocked=hashlib.sha256(_without_lock(data)).hexdigest(),
-    )
+    @property
+    def api_status(self) -> ClusterStatus:
+        """/cluster/status: it calls a half-dismantled node standalone too, so it is never proof alone."""
+        return self.get(probes.API_STATUS)
 
+    @property
+    def web_ui_answers(self) -> bool:
+        """Whether pveproxy answers."""
+        return self.get(probes.WEB_UI)
 
-def _without_lock(data: bytes) -> bytes:
-    head, bracket, rest = data.partition(b"\n[")
-    return re.sub(rb"(?m)^lock:[^\n]*(\n|\Z)", b"", head) + bracket + rest
+    @property
+    def waiting_guests(self) -> tuple[int, ...]:
+        """Guests that would start the moment this node is granted quorum."""
+        if not self.startall_waits:
+            return ()
+        running = self.running
+        return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in running)
 
+    @property
+    def waiting_guests_on_shared_storage(self) -> tuple[int, ...]:
+        """Those of them whose volumes other nodes reach: they could come to run twice."""
+        waiting, guests = self.waiting_guests, self.guests
+        shared = {i for i, s in self.storages.items() if s.is_shared} if waiting else set()
+        return tuple(v for v in waiting if any(x.storage in shared and not x.is_iso for x in guests[v].volumes))
 
-def _is_internal(section: str) -> bool:
-    return section.lower() in _PENDING or section.startswith("special:")
+    @property
+    def volumes(self) -> tuple[VolumeTruth, ...]:
+        """Every volume of this node's guests, and whether it is there."""
+        guests = [g for g in self.guests.values() if g.volumes]
+        if not guests:
+            return ()
+        judge, running = Judge(self), known(lambda: self.get(probes.GUEST_PROCESSES))
+        return tuple(judge.of(g.vmid, v, running) for g in guests for v in g.volumes)
 
+    @property
+    def volumes_held(self) -> dict[int, tuple[str, ...]]:
+        """VMID → the volumes that its process has open, for this node's guests that run; those of which nothing tells
+        it are left out."""
+        judge, told = Judge(self), {*self._pids_told_of}
+        return {
+            vmid: tuple(sorted({v.volid for v in guest.volumes if judge.is_held(v, process)}))
+            for vmid, process in self.get(probes.GUEST_PROCESSES).items()
+            if process.pid in told and (guest := self.guests.get(vmid)) is not None
+        }
 
-def _flag(vmid: int, values: dict[str, str], key: str) -> bool:
-    flag = yes_or_no(values.get(key, "0"))
-    if flag is None:
-        raise ParseError(f"The configuration of guest {vmid} has {key}: {values[key]!r}, neither yes nor no.")
-    return flag
+    @property
+    def _pids_told_of(self) -> Iterator[int]:
+        for family in (per_subject.OPEN_FILES, per_subject.MOUNTINFOS):
+            for found in self.about(family):
+                yield from found
 
+    @property
+    def volumes_missing(self) -> tuple[VolumeTruth, ...]:
+        """Those that are not there, or not known to be, and that something would be lost with."""
+        found: dict[tuple[int, str], VolumeTruth] = {}
+        for v in self.volumes:
+            if v.state is not State.THERE and not v.volume.may_be_gone:
+                key = (v.vmid, v.volume.volid)  # a snapshot may name the same one
+                found[key] = v if v.in_use else found.get(key, v)
+        return tuple(found.values())
 
-def _volume(vmid: int, key: str, value: str, snapshot: str | None) -> Volume | None:
-    """The volume of one disk line; None for an empty drive, an ISO image, and what is passed through from the
-    node."""
-    parts = value.split(",")
-    named = [part.partition("=")[2] for part in parts if part.startswith(("file=", "volume="))]
-    volid = named[0] if named else parts[0]
-    if volid in ("none", "cdrom") or volid.startswith("/"):
-        return None
-    match = _VOLID.fullmatch(volid)
-    if match is None:
-        raise ParseError(f"The configuration of guest {vmid} has {key}: {excerpt(value)!r}, which names no volume.")
-    if "media=cdrom" in parts and not _CLOUDINIT.fullmatch(match["name"]):
-        return None
-    return Volume(key, match["storage"], match["name"], volid, snapshot)
+    @property
+    def volumes_told(self) -> tuple[VolumeTruth, ...]:
+        """Those that are not there, and that nothing is lost with."""
+        return tuple(v for v in self.volumes if v.state is State.GONE and v.volume.may_be_gone)
 
+    @property
+    def canaries(self) -> tuple[int, ...]:
+        """Throw-away guests of this tool, told by their name."""
+        return tuple(g.vmid for g in self.guests.values() if g.name.startswith(CANARY_PREFIX))
 
-def parse_qm_list(output: Output) -> dict[int, GuestStatus]:
-    """Read `qm list [--full]`: this node's VMs; {} if it prints nothing, as it does without VMs (recorded on
-    PVE 8.3).
+    @property
+    def guest_truths(self) -> dict[int, GuestTruth]:
+        """What continuity and conservation compare, for every guest of this node."""
+        pids = self.running
+        starts = self._starts(pids)
+        volumes = [v for v in self.volumes if not v.volume.is_iso]
+        named = Counter(v.vmid for v in volumes)
+        there = Counter(v.vmid for v in volumes if v.state is State.THERE)
+        return {
+            g.vmid: GuestTruth(
+                vmid=g.vmid,
+                name=g.name,
+                kind=g.kind,
+                node=g.node,
+                pid=pids.get(g.vmid),
+                start=starts.get(pids[g.vmid]) if g.vmid in pids else None,
+                config=g.sha256,
+                volumes=named[g.vmid],
+                volumes_found=there[g.vmid],
+            )
+            for g in self.guests.values()
+        }
 
-    A VM without a name is shown as "VM 100" (qemu-server CLI/qm.pm). Raises ParseError if pmxcfs does not
-    answer.
-    """
-    guests: dict[int, GuestStatus] = {}
-    for line in _rows(output, "qm list", _QM_HEADER):
-        match = _QM_ROW.fullmatch(line)
-        if match is None:
-            raise unread("qm list", line)
-        vmid = int(match["vmid"])
-        guests[vmid] = GuestStatus(vmid, match["name"].strip(), match["status"], int(match["pid"]) or None, None)
-    return guests
-
-
-def parse_pct_list(output: Output) -> dict[int, GuestStatus]:
-    """Read `pct list`: this node's containers; {} if it prints nothing. The lock column may be blank.
-
-    Raises ParseError if pmxcfs does not answer.
-    """
-    guests: dict[int, GuestStatus] = {}
-    for line in _rows(output, "pct list", _PCT_HEADER):
-        fields = line.split()
-        if len(fields) not in (3, 4) or not fields[0].isdecimal():
-            raise unread("pct list", line)
-        vmid = int(fields[0])
-        lock = fields[2] if len(fields) == 4 else None
-        guests[vmid] = GuestStatus(vmid, fields[-1], fields[1], None, lock)
-    return guests
-
-
-def _rows(output: Output, command: str, header: tuple[str, ...]) -> list[str]:
-    lines = [line for line in lines_of(stdout_of(output, command)) if line.strip()]
-    if lines and tuple(lines[0].split()) != header:
-        raise unread(command, lines[0])
-    return lines[1:]
+    def _starts(self, pids: Mapping[int, int]) -> Mapping[int, int]:
+        if not pids:
+            return {}
+        return self.family(per_subject.PROC_STATS, subject_of_pids(pids.values()))
 
 
-def parse_guest_processes(output: Output) -> dict[int, GuestProcess]:
-    """Read `pgrep -af` of the guests' programs, by guest id.
-
-    Raises Unsettled if two processes are one guest: while a VM starts, there is the one that `-daemonize` leaves to
-    wait until the other is ready (qemu os-posix.c; seen while a node started its guests).
-    """
-    guests: dict[int, GuestProcess] = {}
-    for process in parse_pgrep(output):
-        match = _PROCESS.fullmatch(process.args)
-        if match is None:
-            raise unread("pgrep", process.args)
-        vmid = int(match["vmid"])
-        if vmid in guests:
-            raise Unsettled(f"Two processes are guest {vmid}: pid {guests[vmid].pid} and pid {process.pid}.")
-        incoming = " -incoming " in (match["rest"] or "")
-        kind: GuestKind = "qemu" if match["program"].startswith("kvm") else "lxc"
-        guests[vmid] = GuestProcess(vmid, process.pid, kind, incoming)
-    return guests
-
-
-def parse_proc_stats(output: Output) -> dict[int, int]:
-    """Read `cat /proc/PID/stat ...`: start time in clock ticks since boot (field 22 of proc_pid_stat(5)), by
-    pid.
-
-    A process that ended meanwhile has no entry (exit status 1); every other complaint raises ParseError.
-    """
-    complaints = [line for line in lines_of(output.stderr) if line.strip()]
-    expected_status = 1 if complaints else 0
-    if output.exit_status != expected_status or not all(map(_STAT_GONE.fullmatch, complaints)):
-        raise unknown(output, "cat /proc/PID/stat")
-    starts: dict[int, int] = {}
-    for line in lines_of(output.stdout):
-        match = _STAT.fullmatch(line)
-        fields = match["rest"].split() if match else []
-        if match is None or len(fields) <= _START_TIME:
-            raise unread("cat /proc/PID/stat", line)
-        starts[int(match["pid"])] = int(fields[_START_TIME])
-    return starts
+def subject_of_pids(pids: Iterable[int]) -> str:
+    """The pids as one probe subject, in a fixed order."""
+    return ",".join(str(p) for p in sorted(set(pids)))

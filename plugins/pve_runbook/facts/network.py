@@ -7,17 +7,24 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
-from pve_runbook.facts.corosync_conf import ConfNode, CorosyncConf
-from pve_runbook.facts.net import Link, Route, default_routes
-from pve_runbook.work import families, probes
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import UnknownFact, known
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.parsers.corosync_conf import ConfNode, CorosyncConf
+from pve_runbook.parsers.corosync_stats import LinkCounters
+from pve_runbook.parsers.guests import FOLDERS
+from pve_runbook.parsers.iproute import Link, Route, default_routes, route_of
+from pve_runbook.probes import per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import UnknownFact, known
 
 _GUEST_PORT = re.compile(r"(?:tap|veth|fwpr|fwln)(?P<vmid>\d+)(?:[ip]\d+)?")
 """Ports that PVE makes for a guest: tapVMIDiN, vethVMIDiN, with the firewall fwprVMIDpN and fwlnVMIDiN
 (pve-common Network.pm)."""
 
 _SERVER_OPTIONS = ("server", "portal", "monhost", "monhosts")
+_MESSENGER = re.compile(r"^\[?v[12]:")
+_NONCE = re.compile(r"/\d+\]?$")
+_ROUTING_PROTOCOLS = ("openfabric", "ospf", "bgp", "isis", "babel", "rip", "eigrp")
+"""As /etc/iproute2/rt_protos and FRR's own names for it (rt_protos.d/frr.conf)."""
 _TAGGED = re.compile(r"(?m)^net\d+:\s*(?P<value>.*)$")
 
 
@@ -57,11 +64,26 @@ def ring_conf(facts: NodeFacts) -> CorosyncConf:
 
 
 def own_entry(facts: NodeFacts) -> ConfNode:
-    """This node in the nodelist."""
-    for entry in ring_conf(facts).nodes:
-        if entry.name == facts.hostname:
-            return entry
-    raise UnknownFact(facts.node, "corosync.conf", f"its nodelist has no {facts.hostname}")
+    """This node in the nodelist: by its name; a renamed one by its vote, else by an address that it has."""
+    entries = ring_conf(facts).nodes
+    named = next((e for e in entries if e.name == facts.hostname), None)
+    found = named or _own_by_vote(facts) or _own_by_address(facts)
+    if found is None:
+        raise UnknownFact(facts.node, "corosync.conf", f"its nodelist has no {facts.hostname}")
+    return found
+
+
+def _own_by_vote(facts: NodeFacts) -> ConfNode | None:
+    quorum = facts.quorum
+    own = {m.nodeid for m in quorum.members if m.local} if quorum is not None else set[int]()
+    return next((e for e in ring_conf(facts).nodes if e.nodeid in own), None)
+
+
+def _own_by_address(facts: NodeFacts) -> ConfNode | None:
+    mine = {ip(a.address) for a in facts.get(probes.ADDRESSES)}
+    return next(
+        (e for e in ring_conf(facts).nodes if any(is_address(a) and ip(a) in mine for a in e.addrs.values())), None
+    )
 
 
 def names_to_resolve(facts: NodeFacts) -> list[str]:
@@ -78,7 +100,7 @@ def resolved(facts: NodeFacts, name: str) -> tuple[str, ...]:
     if is_address(name):
         return (name,)
     _load(facts)
-    return facts.family(families.NAME, name)
+    return facts.family(per_subject.NAME, name)
 
 
 def _load(facts: NodeFacts) -> None:
@@ -93,7 +115,8 @@ def ring_addresses(facts: NodeFacts) -> dict[int, str]:
 
 def peer_addresses(facts: NodeFacts) -> dict[str, dict[int, str]]:
     """Peer → link number → its address, as this node resolves it now."""
-    return {e.name: _addresses(facts, e) for e in ring_conf(facts).nodes if e.name != facts.hostname}
+    own = known(lambda: own_entry(facts))
+    return {e.name: _addresses(facts, e) for e in ring_conf(facts).nodes if e != own}
 
 
 def _addresses(facts: NodeFacts, entry: ConfNode) -> dict[int, str]:
@@ -134,7 +157,27 @@ def networks_of(facts: NodeFacts, dev: str) -> tuple[Network, ...]:
 def routes_to(facts: NodeFacts, address: str) -> tuple[Route, ...]:
     """The way to a peer's address; () where there is none."""
     _load(facts)
-    return facts.family(families.ROUTE_TO, address)
+    return facts.family(per_subject.ROUTE_TO, address)
+
+
+def is_fabric(facts: NodeFacts, address: str, gateway: str) -> bool:
+    """Whether the next hop on the way to a peer's address belongs to a fabric of the nodes themselves: it is the peer,
+    or a routing protocol found the way."""
+    if ip(address) == ip(gateway):
+        return True
+    route = route_of(facts.get(probes.ROUTES if ip(address).version == 4 else probes.ROUTES6), address)
+    return route is not None and route.protocol in _ROUTING_PROTOCOLS
+
+
+def link_counters(facts: NodeFacts) -> tuple[LinkCounters, ...] | None:
+    """What kronosnet counts of each link; None where corosync does not run, or has another transport, which counts
+    nothing."""
+    counters = facts.get(probes.COUNTERS)
+    if counters is None or (not counters.links and ring_conf(facts).transport != "knet"):
+        return None
+    if not counters.links:
+        raise UnknownFact(facts.node, "corosync-cmapctl -m stats", "it shows no counters of links")
+    return counters.links
 
 
 def links(facts: NodeFacts) -> dict[str, Link]:
@@ -144,7 +187,7 @@ def links(facts: NodeFacts) -> dict[str, Link]:
 
 def below(facts: NodeFacts, dev: str) -> tuple[Link, ...]:
     """The device and all that carries it, down to the cards: a VLAN's parent, a bridge's or bond's ports that are no
-    guest's. Raises UnknownFact for a switch that `ip` cannot look into (Open vSwitch)."""
+    guest's. What is below a port of Open vSwitch is not among it: `ip` does not show that."""
     every = links(facts)
     found: dict[str, Link] = {}
     pending = [dev]
@@ -153,13 +196,20 @@ def below(facts: NodeFacts, dev: str) -> tuple[Link, ...]:
         link = every.get(name)
         if link is None or name in found:
             continue
-        if link.kind == "openvswitch":
-            raise UnknownFact(facts.node, f"what carries {dev}", "it is a port of Open vSwitch, which ip does not show")
         found[name] = link
+        if link.kind == "openvswitch":
+            continue
         if link.link is not None:
             pending.append(link.link)
         pending += (x.name for x in every.values() if x.master == name and not _GUEST_PORT.fullmatch(x.name))
     return tuple(found.values())
+
+
+def port_below(facts: NodeFacts, dev: str) -> str:
+    """By which port what is meant for the device comes into the bridge that it is, or stands on; "" without one."""
+    chain = below(facts, dev)
+    bridges = {x.name for x in chain if x.kind == "bridge"}
+    return next((x.name for x in chain if x.master in bridges), "")
 
 
 def cards(facts: NodeFacts, dev: str) -> tuple[Link, ...]:
@@ -191,7 +241,7 @@ def guests_beside(facts: NodeFacts, dev: str) -> tuple[int, ...]:
 def _tagged(facts: NodeFacts, bridge: str, vlan: int | None) -> Iterator[int]:
     """Guests of this node with a card in that VLAN of the bridge, by their configs."""
     for vmid, guest in facts.guests.items():
-        folder = "qemu-server" if guest.kind == "qemu" else "lxc"
+        folder = FOLDERS[guest.kind]
         text = facts.tree.text(f"nodes/{guest.node}/{folder}/{vmid}.conf") or ""
         for line in _TAGGED.finditer(text.partition("\n[")[0]):
             options = line["value"].split(",")
@@ -205,10 +255,18 @@ def storage_servers(facts: NodeFacts) -> dict[str, str]:
     for store in facts.storages.values():
         for option in _SERVER_OPTIONS:
             for server in re.split(r"[ ,;]+", store.options.get(option, "")):
-                host = server.strip("[]") if server.startswith("[") else server.partition(":")[0]
-                if host:
+                if host := host_of(server):
                     found[host] = store.id
     return found
+
+
+def host_of(server: str) -> str:
+    """The name or address of a server, which may stand with its port, in brackets, or as Ceph writes a monitor's (v1
+    and v2, monmaptool(8))."""
+    plain = _NONCE.sub("", _MESSENGER.sub("", server))
+    if plain.startswith("["):
+        return plain[1:].partition("]")[0]
+    return plain if is_address(plain) else plain.partition(":")[0]
 
 
 def migration_networks(facts: NodeFacts) -> tuple[Network, ...]:

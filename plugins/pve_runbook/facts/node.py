@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
-from pve_runbook.facts import state
-from pve_runbook.facts.config_tree import ConfigTree
-from pve_runbook.facts.corosync_conf import CorosyncConf, parse_corosync_conf_text
-from pve_runbook.facts.ha import parse_ha_resources_text
-from pve_runbook.facts.identity import Version
-from pve_runbook.facts.lock import Lock
-from pve_runbook.facts.output import NotConnected, TimedOut
-from pve_runbook.facts.pmxcfs import Members, Mount, Process, VmlistEntry
-from pve_runbook.facts.quorum import PvecmStatus, Quorum
-from pve_runbook.facts.state import NodeState
-from pve_runbook.facts.tasks import Task
-from pve_runbook.facts.units import Job, Unit
-from pve_runbook.work import families, probes
-from pve_runbook.work.guestfacts import GuestFacts
-from pve_runbook.work.readings import known
+from pve_runbook.facts import node_state
+from pve_runbook.facts.guests import GuestFacts
+from pve_runbook.facts.node_state import NodeState
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.parsers.corosync_conf import CorosyncConf, parse_corosync_conf_text
+from pve_runbook.parsers.ha import parse_ha_resources_text
+from pve_runbook.parsers.host import Version
+from pve_runbook.parsers.output import Damaged, NotConnected, Skipped, TimedOut
+from pve_runbook.parsers.own_files import Lock
+from pve_runbook.parsers.pmxcfs import Members, Mount, Process
+from pve_runbook.parsers.pvecm import PvecmStatus, Quorum
+from pve_runbook.parsers.section_config import skipped_lines
+from pve_runbook.parsers.systemd import Job, Unit
+from pve_runbook.parsers.tasks import Task
+from pve_runbook.probes import per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import UnknownFact, known
 
 T = TypeVar("T")
 
+Glimpse = tuple[PvecmStatus | None, Members | None]
+"""What a node says of the membership at one moment, in pvecm's words and in pmxcfs's; None where it did not say."""
 
 SERVICES = ("pve-cluster.service", "pvedaemon.service", "pveproxy.service", "pvestatd.service")
+
+SECTION_FILES = ("storage.cfg", "jobs.cfg", "replication.cfg", "ha/resources.cfg")
+"""Files of the database that are made of sections, and that are read here."""
 
 
 class NodeFacts(GuestFacts):
@@ -56,7 +65,7 @@ class NodeFacts(GuestFacts):
     @property
     def own_addresses(self) -> tuple[str, ...]:
         """What the node's own name resolves to on itself."""
-        return self.family(families.NAME, self.hostname)
+        return self.family(per_subject.NAME, self.hostname)
 
     @property
     def network_files(self) -> Mapping[str, str]:
@@ -92,8 +101,10 @@ class NodeFacts(GuestFacts):
 
     @property
     def startall_waits(self) -> bool:
-        """Whether the start of all guests waits for quorum."""
-        return self.units["pve-guests.service"].active == "activating"
+        """Whether the start of all guests waits for quorum: it runs and waits, or its job waits behind pveproxy's (30
+        to 80 s after a boot; recorded on PVE 8.3 and 9.1)."""
+        guests = "pve-guests.service"
+        return self.units[guests].active == "activating" or any(j.unit == guests for j in self.jobs_waiting_for_quorum)
 
     @property
     def cron_files(self) -> tuple[str, ...]:
@@ -102,16 +113,18 @@ class NodeFacts(GuestFacts):
 
     @property
     def scheduler_runs(self) -> bool:
-        """Whether backups and replication would start by themselves: pvescheduler (from PVE 7.1), the timer before
-        it, and cron, which still starts the backup jobs that were made before 7.1 (pve-manager)."""
-        scheduler = self.units["pvescheduler.service"]
-        waits = any(j.unit == "pvescheduler.service" for j in self.jobs_waiting_for_quorum)
-        timer = self.units["pvesr.timer"]
-        return (
-            (scheduler.exists and (not scheduler.is_stopped or waits))
-            or (timer.exists and not timer.is_stopped)
-            or "vzdump" in self.cron_files
-        )
+        """Whether backups and replication would start by themselves: by the node's own scheduler, or by cron, which
+        still starts the backup jobs that were made before 7.1 (pve-manager)."""
+        return self.own_scheduler_runs or "vzdump" in self.cron_files
+
+    @property
+    def own_scheduler_runs(self) -> bool:
+        """Whether the node's own scheduler runs, or waits for quorum: pvescheduler (from PVE 7.1), before it the timer
+        and cron. From 7.1 on cron's file is there on every node, and says nothing of the scheduler."""
+        scheduler, timer = self.units["pvescheduler.service"], self.units["pvesr.timer"]
+        if scheduler.exists:
+            return not scheduler.is_stopped or any(j.unit == scheduler.name for j in self.jobs_waiting_for_quorum)
+        return (timer.exists and not timer.is_stopped) or "vzdump" in self.cron_files
 
     @property
     def ha_units_on(self) -> tuple[str, ...]:
@@ -136,6 +149,22 @@ class NodeFacts(GuestFacts):
         """Whether corosync counts this node's own vote and no other."""
         quorum = self.quorum
         return quorum is not None and len(quorum.members) == 1 and quorum.members[0].local
+
+    @property
+    def own_votes(self) -> int:
+        """How many votes this node has: as its corosync counts them, else by its corosync.conf."""
+        quorum = self.quorum
+        if quorum is not None:
+            return sum(m.votes for m in quorum.members if m.local)
+        conf = self.get(probes.ETC_COROSYNC_CONF) or self.corosync_conf
+        return next((n.votes for n in conf.nodes if n.name == self.hostname), 1) if conf is not None else 1
+
+    @property
+    def can_be_given_quorum(self) -> bool:
+        """Whether some number of expected votes makes this node quorate by itself. Without a vote none does
+        (corosync, votequorum.c); where corosync does not run, and no start of pve-cluster pulls it in, there is no
+        quorum to be given."""
+        return self.own_votes > 0 or not (self.is_corosync_running or self.state is NodeState.UNMOUNTED)
 
     @property
     def corosync_ports(self) -> tuple[str, ...]:
@@ -183,34 +212,48 @@ class NodeFacts(GuestFacts):
         return self.get(probes.MEMBERS)
 
     @property
-    def vmlist(self) -> Mapping[int, VmlistEntry] | None:
-        """The guests that pmxcfs shows; None while /etc/pve is not mounted."""
-        return self.get(probes.VMLIST)
-
-    @property
     def tree(self) -> ConfigTree:
         """The configuration database."""
         return self.get(probes.TREE)
 
     @property
+    def database_is_damaged(self) -> bool:
+        """Whether the configuration database is there and cannot be opened. Unknown is no: it is read by who needs
+        it."""
+        return self.is_missing(probes.TREE, Damaged)
+
+    @property
     def corosync_conf(self) -> CorosyncConf | None:
         """The cluster's configuration: from the database, else from /etc/corosync; None when neither is there."""
         text = self.tree.text("corosync.conf")
-        if text is not None:
-            return parse_corosync_conf_text(text)
-        return self.get(probes.ETC_COROSYNC_CONF)
+        return self.get(probes.ETC_COROSYNC_CONF) if text is None else parse_corosync_conf_text(text)
+
+    @property
+    def corosync_conf_faults(self) -> tuple[Skipped, ...]:
+        """Lines with which corosync does not start here: of the file that it reads, then of the one in the database,
+        which pmxcfs writes into its place (pve-cluster, src/pmxcfs/dcdb.c)."""
+        text = self.tree.text("corosync.conf")
+        own, common = self.get(probes.ETC_COROSYNC_CONF), None if text is None else parse_corosync_conf_text(text)
+        copies = (("/etc/corosync/corosync.conf", own), ("/etc/pve/corosync.conf", common))
+        return tuple(replace(x, file=file) for file, conf in copies if conf is not None for x in conf.faults)
 
     @property
     def conf_in_database(self) -> str | None:
         """SHA-256 of corosync.conf in the database; None when it is not there."""
         text = self.tree.text("corosync.conf")
-        return None if text is None else parse_corosync_conf_text(text).sha256
+        return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def conf_in_etc(self) -> str | None:
         """SHA-256 of /etc/corosync/corosync.conf; None when it is not there."""
         conf = self.get(probes.ETC_COROSYNC_CONF)
         return None if conf is None else conf.sha256
+
+    @property
+    def starts_corosync(self) -> bool:
+        """Whether corosync starts with the file that it reads here, as far as its lines go."""
+        conf = self.get(probes.ETC_COROSYNC_CONF)
+        return conf is None or not conf.faults
 
     @property
     def authkey(self) -> str | None:
@@ -225,14 +268,14 @@ class NodeFacts(GuestFacts):
     @property
     def leftovers(self) -> tuple[str, ...]:
         """Files of corosync and HA with which the cluster could come back to life on this node: paths."""
-        found = state.corosync_leftovers(self.get(probes.COROSYNC_DIRS))
-        return found + tuple(f"/etc/pve/{p}" for p in state.ha_leftovers(self.tree))
+        found = node_state.corosync_leftovers(self.get(probes.COROSYNC_DIRS))
+        return found + tuple(f"/etc/pve/{p}" for p in node_state.ha_leftovers(self.tree))
 
     @property
     def state(self) -> NodeState:
         """Which of the known states this node is in."""
-        return state.classify(
-            state.StateEvidence(
+        return node_state.classify(
+            node_state.StateEvidence(
                 mounts=known(lambda: self.pve_mounts),
                 mode=known(lambda: self.get(probes.PVE_MODE)),
                 members=known(lambda: self.members),
@@ -244,6 +287,15 @@ class NodeFacts(GuestFacts):
                 leftovers=known(lambda: self.leftovers),
             )
         )
+
+    @property
+    def state_lacks(self) -> UnknownFact | None:
+        """The first fact that is missing for a state; None where all are there, and contradict each other."""
+        try:
+            _ = self.pve_mounts, self.get(probes.PVE_MODE), self.pvecm
+        except UnknownFact as error:
+            return error
+        return None
 
     @property
     def is_corosync_running(self) -> bool:
@@ -261,6 +313,16 @@ class NodeFacts(GuestFacts):
     def has_watchdog_client(self) -> bool:
         """Whether something on this node feeds the watchdog: if it stops, the node is reset."""
         return self.get(probes.WATCHDOG)
+
+    # --- configurations
+
+    @property
+    def skipped_lines(self) -> tuple[Skipped, ...]:
+        """Lines of this node's files, and of its guests', that Proxmox passes over, and that are passed over here."""
+        found = list(self.get(probes.HOSTS_FILE).skipped)
+        for file in SECTION_FILES:
+            found += skipped_lines(self.tree.text(file) or "", f"/etc/pve/{file}")
+        return (*found, *(line for guest in self.guests.values() for line in guest.skipped))
 
     # --- tasks
 

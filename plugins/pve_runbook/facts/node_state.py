@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pve_runbook.facts.config_tree import ConfigTree
-from pve_runbook.facts.output import ParseError
-from pve_runbook.facts.pmxcfs import Members, Mount, Process
-from pve_runbook.facts.quorum import PvecmStatus
+from pve_runbook.parsers.config_db import ConfigTree
+from pve_runbook.parsers.output import ParseError
+from pve_runbook.parsers.pmxcfs import Members, Mount, Process
+from pve_runbook.parsers.pvecm import PvecmStatus
 
 WRITABLE = 0o755
 """Mode of /etc/pve/local while pmxcfs takes writes."""
@@ -97,8 +98,22 @@ def corosync_leftovers(directories: Mapping[str, tuple[str, ...] | None]) -> tup
 def ha_leftovers(tree: ConfigTree) -> tuple[str, ...]:
     """Files in the database with which a standalone node's HA would take over the other nodes' guests: it
     makes itself master and starts them after about four minutes (recorded on PVE 8.3). An empty file does
-    nothing."""
+    nothing, and a manager that knows one node alone has nobody's guests to take over (HA for its restarts, on a host
+    that never was in a cluster)."""
+    if _manages_one_node(tree.text("ha/manager_status") or ""):
+        return ()
     return tuple(path for path in ("ha/resources.cfg", "ha/manager_status") if tree.files.get(path, b"").strip())
+
+
+def _manages_one_node(manager_status: str) -> bool:
+    """Whether HA's manager knows one node, and all its services are there (pve-ha-manager, PVE/HA/Manager.pm)."""
+    try:
+        status = json.loads(manager_status)
+        services = status.get("service_status", {}).values()
+        nodes = {*status["node_status"], *(s["node"] for s in services)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return len(nodes) == 1
 
 
 def classify(evidence: StateEvidence) -> NodeState:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pve_runbook.facts.corosync_log import CorosyncLog
-from pve_runbook.facts.output import NotConnected, TimedOut
-from pve_runbook.facts.portrait import (
+from pve_runbook.facts.guests import STANDS_STILL
+from pve_runbook.facts.network import is_address, is_guest_port
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.facts_file.model import (
     NO_ANSWER,
     NOT_READ,
     NOT_SERVED,
@@ -24,16 +25,19 @@ from pve_runbook.facts.portrait import (
     Past,
     Pmxcfs,
     Portrait,
+    Told,
     UnitState,
+    Way,
     Wiring,
 )
-from pve_runbook.facts.scrub import corosync, is_path, scrub
-from pve_runbook.facts.storage import NETWORK_TYPES
-from pve_runbook.work import checkprobes, families, probes
-from pve_runbook.work.guestfacts import STANDS_STILL
-from pve_runbook.work.netfacts import is_guest_port
-from pve_runbook.work.nodefacts import NodeFacts
-from pve_runbook.work.readings import Missing, known
+from pve_runbook.facts_file.rules import nft_objects
+from pve_runbook.parsers.allowed_keys import corosync, is_path, scrub
+from pve_runbook.parsers.corosync_log import CorosyncLog
+from pve_runbook.parsers.output import NotConnected, TimedOut
+from pve_runbook.parsers.storage import NETWORK_TYPES
+from pve_runbook.probes import checks_only, per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import Missing, known
 
 _SILENCE = ((TimedOut, NO_ANSWER), (NotConnected, NOT_SERVED))
 _WORD = re.compile(r"[A-Za-z0-9_.,:/+-]+")
@@ -106,6 +110,7 @@ class _Painter:
         directories = known(lambda: facts.get(probes.COROSYNC_DIRS)) or {}
         conf = known(lambda: facts.get(probes.ETC_COROSYNC_CONF))
         processes = known(lambda: facts.get(probes.GUEST_PROCESSES)) or {}
+        held = {v: _told_of(names) for v, names in (known(lambda: facts.volumes_held) or {}).items()}
         lock = known(lambda: facts.lock)
         return NodePortrait(
             name=facts.node,
@@ -129,9 +134,9 @@ class _Painter:
             watchdog=bool(known(lambda: facts.has_watchdog_client)),
             cron=_told_of(known(lambda: facts.cron_files)),
             tasks=tuple((t.type, t.id if _WORD.fullmatch(t.id) else "") for t in known(lambda: facts.live_tasks) or ()),
-            guests=tuple(GuestProcess(v, p.kind, p.incoming) for v, p in sorted(processes.items())),
+            guests=tuple(GuestProcess(v, p.kind, p.incoming, held.get(v)) for v, p in sorted(processes.items())),
             standing={v: g.status for v, g in (known(lambda: facts.listed) or {}).items() if g.status in STANDS_STILL},
-            volume_groups=known(lambda: facts.get(checkprobes.VGS)) or {},
+            volume_groups=known(lambda: facts.get(checks_only.VGS)) or {},
             logical_volumes={
                 f"{vg}/{lv}": LogicalVolume(v.attr, v.data_percent, v.metadata_percent)
                 for (vg, lv), v in (known(lambda: facts.get(probes.LVS)) or {}).items()
@@ -139,12 +144,16 @@ class _Painter:
             },
             datasets=_told_of(sorted(known(lambda: facts.get(probes.ZFS)) or ())),
             pools=known(lambda: facts.get(probes.ZPOOLS)) or {},
-            storages=self._storages(),
+            storages=self._listings(per_subject.STORAGE_FILES.name),
+            directories=self._listings(per_subject.STORAGE_IMAGES.name),
+            images=self._images(),
+            sessions=_told_of(sorted(known(lambda: facts.get(checks_only.ISCSI_SESSIONS)) or ())),
+            ceph_files=_told_of(known(lambda: facts.ceph_files)),
             mounts=self._mounts(),
             inactive=self._inactive(),
             wiring=known(self._wiring),
             past=known(self._past),
-            ceph=known(lambda: facts.get(checkprobes.CEPH).status) or "",
+            ceph=known(lambda: facts.get(checks_only.CEPH).status) or "",
             latency=known(self._latency),
             dead_links=known(self._dead_links) or (),
             held=None if lock is None else HeldBy(lock.run, re.sub(r"[^0-9TZ:.+-]", "", lock.since)),
@@ -163,8 +172,9 @@ class _Painter:
 
     def _names(self) -> dict[str, tuple[str, ...]]:
         """What /etc/hosts says, and where a name was looked up, what came of it."""
-        names = dict(known(lambda: self.facts.get(probes.HOSTS_FILE)) or {})
-        prefix = f"{families.NAME.name}:"
+        file = known(lambda: self.facts.get(probes.HOSTS_FILE))
+        names = dict(file.names) if file is not None else {}
+        prefix = f"{per_subject.NAME.name}:"
         for key, value in self.facts.readings.items():
             if key.startswith(prefix) and isinstance(value, tuple):
                 names[key.removeprefix(prefix)] = value
@@ -216,13 +226,26 @@ class _Painter:
         sockets = known(lambda: self.facts.get(probes.UDP)) or ()
         return {x.port - FIRST_PORT: x.address for x in sockets if x.process == "corosync" and x.port >= FIRST_PORT}
 
-    def _storages(self) -> dict[str, tuple[str, ...]]:
-        prefix = f"{families.STORAGE_FILES.name}:"
+    def _listings(self, family: str) -> dict[str, tuple[str, ...]]:
+        prefix = f"{family}:"
         return {
             key.removeprefix(prefix): tuple(sorted(n for n in value if _IMAGE.fullmatch(n)))
             for key, value in self.facts.readings.items()
             if key.startswith(prefix) and isinstance(value, frozenset) and _WORD.fullmatch(key)
         }
+
+    def _images(self) -> dict[str, tuple[str, ...]]:
+        """Of pools all images; of a target the disks that guests name."""
+        stores = known(lambda: self.facts.storages) or {}
+        guests = (known(lambda: self.facts.guests) or {}).values()
+        named = {v.volid.rpartition(".")[2] for g in guests for v in g.volumes}
+        found = {}
+        for store in stores.values():
+            listed = known(lambda s=store: self.facts.listing(s)) if store.type in ("rbd", "iscsi") else None  # type: ignore[misc]
+            kept = [n for n in listed or () if store.type == "rbd" or n in named]
+            if kept:
+                found[store.id] = _told_of(sorted(kept))
+        return found
 
     def _mounts(self) -> dict[str, MountState]:
         """The file systems that storages, backups and the database lie on."""
@@ -230,7 +253,7 @@ class _Painter:
         free = {f.target: f.available_kib for f in known(lambda: facts.free_space) or ()}
         wanted = {*free, *(s.path for s in (known(lambda: facts.storages) or {}).values() if s.path)}
         for path in list(wanted):
-            target = known(lambda p=path: facts.family(families.STORAGE_MOUNT, p))  # type: ignore[misc]
+            target = known(lambda p=path: facts.family(per_subject.STORAGE_MOUNT, p))  # type: ignore[misc]
             wanted |= {target.target} if target is not None else set()
         mounts = {m.target: m for m in known(lambda: facts.get(probes.PROC_MOUNTS)) or ()}
         return {
@@ -263,6 +286,7 @@ class _Painter:
                 link.vlan_id or 0,
                 link.errors or 0,
                 tuple(f"{a.address}/{a.prefix}" for a in addresses if a.dev == link.name and a.scope == "global"),
+                link.bond_mode or "",
             )
             for link in facts.get(probes.LINKS)
             if link.name != "lo" and not is_guest_port(link.name)
@@ -270,6 +294,13 @@ class _Painter:
         routes = known(lambda: facts.get(probes.ROUTES)) or ()
         kernel = (DefaultRoute(r.gateway, r.dev or "", r.metric) for r in routes if r.dst == "default" and r.gateway)
         lines = known(lambda: facts.get(probes.GATEWAY_LINES)) or ()
+        behind = [r for r in routes if r.dst != "default" and r.gateway is not None]
+        ways = [
+            Way(r.dst, r.gateway or "", r.dev or "", r.protocol or "")
+            for r in behind
+            if is_address(r.dst) and _WORD.fullmatch(r.protocol or "-")
+        ]
+        ruleset = known(lambda: facts.get(probes.NFT_RULESET))
         return Wiring(
             cards=cards,
             routes=tuple(kernel),
@@ -280,7 +311,9 @@ class _Painter:
             ),
             nsswitch=known(lambda: facts.get(probes.NSSWITCH)) or ("files", "dns"),
             filters=tuple(self._filters()),
-            others=sum(r.dst != "default" and r.gateway is not None for r in routes),
+            nft=tuple(nft_objects(ruleset)) if ruleset is not None else (),
+            ways=tuple(ways),
+            others=len(behind) - len(ways),
         )
 
     def _filters(self) -> Iterable[str]:
@@ -301,16 +334,18 @@ class _Painter:
         """The log as it was asked for, with the newest moments."""
         readings = self.facts.readings
         now = self.facts.get(probes.HISTORY_CLOCK)
-        prefix, before = f"{families.COROSYNC_LOG.name}:", f"{families.LINE_BEFORE.name}:"
+        prefix, before = f"{per_subject.COROSYNC_LOG.name}:", f"{per_subject.LINE_BEFORE.name}:"
         seconds, log = next((k.removeprefix(prefix), v) for k, v in readings.items() if k.startswith(prefix))
         if not isinstance(log, CorosyncLog):
             return None
         kept = log.events[-MOST_MOMENTS:]
+        symptoms = known(lambda: self.facts.family(per_subject.SYMPTOMS, seconds)) or ()
         return Past(
             int(seconds),
             tuple(Moment(round(now - e.time, 2), e.kind, e.hosts, e.left, e.link, e.milliseconds) for e in kept),
             log.whole and len(kept) == len(log.events),
             isinstance(readings.get(f"{before}{seconds}"), float),
+            tuple(Told(round(now - s.time, 2), s.sign, s.what) for s in symptoms),
         )
 
     def _dead_links(self) -> tuple[int, ...]:

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 
-from pve_runbook.facts.corosync_conf import parse_corosync_conf_text
-from pve_runbook.facts.corosync_log import Kind
-from pve_runbook.facts.output import ParseError
-from pve_runbook.facts.plain import to_plain
-from pve_runbook.facts.portrait import NodePortrait, Past, Portrait
+from pve_runbook.facts_file.codec import to_plain
+from pve_runbook.facts_file.model import NodePortrait, Past, Portrait
+from pve_runbook.parsers.corosync_conf import parse_corosync_conf_text
+from pve_runbook.parsers.corosync_log import Kind
 
 MODELLED = {"7": "7.0-11", "8": "8.3.0", "9": "9.1.6"}
 """Major version → the release whose behaviour the lab has."""
-CARDS = ("", "bridge", "vlan")
-LISTED = ("dir", "btrfs", "nfs", "cifs", "cephfs", "lvm", "lvmthin", "zfspool")
+CARDS = ("", "bridge", "vlan", "bond")
+LISTED = (
+    *("dir", "btrfs", "nfs", "cifs", "cephfs", "glusterfs", "lvm", "lvmthin", "zfspool", "rbd", "iscsi"),
+    *("pbs", "esxi"),  # hold no guest's disk
+)
 ALWAYS = (
     "keys, passwords and certificates: the twin has made its own",
     "whether storages are active: to ask may mount them; what is mounted is taken for active",
@@ -107,10 +109,7 @@ def _not_read(portrait: Portrait) -> dict[str, str]:
     found = {}
     for node in portrait.nodes:
         text = portrait.text_of(node, "corosync.conf") or node.corosync_conf
-        try:
-            members = parse_corosync_conf_text(text).nodes if text is not None else ()
-        except ParseError:
-            continue
+        members = parse_corosync_conf_text(text).nodes if text is not None else ()
         for member in members:
             if member.name not in known:
                 found[member.name] = "nothing but what the others see of it: it was not read"
@@ -140,7 +139,7 @@ def _differ(one: object, other: object, where: str) -> Iterator[str]:
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for number, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _differ(a, b, f"{where}[{_name(a, number)}]")
-    elif _is_soon(where, one, other):
+    elif _is_soon(where, one, other) or (where.endswith(".held") and one is None):
         return
     elif one != other:
         yield f"{where}: {_short(one)}, in the twin {_short(other)}"

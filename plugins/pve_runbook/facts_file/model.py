@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pve_runbook.facts.corosync_log import Kind
-from pve_runbook.facts.plain import NotPlain, from_plain, to_plain
+from pve_runbook.facts_file.codec import NotPlain, from_plain, to_plain
+from pve_runbook.parsers.corosync_log import Kind, Sign
 
 FORMAT = "pve-runbook facts"
 VERSION = 1
@@ -77,11 +77,13 @@ class Pmxcfs:
 
 @dataclass(frozen=True, slots=True)
 class GuestProcess:
-    """A guest that runs; ``incoming``: it waits for a migration to this node."""
+    """A guest that runs; ``incoming``: it waits for a migration to this node. ``held``: the volumes that its process
+    has open, None where nothing told it."""
 
     vmid: int
     kind: Literal["qemu", "lxc"]
     incoming: bool = False
+    held: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Card:
     vlan: int = 0
     errors: int = 0
     addresses: tuple[str, ...] = ()
+    bond_mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,21 +131,33 @@ class DefaultRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A route to one address, over a neighbour; ``protocol`` is who made it."""
+
+    address: str
+    gateway: str
+    device: str
+    protocol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wiring:
-    """``filters`` as iptables-save words them, without comments; ``others`` counts the routes behind a gateway that are
-    no default route."""
+    """``filters`` as iptables-save words them, without comments; ``nft`` the other rules, as ``nft -j`` has them;
+    ``others`` counts the routes behind a gateway that are neither default routes nor ``ways``."""
 
     cards: tuple[Card, ...]
     routes: tuple[DefaultRoute, ...]
     in_files: tuple[DefaultRoute, ...] = ()
     nsswitch: tuple[str, ...] = ("files", "dns")
     filters: tuple[str, ...] = ()
+    nft: tuple[str, ...] = ()
+    ways: tuple[Way, ...] = ()
     others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One line of corosync's log: how many seconds ``ago``, and what :class:`~pve_runbook.facts.corosync_log.Event`
+    """One line of corosync's log: how many seconds ``ago``, and what :class:`~pve_runbook.parsers.corosync_log.Event`
     says of it."""
 
     ago: float
@@ -154,14 +169,26 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a line said of the reason, how many seconds ``ago``: see
+    :class:`~pve_runbook.parsers.corosync_log.Symptom`."""
+
+    ago: float
+    sign: Sign
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """corosync's log of the last ``seconds``, the oldest first; ``whole`` is False where older moments were left out,
-    ``reaches`` where the journal is no older than that."""
+    ``reaches`` where the journal is no older than that. ``told``: what corosync, pmxcfs and the kernel said of the
+    reason."""
 
     seconds: int
     moments: tuple[Moment, ...]
     whole: bool = True
     reaches: bool = True
+    told: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +203,11 @@ class HeldBy:
 class NodePortrait:
     """One node. ``name`` as it was given in --hosts, ``clock`` in seconds that it is ahead of the slowest,
     ``authkey`` a word: the same for the same key. ``bound``: link → the address that corosync listens on.
-    ``storages``: path of a storage of files → names below images/ and private/; ``inactive``: storages that are mounted
-    nowhere though they should be. ``ceph``: its health, where a storage lies on it. ``latency``: microseconds there and
-    back on the cluster's links; ``dead_links``: the links that carry to no peer though corosync runs."""
+    ``storages``: path of a storage of files → names below images/ and private/; ``directories``: the same of other
+    directories; ``inactive``: storages that are mounted nowhere though they should be. ``images``: storage whose
+    volumes are names alone → the names; ``sessions``: targets of iSCSI; ``ceph_files``: which keys of pools there are.
+    ``ceph``: its health, where a storage lies on it. ``latency``: microseconds there and back on the cluster's links;
+    ``dead_links``: the links that carry to no peer though corosync runs."""
 
     name: str
     hostname: str
@@ -210,6 +239,10 @@ class NodePortrait:
     storages: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mounts: dict[str, MountState] = field(default_factory=dict)
     inactive: tuple[str, ...] = ()
+    directories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sessions: tuple[str, ...] = ()
+    ceph_files: tuple[str, ...] = ()
     wiring: Wiring | None = None
     past: Past | None = None
     ceph: str = ""

@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-FIRST = "0" * 64
+from pve_runbook.journal.events import Entry, Event
+from pve_runbook.journal.lines import encode
 
-Event = dict[str, object]
+FIRST = "0" * 64
 
 LOST = (
     "this machine: the journal cannot be written any more: {why}.\n"
@@ -26,8 +26,6 @@ LOST = (
     "See to the folder --records (free space, write permission), then run the same command line again: it reads the "
     "nodes first and goes on from what it finds"
 )
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class JournalLost(Exception):
@@ -63,8 +61,8 @@ class Journal:
         self._size = 0
         self._head = FIRST
         self._early: list[bytes] = []
-        self.events: list[Event] = []
-        self.tell: Callable[[Event], object] = lambda event: None
+        self.events: list[Entry] = []
+        self.tell: Callable[[Entry], object] = lambda entry: None
         """Told of every event after it was written, from the thread that wrote it."""
         self.step: str | None = None
         """The step that is running; every event is filed under it."""
@@ -96,20 +94,19 @@ class Journal:
             self._early.clear()
             os.fsync(self._fd)
 
-    def write(self, kind: str, *, sync: bool = False, **fields: object) -> int:
+    def write(self, event: Event, *, sync: bool = False) -> int:
         """Append one event and return its number (from 1). ``sync`` returns only when it is on the disk.
 
         Raises JournalLost when that cannot be. Without ``sync`` the event is kept in memory then; see :meth:`check`.
         """
         with self._lock:
             self._number = number = self._number + 1
-            event: Event = {"n": number, "t": utc_now(), "kind": kind, "step": self.step, **fields}
-            line = _ENCODER.encode({**event, "prev": self._head})
-            data = line.encode("utf-8", "surrogateescape") + b"\n"
+            entry = Entry(number, utc_now(), self.step, event)
+            data = encode(entry, self._head)
             if self.failure is None and self._reaches_its_place(data, sync):
                 self._head = hashlib.sha256(data).hexdigest()
-            self.events.append(event)
-        self.tell(event)
+            self.events.append(entry)
+        self.tell(entry)
         if sync:
             self.check()
         return number

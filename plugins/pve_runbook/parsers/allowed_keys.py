@@ -27,6 +27,11 @@ _HEADER = re.compile(r"[A-Za-z][\w-]*:\s*[\w:.-]+\s*")
 _SNAPSHOT = re.compile(r"\[[\w:.-]+\]\s*")
 _CRON = re.compile(r"(?P<when>(?:[\d*/,-]+\s+){5})root\s+vzdump(?P<rest>\s.*)?")
 
+LEFT_OUT = "(left out)"
+"""Stands for a line of no form that is known: who reads the file passes it over, or stops at it, as with the line."""
+GONE = "\0"
+_NO_NUMBER = re.compile(r"\s*(?P<number>\d+)\s")
+
 _GUEST_KEYS = _words(
     "name hostname memory swap cores cpulimit sockets ostype boot bootdisk onboot startup template lock "
     "arch unprivileged parent snaptime protection scsihw machine bios kvm vmstatestorage runningmachine "
@@ -43,7 +48,7 @@ _NET_OPTIONS = _words(
 _STORAGE = _words(
     "path content nodes disable shared thinpool vgname pool mountpoint server export portal target share "
     "subdir krbd blocksize sparse is_mountpoint mkdir preallocation prune-backups maxfiles fs-name "
-    "datastore monhost format"
+    "datastore monhost format content-dirs volume"
 )
 _JOBS = _words(
     "schedule all enabled mode compress storage node vmid prune-backups target disable rate guest type "
@@ -85,32 +90,40 @@ def _is_safe(value: str) -> bool:
 def corosync(text: str) -> str:
     """corosync.conf, with its structure."""
 
-    def stays(line: str) -> bool:
+    def told(line: str) -> str:
         word = line.strip()
         if not word or word == "}" or re.fullmatch(r"[a-z_.]+\s*\{", word):
-            return True
+            return line
         key, colon, value = word.partition(":")
-        known = key.strip() in _COROSYNC or re.fullmatch(r"ring\d+_addr", key.strip()) is not None
-        return bool(colon) and known and _is_safe(value)
+        if not colon and not word.startswith("#"):
+            return LEFT_OUT
+        if key.strip() not in _COROSYNC and re.fullmatch(r"ring\d+_addr", key.strip()) is None:
+            return GONE
+        number = _NO_NUMBER.match(value)
+        return line if _is_safe(value) else f"{key}: {number['number']} {LEFT_OUT}" if number else GONE
 
-    return _lines(text, stays)
+    return _lines(text, told)
 
 
-def _lines(text: str, stays: Callable[[str], bool]) -> str:
-    return "".join(f"{line}\n" for line in text.split("\n")[: text.count("\n")] if stays(line))
+def _lines(text: str, told: Callable[[str], str]) -> str:
+    """Every line as it may be told; GONE stands for none."""
+    lines = map(told, text.split("\n")[: text.count("\n")])
+    return "".join(f"{line}\n" for line in lines if line != GONE)
 
 
 def _sections(keys: Collection[str]) -> Callable[[str], str]:
     """A reader of ``type: id`` blocks with indented options."""
 
     def read(text: str) -> str:
-        def stays(line: str) -> bool:
-            if not line.startswith((" ", "\t")):
-                return not line.strip() or _HEADER.fullmatch(line) is not None
-            key, _, value = line.strip().partition(" ")
-            return key in keys and _is_safe(value)
+        def told(line: str) -> str:
+            if line.startswith((" ", "\t")):
+                key, _, value = line.strip().partition(" ")
+                return line if key in keys and _is_safe(value) else GONE
+            if not line.strip() or _HEADER.fullmatch(line):
+                return line
+            return GONE if line.startswith("#") else LEFT_OUT
 
-        return _lines(text if text.endswith("\n") else f"{text}\n", stays)
+        return _lines(text if text.endswith("\n") else f"{text}\n", told)
 
     return read
 
@@ -118,11 +131,11 @@ def _sections(keys: Collection[str]) -> Callable[[str], str]:
 def _values(keys: Collection[str]) -> Callable[[str], str]:
     """A reader of ``key: value`` lines."""
 
-    def stays(line: str) -> bool:
+    def told(line: str) -> str:
         key, colon, value = line.partition(":")
-        return bool(colon) and key in keys and _is_safe(value)
+        return line if colon and key in keys and _is_safe(value) else GONE
 
-    return lambda text: _lines(text if text.endswith("\n") else f"{text}\n", stays)
+    return lambda text: _lines(text if text.endswith("\n") else f"{text}\n", told)
 
 
 def _guest(text: str) -> str:
@@ -132,7 +145,8 @@ def _guest(text: str) -> str:
         if _SNAPSHOT.fullmatch(line):
             found.append(f"\n{line}")
         elif not colon:
-            continue
+            if line.strip() and not line.startswith(("#", "lxc.")):
+                found.append(LEFT_OUT)
         elif _DISK_KEY.fullmatch(key):
             found.append(f"{key}: {_disk(value.strip())}")
         elif _NET_KEY.fullmatch(key):

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
-from pve_runbook.facts.answers import lines_of, stdout_of
-from pve_runbook.facts.guests import GuestConfig, GuestKind, parse_guest_config
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.guests import FOLDERS, GuestConfig, GuestKind, parse_guest_config
+from pve_runbook.parsers.output import Damaged, Output, ParseError, excerpt, lines_of, stdout_of
 
 _GUEST = re.compile(r"nodes/(?P<node>[^/]+)/(?P<folder>qemu-server|lxc)/(?P<vmid>[1-9]\d*)\.conf")
-_KIND: dict[str, GuestKind] = {"qemu-server": "qemu", "lxc": "lxc"}
+_BROKEN = ("file is not a database", "database disk image is malformed")
+_KIND: dict[str, GuestKind] = {folder: kind for kind, folder in FOLDERS.items()}
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,10 @@ def parse_config_tree(output: Output) -> ConfigTree:
     file.
 
     Table and columns: pve-cluster database.c. Raises ParseError on any complaint of sqlite3 and any other
-    row.
+    row, Damaged where it is that the file is no database, or a broken one (sqlite.org/rescode.html, 26 and 11).
     """
+    if any(words in output.stderr for words in _BROKEN):
+        raise Damaged(f"sqlite3 config.db: {excerpt(output.stderr)}")
     text = stdout_of(output, "sqlite3 config.db")
     versions: list[tuple[int, int, int]] = []
     files: dict[str, bytes] = {}

@@ -1,4 +1,5 @@
-"""What corosync wrote into the journal about its links, its token and its membership.
+"""What corosync wrote into the journal about its links, its token and its membership; and what it, pmxcfs and the
+kernel wrote of the reason.
 
 Texts: recorded on PVE 8.3 (corosync 3.1.7) for links, token, membership, quorum and start; from corosync's sources
 (exec/main.c, exec/totemsrp.c, exec/cfg.c) and kronosnet's (libknet) for the rest.
@@ -10,9 +11,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pve_runbook.facts.answers import lines_of, stdout_of, unknown, unread
-from pve_runbook.facts.jsontext import parse_object
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.json_objects import parse_object
+from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unknown, unread
 
 MOST_LINES = 50_000
 """How many matching lines are asked for, the newest: about 5 MB, a flap every 38 s (recorded) for two days."""
@@ -166,3 +166,70 @@ def _event(line: str) -> Event:
 
 def _ids(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, (text or "").split()))
+
+
+class Sign(StrEnum):
+    """What a line says of the reason why a member or a link is lost."""
+
+    CARD_HANGS = "card hangs"
+    """The kernel's watchdog of a card, or the driver's own (kernel, net/sched/sch_generic.c; e1000e)."""
+    CARD_DOWN = "card down"
+    NOTHING_RECEIVED = "nothing received"
+    """Its messages go out, and nothing comes back (corosync, exec/totemsrp.c)."""
+    PAUSED = "paused"
+    """The node did not let corosync's process run (corosync, exec/totemsrp.c)."""
+    REJECTED = "rejected"
+    """Packets from an address that corosync.conf does not have (kronosnet, libknet/threads_rx.c)."""
+    OLDER_CONFIG = "older config"
+    """The others have a newer corosync.conf: it exits (corosync, exec/cmap.c)."""
+    PMXCFS = "pmxcfs"
+    """pmxcfs does not start (pve-cluster, src/pmxcfs)."""
+
+
+_SIGNS = {
+    Sign.CARD_HANGS: r"(?P<hangs>[^ ]+): (?:NETDEV WATCHDOG: CPU|Detected Hardware Unit Hang)"
+    r"|NETDEV WATCHDOG: (?P<hung>[^ ]+) \(",  # from Linux 6.7 on the device comes first
+    Sign.CARD_DOWN: r"(?P<card>[^ ]+): (?:[a-z0-9]+: [^ ]+ )?(?:NIC )?Link is Down",
+    Sign.NOTHING_RECEIVED: r"FAILED TO RECEIVE",
+    Sign.PAUSED: r"Process pause detected for (?P<pause>[0-9]+) ms",
+    Sign.REJECTED: r"rx: Packet rejected from (?P<rejected>[^ ]+)",
+    Sign.OLDER_CONFIG: r"Received config version \([0-9]+\) is different than my config version \([0-9]+\)",
+    Sign.PMXCFS: r"\[(?:main|database)\] crit: (?P<pmxcfs>.*)",
+}
+SIGNS_PATTERN = "|".join(_SIGNS.values()).replace("?P<", "?<")
+MOST_SIGNS = 500
+_SIGN = {sign: re.compile(text) for sign, text in _SIGNS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """One line. ``time`` in seconds since the epoch by the node's clock; ``what`` is a device, an address, milliseconds
+    or pmxcfs's own words; ``text`` is the line."""
+
+    time: float
+    sign: Sign
+    what: str
+    text: str
+
+
+def parse_symptoms(output: Output) -> tuple[Symptom, ...]:
+    """Read `journalctl --reverse --grep=SIGNS_PATTERN -o short-unix --no-hostname` of the kernel, corosync and pmxcfs:
+    the oldest first. Raises ParseError as :func:`parse_corosync_log` does."""
+    if _NO_JOURNAL in output.stderr:
+        raise ParseError("the node keeps no journal that could be read.")
+    if output.exit_status == 1 and output.stdout.strip() == _NOTHING:
+        return ()
+    if output.exit_status != 0 or not output.stdout.strip():
+        raise unknown(output, "journalctl")
+    lines = [line for line in lines_of(output.stdout) if not line.startswith((_INFORMATION, " "))]
+    return tuple(_symptom(line) for line in reversed(lines))
+
+
+def _symptom(line: str) -> Symptom:
+    head = _LINE.match(line)
+    for sign, pattern in _SIGN.items() if head is not None else ():
+        found = pattern.search(head["message"]) if head is not None else None
+        if found is not None and head is not None:
+            what = next((group for group in found.groups() if group), "")
+            return Symptom(float(head["time"]), sign, what, found[0])
+    raise unread("journalctl", line)

@@ -6,13 +6,12 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import lines_of, stdout_of, unread
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unread
 
 _ROW = re.compile(r"(?P<key>\S+) \((?P<type>\w+)\) = (?P<value>.*)")
 _LINK = re.compile(r"stats\.knet\.node(?P<nodeid>\d+)\.link(?P<link>\d+)\.(?P<name>\w+)")
 _RESENT = "stats.srp.mcast_retx"
-_NOT_RUNNING = "Failed to initialize the cmap API"
+_NOT_RUNNING, _BUSY = "Failed to initialize the cmap API", "CS_ERR_TRY_AGAIN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,8 @@ class LinkCounters:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """All links, by nodeid and link; ``resent`` is how many messages this node had to send again."""
+    """All links, by nodeid and link, none with a transport before kronosnet (udpu); ``resent`` is how many messages
+    this node had to send again."""
 
     links: tuple[LinkCounters, ...]
     resent: int
@@ -51,7 +51,7 @@ def parse_counters(output: Output) -> Counters | None:
 
     Raises ParseError.
     """
-    if output.exit_status == 1 and _NOT_RUNNING in output.stderr:
+    if output.exit_status == 1 and _NOT_RUNNING in output.stderr and _BUSY not in output.stderr:
         return None
     resent = None
     links: dict[tuple[int, int], dict[str, int]] = defaultdict(dict)
@@ -68,8 +68,8 @@ def parse_counters(output: Output) -> Counters | None:
             resent = int(row["value"])
         else:
             links[int(link["nodeid"]), int(link["link"])][link["name"]] = int(row["value"])
-    if resent is None or not links:
-        raise ParseError("corosync-cmapctl shows no counters of links.")
+    if resent is None:
+        raise ParseError("corosync-cmapctl does not count what was sent again.")
     return Counters(tuple(_link(key, found) for key, found in sorted(links.items())), resent)
 
 

@@ -6,8 +6,18 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import NOT_INSTALLED, file_text, lines_of, only_missing_files, stdout_of, unknown, unread
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import (
+    NOT_INSTALLED,
+    Output,
+    ParseError,
+    Skipped,
+    file_text,
+    lines_of,
+    only_missing_files,
+    stdout_of,
+    unknown,
+    unread,
+)
 
 _VERSION = re.compile(r"pve-manager/(?P<full>(?P<major>\d+)\.(?P<minor>\d+)[^/\s]*)/\S+( \(running kernel: [^)]*\))?")
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -69,19 +79,31 @@ def _whole_line(output: Output, command: str, pattern: re.Pattern[str]) -> str:
     return text
 
 
-def parse_hosts_file(output: Output) -> dict[str, tuple[str, ...]]:
-    """Read `cat /etc/hosts`: all addresses that stand beside each name, in the file's order."""
+@dataclass(frozen=True, slots=True)
+class HostsFile:
+    """/etc/hosts: all addresses that stand beside each name, in the file's order."""
+
+    names: dict[str, tuple[str, ...]]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def parse_hosts_file(output: Output) -> HostsFile:
+    """Read `cat /etc/hosts`, as glibc does: a line that does not begin with an address means nothing (leading zeros and
+    a prefix length are none; nss/nss_files/files-hosts.c, inet_pton(3))."""
     names: dict[str, tuple[str, ...]] = {}
-    for line in lines_of(stdout_of(output, "cat /etc/hosts")):
+    skipped: list[Skipped] = []
+    for number, line in enumerate(lines_of(stdout_of(output, "cat /etc/hosts")), start=1):
         fields = line.partition("#")[0].split()
+        if not fields:
+            continue
         try:
-            if fields:
-                ipaddress.ip_address(fields[0])
+            ipaddress.ip_address(fields[0].partition("%")[0])
         except ValueError:
-            raise unread("/etc/hosts", line) from None
+            skipped.append(Skipped("/etc/hosts", number, "it does not begin with an address, and means nothing"))
+            continue
         for name in fields[1:]:
             names[name] = (*names.get(name, ()), fields[0])
-    return names
+    return HostsFile(names, tuple(skipped))
 
 
 def parse_sha256sums(output: Output) -> dict[str, str]:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import lines_of, stdout_of, unread
-from pve_runbook.facts.jsontext import JsonObject, parse_objects
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.json_objects import JsonObject, parse_objects
+from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unread
 
 _SOCKET = re.compile(r"\S+\s+\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+(\s+users:\((?P<users>.*)\))?(\s+.*)?")
 _SOCKET_USER = re.compile(r'\("(?P<process>[^"]*)",')
@@ -28,20 +27,23 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route, or one next hop of a route that has several; `dst` is "default", a network or an address."""
+    """One route, or one next hop of a route that has several; `dst` is "default", a network or an address. `protocol`
+    is who made it ("kernel", "static", "ospf", ...); None where `ip` does not say, as for `ip route get`."""
 
     dst: str
     gateway: str | None
     dev: str | None
     metric: int | None
     prefsrc: str | None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """One network device. `master` is the bridge or bond it belongs to, `link` the device a VLAN stands on,
     `kind` ("bridge", "bond", "vlan", "tun", "veth", ...) is None for a plain network card, `mtu` is in
-    bytes. `packets` and `errors` are counted since the device came up, both ways; None without `-s`."""
+    bytes. `packets` and `errors` are counted since the device came up, both ways; None without `-s`. `bond_mode` is
+    None for what is no bond."""
 
     name: str
     mtu: int
@@ -52,6 +54,7 @@ class Link:
     state: str
     packets: int | None = None
     errors: int | None = None
+    bond_mode: str | None = None
 
     @property
     def is_down(self) -> bool:
@@ -100,6 +103,7 @@ def parse_ip_route(output: Output) -> tuple[Route, ...]:
                 dev=hop.text_or_none("dev"),
                 metric=entry.number("metric") if "metric" in entry else None,
                 prefsrc=entry.text_or_none("prefsrc"),
+                protocol=entry.text_or_none("protocol"),
             )
             for hop in hops
         )
@@ -109,6 +113,22 @@ def parse_ip_route(output: Output) -> tuple[Route, ...]:
 def default_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
     """The routes that lead everywhere; more than one is a usual cause of a flapping cluster network."""
     return tuple(route for route in routes if route.dst == "default")
+
+
+def route_of(routes: Iterable[Route], address: str) -> Route | None:
+    """The route of the table that the kernel takes to the address: the one to the smallest network. One whose network
+    cannot be read is passed over."""
+    wanted = ipaddress.ip_address(address)
+    everywhere = "0.0.0.0/0" if wanted.version == 4 else "::/0"
+    fitting: list[tuple[int, int, Route]] = []
+    for route in routes:
+        try:
+            network = ipaddress.ip_network(everywhere if route.dst == "default" else route.dst)
+        except ValueError:
+            continue
+        if wanted in network:
+            fitting.append((network.prefixlen, -(route.metric or 0), route))
+    return max(fitting, key=lambda fit: fit[:2])[2] if fitting else None
 
 
 def parse_ip_link(output: Output) -> tuple[Link, ...]:
@@ -128,6 +148,7 @@ def parse_ip_link(output: Output) -> tuple[Link, ...]:
                 state=device.text("operstate"),
                 packets=_counted(device, "packets"),
                 errors=_counted(device, "errors"),
+                bond_mode=info.object("info_data").text("mode") if info is not None and kind == "bond" else None,
             )
         )
     return tuple(links)

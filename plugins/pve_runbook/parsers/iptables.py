@@ -11,14 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from pve_runbook.facts.answers import NOT_INSTALLED, lines_of, stdout_of, unread
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import NOT_INSTALLED, Output, ParseError, lines_of, stdout_of, unread
 
 _DROPS = ("DROP", "REJECT")
 _DEPTH = 32
 """Chains that call chains; the kernel refuses loops, a deeper nest is not read."""
-
-_IPTABLES_TABLES = frozenset({"filter", "nat", "mangle", "raw", "security"})
 
 
 class Fate(Enum):
@@ -92,25 +89,6 @@ def parse_iptables_save(output: Output) -> Filter | None:
                 raise unread("iptables-save", line)
             chains[words[1]] += (Rule(words[1], tuple(words[2:])),)
     return Filter(policies, chains)
-
-
-def parse_nft_tables(output: Output) -> tuple[str, ...]:
-    """Read `nft list tables`: the tables that are not iptables' own, as "inet name"; () where nft is not installed.
-
-    Raises ParseError.
-    """
-    if output.exit_status == NOT_INSTALLED:
-        return ()
-    found = []
-    for line in lines_of(stdout_of(output, "nft list tables")):
-        words = line.split()
-        if len(words) != 3 or words[0] != "table":
-            raise unread("nft list tables", line)
-        if words[1] not in ("arp", "bridge", "netdev") and not (
-            words[1] in ("ip", "ip6") and words[2] in _IPTABLES_TABLES
-        ):
-            found.append(f"{words[1]} {words[2]}")
-    return tuple(found)
 
 
 def outcome(rules: Filter, packet: Packet) -> Outcome:

@@ -6,14 +6,12 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import excerpt
-from pve_runbook.facts.output import ParseError
-from pve_runbook.facts.sections import Section, parse_sections
+from pve_runbook.parsers.section_config import Section, parse_sections
 
+_VMID = re.compile(r"[1-9][0-9]{2,8}")
 _CRON = re.compile(
     r"(?P<schedule>\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s+root\s+(/\S+/)?(?P<off>#)?vzdump(\s+(?P<arguments>.*))?"
 )
-_CRON_VARIABLE = re.compile(r"[A-Z]+=.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +52,13 @@ def parse_jobs_cfg_text(text: str) -> tuple[BackupJob, ...]:
 def parse_vzdump_cron_text(text: str) -> tuple[BackupJob, ...]:
     """The backup jobs of vzdump.cron (before PVE 7.1), each known by its line: "vzdump.cron:4".
 
-    A disabled job has a # before the command (pve-manager API2/Backup.pm). Raises ParseError on any other
-    line.
+    A disabled job has a # before the command (pve-manager API2/Backup.pm). Any other line is cron's, and no job.
     """
     jobs: list[BackupJob] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#") or _CRON_VARIABLE.fullmatch(line.strip()):
-            continue
         match = _CRON.fullmatch(line.strip())
         if match is None:
-            raise ParseError(f"vzdump.cron has a line that cannot be read: {excerpt(line)}")
+            continue
         section = Section("vzdump", f"vzdump.cron:{number}", _cron_options(match["arguments"] or ""))
         jobs.append(_backup(section, " ".join(match["schedule"].split()), enabled=match["off"] is None))
     return tuple(jobs)
@@ -75,8 +70,8 @@ def _cron_options(arguments: str) -> dict[str, str]:
     guests: list[str] = []
     try:
         words = shlex.split(arguments)
-    except ValueError:
-        raise ParseError(f"vzdump.cron has a command that cannot be read: {excerpt(arguments)}") from None
+    except ValueError:  # a quotation mark that is not closed
+        words = arguments.split()
     key = ""
     for word in words:
         if word.startswith("-"):
@@ -93,15 +88,12 @@ def _cron_options(arguments: str) -> dict[str, str]:
 
 
 def _backup(section: Section, schedule: str, *, enabled: bool) -> BackupJob:
-    vmids = section.words("vmid")
-    if not all(vmid.isdecimal() for vmid in vmids):
-        raise ParseError(f"Backup job {section.id} names guests that are no numbers: {section.options['vmid']}")
     return BackupJob(
         id=section.id,
         schedule=schedule,
         enabled=enabled,
         all=section.flag("all", default=False),
-        vmids=tuple(int(vmid) for vmid in vmids),
+        vmids=tuple(int(vmid) for vmid in section.words("vmid") if _VMID.fullmatch(vmid)),
         node=section.options.get("node"),
         storage=section.options.get("storage"),
         options=section.options,
@@ -109,11 +101,12 @@ def _backup(section: Section, schedule: str, *, enabled: bool) -> BackupJob:
 
 
 def parse_replication_cfg_text(text: str) -> tuple[ReplicationJob, ...]:
-    """The jobs of replication.cfg; without a schedule they run every 15 minutes (pve-guest-common)."""
+    """The jobs of replication.cfg; without a schedule they run every 15 minutes, without a target never
+    (pve-guest-common)."""
     jobs: list[ReplicationJob] = []
     for section in parse_sections(text, "replication.cfg"):
         if not section.options.get("target"):
-            raise ParseError(f"replication.cfg: the job {section.id} has no target.")
+            continue
         schedule = section.options.get("schedule", "*/15")
         disabled = section.flag("disable", default=False)
         jobs.append(ReplicationJob(section.id, section.options["target"], schedule, disabled))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pve_runbook.facts.answers import excerpt
-from pve_runbook.facts.output import ParseError
+from pve_runbook.parsers.output import ParseError, excerpt
 
 
 class JsonObject:
@@ -30,6 +29,10 @@ class JsonObject:
         if key not in self._values:
             raise ParseError(f"{self._what} has no {key!r}.")
         return self._values[key]
+
+    def anything(self, key: str) -> object:
+        """A member as it is, for who looks at what it is himself; ParseError if it is missing."""
+        return self._value(key)
 
     def text(self, key: str) -> str:
         """A string member; ParseError if it is missing or no string."""

@@ -1,8 +1,8 @@
-"""Which answers of a command are documented, and which make the fact unknown."""
+"""What one command on a node said; which answers are documented, and which make the fact unknown."""
 
 from __future__ import annotations
 
-from pve_runbook.facts.output import NotConnected, Output, ParseError, TimedOut
+from dataclasses import dataclass
 
 TIMED_OUT = frozenset({124, 137, 143})
 """Exit statuses of a command that timeout(1) ended: TERM, KILL, or TERM from outside."""
@@ -14,6 +14,49 @@ _NO_SUCH_FILE = "No such file or directory"
 _NOT_CONNECTED = "Transport endpoint is not connected"
 _ASKED_PMXCFS = ("ipcc_send_rec[", "Unable to load access control list:")
 _EXCERPT = 160
+
+
+class ParseError(ValueError):
+    """A command answered, but its text is not one we know: the fact is unknown, never "no"."""
+
+
+class TimedOut(ParseError):
+    """The command did not end within its time."""
+
+
+class Unsettled(ParseError):
+    """The command caught the node in the middle of something that is soon over: worth asking again."""
+
+
+class NotConnected(ParseError):
+    """The command met a mount whose server is gone (ENOTCONN, as FUSE gives it after pmxcfs was killed)."""
+
+
+class Damaged(ParseError):
+    """The file that was to be read is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line of a file that its own program passes over, and so it is passed over here. `why` is a clause for people
+    that never shows the line itself: it may hold a password."""
+
+    file: str
+    line: int
+    why: str
+
+    def __str__(self) -> str:
+        """``FILE, line N: WHY``."""
+        return f"{self.file}, line {self.line}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Both streams, decoded as UTF-8 with replacement, and the exit status of one command."""
+
+    stdout: str
+    stderr: str
+    exit_status: int
 
 
 def excerpt(text: str) -> str:
@@ -74,3 +117,8 @@ def file_text(output: Output, command: str) -> str | None:
     if output.exit_status == 1 and not output.stdout and only_missing_files(output):
         return None
     return stdout_of(output, command)
+
+
+def parse_text(output: Output) -> str:
+    """Take stdout as it is; raises ParseError when the command failed."""
+    return stdout_of(output, "the command")

@@ -1,24 +1,26 @@
-"""The lock on a node: who works on it, since when, in which run.
+"""What this tool itself leaves on a node, read back: the lock, and how the node's window ended.
 
-It is a symbolic link whose target is the text: made in one step or not at all, and read without opening anything.
+The lock is a symbolic link whose target is the text: made in one step or not at all, and read without opening anything.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, cast, get_args
 
-from pve_runbook.facts.answers import excerpt, stdout_of
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import Output, ParseError, excerpt, file_text, stdout_of, unread
 
 _LOCK = re.compile(r"run=(?P<run>[A-Za-z0-9-]+);by=(?P<by>[^;]*);since=(?P<since>[^;]*);record=(?P<record>[^;]*)")
 _NO_LOCK = 1
 
+Ending = Literal["done", "rolled-back", "stuck", "forward"]
+
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """``by`` is user@host of the control host, ``since`` an ISO time in UTC, ``record`` the name of the record's
-    folder there."""
+    """Who works on a node, since when, in which run. ``by`` is user@host of the control host, ``since`` an ISO time in
+    UTC, ``record`` the name of the record's folder there."""
 
     run: str
     by: str
@@ -43,3 +45,23 @@ def parse_lock(output: Output) -> Lock | None:
     if match is None:
         raise ParseError(f"the lock is not one of ours: {excerpt(text)}")
     return Lock(match["run"], match["by"], match["since"], match["record"])
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStatus:
+    """How a window ended. ``done``: the node is standalone; ``rolled-back``: it is the member it was;
+    ``forward``: pve-cluster was started standalone and something after it failed; ``stuck``: neither."""
+
+    ending: Ending
+    why: str
+
+
+def parse_window_status(output: Output) -> WindowStatus | None:
+    """Read the status file: ``ENDING why``; None while the window has not ended (no file yet). Raises ParseError."""
+    text = file_text(output, "cat of the window's status")
+    if text is None:
+        return None
+    ending, _, why = text.strip().partition(" ")
+    if ending not in get_args(Ending):
+        raise unread("the window's status", text)
+    return WindowStatus(cast(Ending, ending), why)

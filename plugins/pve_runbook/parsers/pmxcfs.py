@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import file_text, lines_of, only_missing_files, stdout_of, unknown, unread
-from pve_runbook.facts.jsontext import parse_object
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.json_objects import parse_object
+from pve_runbook.parsers.output import (
+    Output,
+    ParseError,
+    file_text,
+    lines_of,
+    only_missing_files,
+    stdout_of,
+    unknown,
+    unread,
+)
 
 _PROCESS = re.compile(r"(?P<pid>\d+) (?P<args>.+)")
 
@@ -41,15 +49,6 @@ class Members:
     cluster_version: int | None
     quorate: bool | None
     nodes: dict[str, MemberNode] | None
-
-
-@dataclass(frozen=True, slots=True)
-class VmlistEntry:
-    """One guest of /etc/pve/.vmlist; `type` is "qemu" or "lxc"."""
-
-    vmid: int
-    node: str
-    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +112,6 @@ def parse_members(output: Output) -> Members | None:
         quorate=cluster.flag("quorate"),
         nodes=nodes,
     )
-
-
-def parse_vmlist(output: Output) -> dict[int, VmlistEntry] | None:
-    """Read `cat /etc/pve/.vmlist`: the guests of all nodes, also of departed ones; None if it does not
-    exist."""
-    text = file_text(output, "cat /etc/pve/.vmlist")
-    if text is None:
-        return None
-    top = parse_object(text, "/etc/pve/.vmlist")
-    top.number("version")
-    if "ids" not in top:
-        return {}
-    ids = top.object("ids")
-    entries: dict[int, VmlistEntry] = {}
-    for key in ids.names():
-        if not key.isdecimal():
-            raise unread("/etc/pve/.vmlist", key)
-        entry = ids.object(key)
-        entries[int(key)] = VmlistEntry(int(key), entry.text("node"), entry.text("type"))
-    return entries
 
 
 def parse_pgrep(output: Output) -> tuple[Process, ...]:

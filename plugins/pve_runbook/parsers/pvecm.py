@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from pve_runbook.facts.answers import TIMED_OUT, lines_of, pmxcfs_is_silent, unknown, unread
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import TIMED_OUT, Output, ParseError, lines_of, pmxcfs_is_silent, unknown, unread
 
 Kind = Literal["member", "standalone", "no-corosync", "no-pmxcfs"]
 

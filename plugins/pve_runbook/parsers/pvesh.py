@@ -1,13 +1,16 @@
-"""What the API says of cluster and guests: what the web UI shows, which proves nothing by itself."""
+"""What the API says of cluster and guests: what the web UI shows, which proves nothing by itself; and whether that
+answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from sys import intern
 
-from pve_runbook.facts.answers import stdout_of
-from pve_runbook.facts.jsontext import parse_objects
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.json_objects import parse_objects
+from pve_runbook.parsers.output import Output, ParseError, stdout_of, unknown
+
+_ANSWERED = (0, 8)
+_NETWORK_FAILURE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +97,15 @@ def parse_cluster_resources(output: Output) -> dict[int, Resource]:
             raise ParseError(f"{what} shows guest {guest.vmid} twice.")
         guests[guest.vmid] = guest
     return guests
+
+
+def parse_wget(output: Output) -> bool:
+    """True when the server answered, with an error of its own too; False when nothing listens.
+
+    Exit statuses: wget(1). Raises ParseError for every other one.
+    """
+    if output.exit_status in _ANSWERED:
+        return True
+    if output.exit_status == _NETWORK_FAILURE:
+        return False
+    raise unknown(output, "wget")

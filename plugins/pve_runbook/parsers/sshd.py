@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import lines_of, stdout_of
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of
 
 SECOND_FILE = ".ssh/authorized_keys2"
 

@@ -1,24 +1,37 @@
-"""Storages: how they are configured, whether they are active, and what lies on them."""
+"""Storages: how they are configured, whether they are active, what lies on them, and what state they are in.
+
+What `vgs`, `zfs get`, `iscsiadm` and `ceph -s` say of the state is said without mounting, importing or logging in.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from pve_runbook.facts.answers import NOT_INSTALLED, file_text, lines_of, only_missing_files, stdout_of, unread
-from pve_runbook.facts.guests import Volume
-from pve_runbook.facts.jsontext import parse_object
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.facts.sections import Section, parse_sections
+from pve_runbook.parsers.json_objects import parse_object
+from pve_runbook.parsers.output import (
+    NOT_INSTALLED,
+    Output,
+    ParseError,
+    file_text,
+    lines_of,
+    only_missing_files,
+    stdout_of,
+    unread,
+)
+from pve_runbook.parsers.section_config import Section, parse_sections
 
 NETWORK_TYPES = frozenset({"nfs", "cifs", "cephfs", "rbd", "pbs", "iscsi", "iscsidirect", "glusterfs", "zfs", "esxi"})
 """Types that every node reaches over the network, so that they are shared without saying so ("zfs" is over
 iSCSI)."""
 
-FILE_TYPES = frozenset({"dir", "btrfs", "nfs", "cifs", "cephfs"})
+FILE_TYPES = frozenset({"dir", "btrfs", "nfs", "cifs", "cephfs", "glusterfs"})
 """Types whose volumes are files below a directory of the node."""
 
+_SUBDIRECTORIES = {"images": "images", "iso": "template/iso"}
 _MOUNTED_BELOW = frozenset({"nfs", "cifs", "cephfs", "glusterfs"})
 _LOCAL_PATH = "/var/lib/vz"
 _LOCAL_CONTENT = ("backup", "images", "iso", "rootdir", "snippets", "vztmpl")
@@ -30,6 +43,10 @@ _DF_ROW = re.compile(r"(?P<filesystem>\S.*?)\s+\d+\s+\d+\s+(?P<available>-?\d+)\
 _ZFS_ABSENT = ("The ZFS modules are not loaded", "The ZFS modules cannot be auto-loaded")
 _ZFS_NAME = re.compile(r"[A-Za-z][\w.:% /-]*")
 _ZFS_EMPTY = ("no datasets available", "no pools available")
+_SESSION = re.compile(r"\S+ \[\d+\] \S+ (?P<target>\S+)( \(.*\))?")
+_NO_SESSION = 21
+"""Exit status of iscsiadm: no objects were found (open-iscsi, iscsiadm(8))."""
+_NO_DATASET = "dataset does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,19 @@ class Storage:
     disabled: bool
     shared: bool
     options: dict[str, str]
+
+    def directory(self, content: Literal["images", "iso"]) -> str | None:
+        """Where a storage of files has its disks or ISO files; content-dirs may name another place (pve-storage,
+        Plugin.pm get_subdir)."""
+        if self.path is None:
+            return None
+        named = dict(part.strip().partition("=")[::2] for part in self.options.get("content-dirs", "").split(","))
+        return f"{self.path.rstrip('/')}/{named.get(content, _SUBDIRECTORIES[content]).strip('/')}"
+
+    @property
+    def has_own_layout(self) -> bool:
+        """Whether guests' disks lie elsewhere than in images/."""
+        return self.path is not None and self.directory("images") != f"{self.path.rstrip('/')}/images"
 
     @property
     def is_shared(self) -> bool:
@@ -264,33 +294,88 @@ def parse_find(output: Output) -> frozenset[str]:
     return frozenset(names)
 
 
-def volume_exists(
-    volume: Volume,
-    storage: Storage,
-    *,
-    lvs: Collection[tuple[str, str]] | None,
-    zfs: Collection[str] | None,
-    files: Collection[str] | None,
-) -> bool:
-    """True if the volume lies on its storage, judged by listings alone.
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `ceph -s` says: HEALTH_OK, HEALTH_WARN or HEALTH_ERR, and the names of what it complains of."""
 
-    `lvs`, `zfs` and `files` are what the node listed (`files`: those of this storage), None where that is
-    unknown. A linked clone "base/clone" exists if the clone does. Layouts: pve-storage Plugin.pm,
-    BTRFSPlugin.pm (a raw image is a directory without suffix), LVMPlugin.pm, ZFSPoolPlugin.pm. Raises
-    ParseError if the listing for this type of storage is unknown, and for types that no listing shows.
-    """
-    parts = volume.name.split("/")
-    if storage.type in FILE_TYPES and files is not None and len(parts) in (2, 4) and parts[-2].isdecimal():
-        name = "/".join(parts[-2:])
-        return (name.removesuffix(".raw") if storage.type == "btrfs" else name) in files
-    if storage.type in ("lvm", "lvmthin") and lvs is not None:
-        return (_option(storage, "vgname"), parts[-1]) in lvs
-    if storage.type == "zfspool" and zfs is not None:
-        return f"{_option(storage, 'pool')}/{parts[-1]}" in zfs
-    raise ParseError(f"Nothing that was listed shows whether {volume.volid} exists (storage type {storage.type}).")
+    status: str
+    checks: tuple[str, ...]
 
 
-def _option(storage: Storage, key: str) -> str:
-    if not storage.options.get(key):
-        raise ParseError(f"storage.cfg: the storage {storage.id} has no {key!r}.")
-    return storage.options[key]
+def parse_vgs(output: Output) -> dict[str, str]:
+    """Read `vgs --reportformat json -o vg_name,vg_attr`: attributes by volume group; none without LVM. The first
+    letter is w (writable) or r, the fourth p where disks are missing (vgs(8))."""
+    if output.exit_status == NOT_INSTALLED:
+        return {}
+    reports = parse_object(stdout_of(output, "vgs"), "vgs").objects("report")
+    return {g.text("vg_name"): g.text("vg_attr") for report in reports for g in report.objects("vg")}
+
+
+def parse_zfs_get(output: Output) -> Mapping[str, str] | None:
+    """Read `zfs get -H -o property,value PROPERTIES DATASET`; None when there is no such dataset."""
+    if output.exit_status == 1 and _NO_DATASET in output.stderr:
+        return None
+    found: dict[str, str] = {}
+    for line in lines_of(stdout_of(output, "zfs get")):
+        name, tab, value = line.partition("\t")
+        if not tab:
+            raise unread("zfs get", line)
+        found[name] = value
+    if not found:
+        raise ParseError("zfs get ended with exit status 0 but shows no property.")
+    return found
+
+
+def parse_iscsi_sessions(output: Output) -> frozenset[str]:
+    """Read `iscsiadm -m session`: the targets that this node is logged in to; none where iSCSI is not installed."""
+    if output.exit_status in (NOT_INSTALLED, _NO_SESSION):
+        return frozenset()
+    targets = set()
+    for line in lines_of(stdout_of(output, "iscsiadm")):
+        match = _SESSION.fullmatch(line)
+        if match is None:
+            raise unread("iscsiadm", line)
+        targets.add(match["target"])
+    if not targets:
+        raise ParseError("iscsiadm ended with exit status 0 but shows no session.")
+    return frozenset(targets)
+
+
+def parse_ceph_status(output: Output) -> Health:
+    """Read `ceph -s -f json`. Raises ParseError where no monitor answers."""
+    health = parse_object(stdout_of(output, "ceph -s"), "ceph -s").object("health")
+    return Health(health.text("status"), tuple(sorted(health.object("checks").names())))
+
+
+def parse_rbd_ls(output: Output) -> frozenset[str]:
+    """Read `rbd ls --format json`: the images of a pool. Raises ParseError where no monitor answers, or none lets the
+    key in."""
+    text = stdout_of(output, "rbd ls")
+    try:
+        names = json.loads(text)
+    except ValueError:
+        raise unread("rbd ls", text) from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise unread("rbd ls", output.stdout)
+    return frozenset(names)
+
+
+def rbd_options(storage: Storage, ceph_files: Collection[str]) -> str:
+    """How the plugin reaches this storage's pool, as options of rbd, separated by blanks (pve-storage, RBDPlugin.pm
+    rbd_cmd, CephConfig.pm ceph_connect_option); `ceph_files` are the names in /etc/pve/priv/ceph."""
+    folder, options = "/etc/pve/priv/ceph", storage.options
+    monitors = options.get("monhost")
+    own = f"{storage.id}.conf" in ceph_files
+    keyring = f"{storage.id}.keyring"
+    found = [f"--pool={options.get('pool') or 'rbd'}"]
+    if "namespace" in options:
+        found.append(f"--namespace={options['namespace']}")
+    if monitors is None or own:
+        found.append(f"--conf={'/etc/pve/ceph.conf' if monitors is None else f'{folder}/{storage.id}.conf'}")
+    if monitors is not None:
+        found.append(f"--mon_host={','.join(re.split(r'[ ,;]+', monitors.strip()))}")
+    found.append(f"--auth_supported={'cephx' if keyring in ceph_files else 'none'}")
+    found.append(f"--name=client.{options.get('username') or 'admin'}")
+    if keyring in ceph_files:
+        found.append(f"--keyring={folder}/{keyring}")
+    return " ".join(found)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pve_runbook.facts.answers import lines_of, stdout_of, unread
-from pve_runbook.facts.output import Output, ParseError
+from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unread
 
 _JOB = re.compile(r"\s*(?P<id>\d+)\s+(?P<unit>\S+\.\S+)\s+(?P<type>\S+)\s+(?P<state>waiting|running)\s*")
 _JOBS_DECORATION = re.compile(r"\s*(JOB\s+UNIT\s+TYPE\s+STATE|\d+ jobs listed\.|No jobs running\.)\s*")

@@ -1,1 +1,1 @@
-"""The plan of a run: pure; the commands still to be sent, whose they are, and how two plans differ."""
+"""What a run would send: the plan, its hash, and the card by hand."""

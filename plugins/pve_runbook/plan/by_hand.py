@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pve_runbook.plan.model import Command, Plan
+from pve_runbook.journal.rows import Command
+from pve_runbook.plan.model import Plan
 
 HEADER = """\
-# By hand: {cluster} -> standalone nodes, without the tool
+# By hand: {cluster} -> {goal}, without the tool
 
 For when the machine that runs pve-runbook is lost. Type the blocks in their
 order, as root, at the console of the node that each one names. What is done
@@ -22,6 +24,7 @@ Everything of this work lies in {folder} on each node: its backup, this card.
 """
 WINDOW_DONE = "The last word has to be `done`; else read {log} there, and stop."
 ALONE = "until pvecm status | grep -Eq '^Nodes: +1$'; do sleep 1; done"
+ONLY_THESE = "until pvecm status | grep -Eq '^Total votes: +{votes}$'; do sleep 1; done"
 QUORATE = "until pvecm status | grep -Eq '^Quorate: +Yes$'; do sleep 1; done"
 END_OF_TEXT = "END-OF-TEXT"
 
@@ -42,8 +45,10 @@ def by_hand_md(plan: Plan, folder: str, titles: Mapping[str, str], left_out: Ite
     ``folder``: the work's own on each node. ``titles``: stage → what holds after it. ``left_out``: stages that only the
     tool needs. ``last``: lines for every node in the end.
     """
-    order = [c.node for c in plan.commands if c.name == "window"]
-    parts = [HEADER.format(cluster=plan.cluster, order=", ".join(order) or "none has to", folder=folder)]
+    order = ", ".join(c.node for c in plan.commands if c.name == "window") or "none has to"
+    gone = ", ".join(c.argv[-1] for c in plan.commands if c.name == "delnode")
+    goal = f"a cluster without {gone}" if gone else "standalone nodes"
+    parts = [HEADER.format(cluster=plan.cluster, goal=goal, order=order, folder=folder)]
     names = tuple(n.name for n in plan.nodes)
     blocks = [*blocks_of(plan, titles, left_out), Block("Nothing of this work is left.", names, tuple(last))]
     for number, block in enumerate(blocks, 1):
@@ -86,10 +91,16 @@ def _typed(command: Command, texts: Mapping[str, str]) -> Iterator[str]:
         yield from texts[command.stdin_sha256].rstrip("\n").split("\n")
         yield END_OF_TEXT
         return
-    if command.name == "expected-1":
+    if command.name == "expect-own-votes":
         yield ALONE
-    yield command.line
-    if command.name == "expected-1":
+    if command.name == "expected-rest":
+        yield ONLY_THESE.format(votes=command.argv[-1])
+    if command.argv[0] == "mv":  # what is moved already is not there any more
+        source = shlex.quote(command.argv[-2])
+        yield f"if [ -e {source} ] || [ -L {source} ]; then {command.line}; fi"
+    else:
+        yield command.line
+    if command.name in ("expect-own-votes", "expected-rest"):
         yield QUORATE
     if command.name == "window":
         status = f"{_window_files(command)}.status"

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pve_runbook.plan.model import Command, Plan, Question
+from pve_runbook.journal.rows import Command
+from pve_runbook.plan.model import Plan, Question
 
 WIDTH = 80
 NOT_EVALUATED = "not evaluated"
@@ -47,7 +48,8 @@ def _lines(
     yield from _wrapped(f"Nothing was changed. {made}")
     yield ""
     yield from _item(f"nodes: {', '.join(_identity(n.name, n.hostname) for n in plan.nodes)}")
-    yield from _item(f"authority: {plan.authority}; it is given quorum first and leaves last")
+    if plan.authority is not None:
+        yield from _item(f"authority: {plan.authority}; it is given quorum first and leaves last")
     yield from _item(f"commands: {len(plan.commands)}")
     if hindered:
         yield from _item(f"as the nodes are now, the run stops before its first command: {hindered}")

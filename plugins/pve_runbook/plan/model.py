@@ -5,46 +5,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from pve_runbook.journal.rows import Command, Identity
 
 SCHEMA = 1
 SHORT = 12
 """Letters of a plan's hash: enough for no two plans of one operator to share it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command that will be sent to ``node`` (its name in --hosts) by the fixture ``stage`` of ``phase``.
-
-    Values that only the run has stand in ``argv`` as names in capitals. ``stdin_sha256``: of what the command reads,
-    with the same names in it; None when it reads nothing.
-    """
-
-    phase: int
-    stage: str
-    node: str
-    name: str
-    argv: tuple[str, ...]
-    why: str
-    undo: str
-    stdin_sha256: str | None
-
-    @property
-    def line(self) -> str:
-        """The command as a shell takes it."""
-        return shlex.join(self.argv)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which machine a name in --hosts leads to. A node that was booted since is another one: what it runs is new."""
-
-    name: str
-    hostname: str
-    boot_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +66,10 @@ class Plan:
     @property
     def _sent(self) -> list[tuple[object, ...]]:
         return [(c.stage, c.node, c.argv, c.stdin_sha256) for c in self.commands]
+
+    def with_words(self, questions: Iterable[Question], unknown: Iterable[str]) -> Plan:
+        """The same plan, with what will be asked and what cannot be known: its hash does not change by it."""
+        return replace(self, questions=tuple(questions), unknown=tuple(unknown))
 
     def without(self, done: Iterable[tuple[str, str]]) -> tuple[Command, ...]:
         """The commands that are left once the (stage, node) pairs in ``done`` are."""

@@ -1,1 +1,1 @@
-
+"""The pytest plugin: options, hooks, the order of the steps, approvals."""

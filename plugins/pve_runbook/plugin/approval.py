@@ -1,19 +1,28 @@
-"""Questions to the operator: what cannot be taken back is approved by typing a name in full."""
+"""Approvals: what cannot be taken back is approved by typing a name in full, and holds for the plan of what is left."""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from pve_runbook.plan.model import Plan
-from pve_runbook.plugin import planning, plans
-from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.terminal import ask_at_terminal
-from pve_runbook.plugin.values import PHASES_THAT_ASK
-from pve_runbook.work.errors import ForOperator
+from pve_runbook.actions.errors import ForOperator
+from pve_runbook.journal import events
+from pve_runbook.options.option_types import LET_GO, PHASES_THAT_ASK, Approve
+from pve_runbook.plan import files
+from pve_runbook.plan.model import Plan, Question, differences, is_part_of
+from pve_runbook.procedure import authority, planning
+from pve_runbook.procedure.forecast import Forecast
+from pve_runbook.procedure.notes import Notes
+from pve_runbook.procedure.planning import Done, Place
+from pve_runbook.procedure.work import Work
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import with_id
 
 NO_TERMINAL = (
     "not approved: phase {phase} ({name}) asks before it goes on, and there is no terminal to ask on.\n"
@@ -31,6 +40,7 @@ CHANGED = (
     "An approval holds for the commands that it named, on the nodes and by the code that it named.\n"
     "Read what would be sent now with --plan in place of --approve, and approve that: --approve=all@{hash}"
 )
+NOT_FOUND = "no plan {hash} in {records}: what it named is not known here"
 ASKED_AGAIN = "SINCE THE LAST APPROVAL what is to be sent has CHANGED (-: approved, +: now):\n{difference}\n"
 AHEAD = "Plan {hash}: {count} commands are left to be sent; they stand in {folder}/plan.md.\n"
 IN_THE_RUN = "it is asked by the run; a plan changes nothing"
@@ -43,90 +53,161 @@ class NotApproved(ForOperator):
     """The operator said no, or could not be asked."""
 
 
-def approve(run: Run, phase: int, word: str, text: str) -> None:
-    """Ask for ``word`` to be typed before going on. Raises NotApproved, and UnknownFact where no plan can be made.
+@dataclass(frozen=True)
+class Ahead:
+    """What a plan is made of, and what it is held against: given once, when the run is open."""
 
-    ``text`` says what will happen, to which node, what is at stake and how it is undone; it stands in the record with
-    the hash of the commands that are left, which is what the answer holds for.
-    """
-    if run.options.plan:
-        run.plan_ended = True
-        pytest.skip(IN_THE_RUN)
-    plan = planning.plan_ahead(run) if run.rollback is None else None
-    changed = plans.changed_since_approval(run, plan) if plan is not None else []
-    if changed:
-        run.note("plan", "what is to be sent has changed: " + "; ".join(changed))
-    if plan is not None and run.approved is None:
-        plans.write(run, plan)
-    ask = _Question(run, phase, word, text, plan)
-    if run.options.rehearse:
-        ask.record("approved", "rehearsal")
-    elif phase in run.options.approve:
-        _by_option(ask, changed)
-    else:
-        _at_the_terminal(ask, changed)
-    run.approved = plan
+    forecasts: Callable[[], Mapping[str, Forecast]]
+    work: Callable[[], Work]
+    done: Done
+    """What the run has carried out; it grows."""
+    places: Sequence[Place]
+    code: Mapping[str, str]
+    wanted_authority: Callable[[Sequence[authority.Candidate]], str | None]
+    taken_up: bool
+    """Whether an unfinished run is taken up: what is left of it may be a part of the plan that was approved."""
 
 
-class _Question:
-    """One question, and the answers that it was given."""
+@dataclass(frozen=True)
+class Asking:
+    """How the operator is asked. ``ask``: a line typed at the prompt, None without a terminal."""
 
-    def __init__(self, run: Run, phase: int, word: str, text: str, plan: Plan | None) -> None:
-        self.run, self.phase, self.word, self.text, self.plan = run, phase, word, text, plan
-        self.by = getpass.getuser()
-
-    def record(self, answer: str, how: str) -> None:
-        """Journal who answered what, when and how."""
-        self.run.journal.write(
-            "approval",
-            sync=True,
-            phase=self.phase,
-            subject=self.word,
-            text=self.text,
-            answer=answer,
-            how=how,
-            by=self.by,
-            at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            plan=self.plan.hash if self.plan is not None else None,
-        )
+    given: Approve
+    rehearsal: bool
+    only_plans: bool
+    records: Path
+    folder: Path
+    ask: Callable[[str], str | None]
+    write: Callable[[Plan, Question], None]
+    """Puts a plan beside the record, before the question is asked."""
+    candidates: Callable[[], Sequence[authority.Candidate]]
 
 
-def _by_option(ask: _Question, changed: Sequence[str]) -> None:
-    bound = ask.run.options.approved_plan
-    if bound is None:
-        ask.record("approved", "--approve" if ask.plan is None else "--approve, bound to no plan")
-        return
-    how = f"--approve=...@{bound}"
-    if changed:
-        assert ask.plan is not None
-        ask.record("refused", how)
-        raise NotApproved(CHANGED.format(difference=_shown(changed), hash=ask.plan.hash))
-    ask.record("approved", how)
+class Approvals:
+    """Asks, and remembers the plan that the last yes was for."""
 
+    def __init__(self, ahead: Ahead, asking: Asking, notes: Notes) -> None:
+        self._ahead = ahead
+        self._asking = asking
+        self._notes = notes
+        self.approved: Plan | None = None
+        """The plan of what was left when the operator last said yes; with --plan, the plan itself."""
+        self.asked = False
+        """Whether a question stood that a plan only names."""
+        self._foreseen: str | None = None
+        """The node that a plan takes for the authority, before phase 1 has chosen."""
 
-def _at_the_terminal(ask: _Question, changed: Sequence[str]) -> None:
-    run, plan = ask.run, ask.plan
-    ahead = ""
-    if plan is not None:
-        ahead = AHEAD.format(hash=plan.hash, count=len(plan.commands), folder=run.folder)
+    def __call__(self, question: Question) -> None:
+        """Ask for the question's word to be typed before going on; with the hash of the commands that are left it
+        stands in the record. Raises NotApproved, and UnknownFact where no plan can be made."""
+        if self._asking.only_plans:
+            self.asked = True
+            pytest.skip(IN_THE_RUN)
+        plan = self.plan()
+        changed = self._changed_since(plan)
+        if changed:
+            self._notes.note("plan", "what is to be sent has changed: " + "; ".join(changed))
+        if self.approved is None:
+            self._asking.write(plan, question)
+        if self._asking.rehearsal:
+            self._record(question, plan, "approved", "rehearsal")
+        elif question.phase in self._asking.given.phases:
+            self._by_option(question, plan, changed)
+        else:
+            self._at_the_terminal(question, plan, changed)
+        self.approved = plan
+
+    def plan(self) -> Plan:
+        """Everything that is still to be sent, with placeholders for what only the run has. Raises UnknownFact."""
+        return self._plan(planning.with_placeholders(self._ahead.work()))
+
+    def card(self, run: str, attempt: str) -> str:
+        """What is left, as lines to be typed by hand, in the folder ``run`` on the nodes. Raises UnknownFact."""
+        plan = self._plan(replace(self._ahead.work(), run=run, attempt=attempt, backups=run))
+        return planning.card(plan, self._ahead.places, run)
+
+    def _plan(self, work: Work) -> Plan:
+        ahead = self._ahead
+        if work.authority is None and work.back is None:
+            work = replace(work, authority=self._foreseen_authority())
+        return planning.plan_ahead(ahead.forecasts(), work, ahead.places, ahead.code, ahead.done)
+
+    def _foreseen_authority(self) -> str:
+        if self._foreseen is None:
+            found = self._asking.candidates()
+            self._foreseen = authority.pick(found, self._ahead.wanted_authority(found)).node
+        return self._foreseen
+
+    def _changed_since(self, now: Plan) -> list[str]:
+        """In what the commands ahead differ from what was approved, a line each; [] when in nothing, or before the
+        first approval of a run that is bound to no plan.
+
+        A run that takes another one up is within its plan while all that is left was named by it.
+        """
+        if self.approved is not None:
+            done = [(stage.name, node) for stage, node in self._ahead.done]
+            return differences(replace(self.approved, commands=self.approved.without(done)), now)
+        wanted = self._asking.given.plan
+        if wanted is None or now.hash == wanted:
+            return []
+        before = files.find(self._asking.records, wanted)
+        if before is None:
+            return [NOT_FOUND.format(hash=wanted, records=self._asking.records)]
+        if self._ahead.taken_up and is_part_of(now.commands, before.commands):
+            before = replace(before, commands=now.commands)
+        return differences(before, now)
+
+    def _by_option(self, question: Question, plan: Plan, changed: Sequence[str]) -> None:
+        bound = self._asking.given.plan
+        if bound is None:
+            self._record(question, plan, "approved", "--approve, bound to no plan")
+            return
+        how = f"--approve=...@{bound}"
+        if changed:
+            self._record(question, plan, "refused", how)
+            raise NotApproved(
+                with_id(RefusalId.PLAN_IS_ANOTHER, CHANGED.format(difference=_shown(changed), hash=plan.hash))
+            )
+        self._record(question, plan, "approved", how)
+
+    def _at_the_terminal(self, question: Question, plan: Plan, changed: Sequence[str]) -> None:
+        text = question.text.rstrip()
+        ahead = AHEAD.format(hash=plan.hash, count=len(plan.commands), folder=self._asking.folder)
         if changed:
             ahead = ASKED_AGAIN.format(difference=_shown(changed)) + ahead
-    prompt = f"\n{ask.text.rstrip()}\n{ahead}Type {ask.word} to go on, anything else to stop: "
-    try:
-        with run.cluster.brakes.asking():
-            typed = ask_at_terminal(run.config, prompt)
-    except KeyboardInterrupt:
-        ask.record("refused", INTERRUPTED)
-        raise
-    if typed is None:
-        ask.record("refused", "no terminal")
-        text = NO_TERMINAL.format(phase=ask.phase, name=PHASES_THAT_ASK[ask.phase], text=ask.text.rstrip())
-        raise NotApproved(text)
-    run.cluster.forget()
-    if typed != ask.word:
-        ask.record("refused", "typed")
-        raise NotApproved(REFUSED.format(by=ask.by, typed=typed, word=ask.word))
-    ask.record("approved", "typed")
+        try:
+            typed = self._asking.ask(f"\n{text}\n{ahead}Type {question.word} to go on, anything else to stop: ")
+        except KeyboardInterrupt:
+            self._record(question, plan, "refused", INTERRUPTED)
+            raise
+        if typed is None:
+            self._record(question, plan, "refused", "no terminal")
+            name = (PHASES_THAT_ASK | LET_GO)[question.phase]
+            raise NotApproved(
+                with_id(RefusalId.NOBODY_TO_ASK, NO_TERMINAL.format(phase=question.phase, name=name, text=text))
+            )
+        if typed != question.word:
+            self._record(question, plan, "refused", "typed")
+            raise NotApproved(
+                with_id(RefusalId.NOT_APPROVED, REFUSED.format(by=getpass.getuser(), typed=typed, word=question.word))
+            )
+        self._record(question, plan, "approved", "typed")
+
+    def _record(self, question: Question, plan: Plan, answer: Literal["approved", "refused"], how: str) -> None:
+        """Journal who answered what, when and how."""
+        self._notes.journal.write(
+            events.Approval(
+                phase=question.phase,
+                subject=question.word,
+                text=question.text,
+                answer=answer,
+                how=how,
+                by=getpass.getuser(),
+                at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                plan=plan.hash,
+            ),
+            sync=True,
+        )
 
 
 def _shown(changed: Sequence[str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from pve_runbook.plugin.options import RunOptions
-from pve_runbook.plugin.values import only_lists
-from pve_runbook.wire.connection import Connection, ConnectOptions
-from pve_runbook.work import begun
+from pve_runbook.options.option_types import only_lists
+from pve_runbook.options.options import RunOptions
+from pve_runbook.probes import allow_list
+from pve_runbook.ssh.connection import Connection, ConnectOptions, begin_all
 
 ONLY_TELL = ("help", "version", "markers", "cacheshow")
 """pytest's own options with which no test runs."""
@@ -26,12 +28,12 @@ def connect_options(config: pytest.Config, options: RunOptions) -> ConnectOption
 
 def begin(config: pytest.Config, options: RunOptions) -> tuple[Connection, ...]:
     """Begin the connections of a run that verifies nodes as they are; what is not gone on with is closed at its end."""
-    if options.kind != "checks" or options.lab or options.ask_password:
+    if options.kind != "checks" or options.lab:
         return ()
     if only_lists(config) or any(getattr(config.option, name, False) for name in ONLY_TELL):
         return ()
-    guarded = begun.guarded(connect_options(config, options), activate_storage=options.activate_storage)
-    connections = begun.begin(options.targets, guarded)
+    known = allow_list.of_a_reading_run(activate_storage=options.activate_storage)
+    connections = begin_all(options.targets, replace(connect_options(config, options), known=known))
     for connection in connections:
         config.add_cleanup(connection.close)
     return connections

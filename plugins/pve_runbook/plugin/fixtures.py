@@ -1,40 +1,83 @@
-"""Fixtures that every module in runbook/ and checks/ may use."""
+"""Fixtures that every module in runbook/ and checks/ may use. Those that can change a node stand in runbook/ alone."""
 
 from __future__ import annotations
 
 import pytest
 from testinfra.host import Host
 
-from pve_runbook.plugin.run import RUN, Run
-from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.histories import Histories
-from pve_runbook.work.node import Node
+from pve_runbook.cluster.cluster import Cluster
+from pve_runbook.cluster.node import Node
+from pve_runbook.diagnosis.history import Histories
+from pve_runbook.options.options import RunOptions
+from pve_runbook.plugin.cluster_verdict import ClusterVerdict
+from pve_runbook.plugin.open_run import OPENED, OpenRun
+from pve_runbook.plugin.testinfra_backend import host_of
+from pve_runbook.procedure.members import Members
+from pve_runbook.procedure.notes import Notes
 
-__all__ = ["_leaver", "cluster", "histories", "leaver", "node", "run"]
+__all__ = [
+    *("_leaver", "_node_name", "cluster", "cluster_verdict", "histories", "host", "leaver", "members", "node"),
+    *("notes", "opened", "options"),
+]
 
 
 @pytest.fixture(scope="session")
-def run(pytestconfig: pytest.Config) -> Run:
-    """The run: its options, its nodes, its baseline, its decisions."""
-    return pytestconfig.stash[RUN]
+def opened(pytestconfig: pytest.Config) -> OpenRun:
+    """The run, once its nodes are connected."""
+    return pytestconfig.stash[OPENED]
 
 
 @pytest.fixture(scope="session")
-def cluster(run: Run) -> Cluster:
+def options(opened: OpenRun) -> RunOptions:
+    """The command line, checked."""
+    return opened.run.options
+
+
+@pytest.fixture(scope="session")
+def notes(opened: OpenRun) -> Notes:
+    """What puts decisions, findings, and what is left to do into the record."""
+    return opened.run.notes
+
+
+@pytest.fixture(scope="session")
+def members(opened: OpenRun) -> Members:
+    """Whose cluster the nodes are, under which names, who is the authority, in which order they leave."""
+    return opened.members
+
+
+@pytest.fixture(scope="session")
+def cluster(opened: OpenRun) -> Cluster:
     """All nodes of --hosts."""
-    return run.cluster
+    return opened.cluster
 
 
 @pytest.fixture(scope="session")
-def histories(run: Run) -> Histories:
+def histories(opened: OpenRun) -> Histories:
     """What the nodes' journals show of the cluster link, --since back."""
-    return Histories(run.cluster.nodes, run.cluster.since)
+    return opened.histories
 
 
-@pytest.fixture
-def node(host: Host, run: Run) -> Node:
+@pytest.fixture(scope="session")
+def cluster_verdict(opened: OpenRun) -> ClusterVerdict:
+    """What judges the cluster as a whole."""
+    return ClusterVerdict(opened)
+
+
+@pytest.fixture(scope="module")
+def _node_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def node(_node_name: str, cluster: Cluster) -> Node:
     """The node that ``host`` stands for: its facts and, in runbook/, its actions."""
-    return run.cluster.node(host.backend.get_pytest_id())
+    return cluster.node(_node_name)
+
+
+@pytest.fixture(scope="module")
+def host(node: Node) -> Host:
+    """testinfra's host, over the run's own connection; its facts are ``host.pve``. In place of testinfra's fixture."""
+    return host_of(node)
 
 
 @pytest.fixture
@@ -43,6 +86,6 @@ def _leaver(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def leaver(_leaver: int, run: Run) -> Node:
+def leaver(_leaver: int, members: Members) -> Node:
     """The node whose turn it is to leave the cluster; the authority is last."""
-    return run.leaving[_leaver]
+    return members.leaving[_leaver]

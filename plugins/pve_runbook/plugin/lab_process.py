@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import runpy
 import select
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from pve_lab.control import LabControl
 
-from pve_runbook.facts.portrait import Portrait, dump
-from pve_runbook.lab.control import LabControl
+from pve_runbook.facts_file.model import Portrait, dump
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.usage import usage_error
 
 START_SECONDS = 20
 NOT_INSTALLED = "the lab is not installed; type `pip install 'pytest-pve-runbook[lab]'`"
 NOT_STARTED = "the lab did not start: {why}"
 
-_COMMAND = (sys.executable, "-m", "pve_runbook.lab")
+_COMMAND = (sys.executable, "-m", "pve_lab")
+_NEEDED = ("asyncssh", "bashkit")
+"""What the extra [lab] installs."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,21 @@ class LabProcess:
             self.facts.unlink(missing_ok=True)
 
 
+def is_installed() -> bool:
+    """Whether there is all that a lab imports."""
+    return all(find_spec(name) is not None for name in _NEEDED)
+
+
+def run_here(arguments: Sequence[str]) -> int:
+    """Be the lab, with its own options, in this process; return its exit status."""
+    sys.argv[1:] = arguments
+    try:
+        runpy.run_module("pve_lab", run_name="__main__")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
 def start(scenario: str, nodes: int) -> LabProcess:
     """Start a lab in a starting state and wait until it answers. Raises UsageError."""
     why = f"unknown scenario {scenario!r}? `--lab-scenario=list` prints them"
@@ -74,6 +96,7 @@ def start_twin(portrait: Portrait) -> LabProcess:
 
 
 def _start(arguments: list[str], silent: str) -> LabProcess:
+    _refuse_without_lab()
     process = subprocess.Popen(
         [*_COMMAND, *arguments, "--until-eof"],
         stdin=subprocess.PIPE,
@@ -90,14 +113,20 @@ def _start(arguments: list[str], silent: str) -> LabProcess:
         return LabProcess(process, said["ssh_config"], said["control"])
     except (ValueError, KeyError):
         lab.stop()
-        raise pytest.UsageError(NOT_STARTED.format(why=line.strip() or silent)) from None
+        raise usage_error(RefusalId.LAB_DID_NOT_START, NOT_STARTED.format(why=line.strip() or silent)) from None
 
 
 def scenario_list() -> str:
     """Every starting state with a line each. Raises UsageError."""
+    _refuse_without_lab()
     said = subprocess.run(
         [*_COMMAND, "--scenario", "list"], capture_output=True, text=True, timeout=START_SECONDS, check=False
     )
     if said.returncode != 0:
-        raise pytest.UsageError(NOT_INSTALLED if "ModuleNotFoundError" in said.stderr else said.stderr.strip())
+        raise usage_error(RefusalId.LAB_DID_NOT_START, NOT_STARTED.format(why=said.stderr.strip()))
     return said.stdout
+
+
+def _refuse_without_lab() -> None:
+    if not is_installed():
+        raise usage_error(RefusalId.LAB_IS_NOT_INSTALLED, NOT_INSTALLED)

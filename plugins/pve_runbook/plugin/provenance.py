@@ -12,6 +12,9 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from pve_runbook.project_copy import compare
+from pve_runbook.project_copy.manifest import CopyError
+
 
 def operator() -> str:
     """user@host of this control host, in letters that a lock may carry."""
@@ -33,7 +36,14 @@ def tool_version() -> str:
 
 
 def code_revision(root: Path) -> str:
-    """``git REVISION`` of the runbook that runs, ``-dirty`` when it was changed; without git a hash of it."""
+    """Of a copy that `pve-runbook init` wrote, its version and what was changed; else ``git REVISION`` of the runbook
+    that runs, ``-dirty`` when it was changed; without git a hash of it.
+    """
+    if compare.is_copy(root):
+        try:
+            return compare.describe(root)
+        except CopyError:
+            return _tree(root)
     try:
         said = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
@@ -44,10 +54,14 @@ def code_revision(root: Path) -> str:
         )
         return f"git {said.stdout.strip()}"
     except (OSError, subprocess.SubprocessError):
-        digest = hashlib.sha256()
-        for folder in ("runbook", "checks"):
-            for path in sorted((root / folder).glob("*.py")):
-                digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        return _tree(root)
+
+
+def _tree(root: Path) -> str:
+    digest = hashlib.sha256()
+    for folder in ("runbook", "checks"):
+        for path in sorted((root / folder).glob("*.py")):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        return f"tree sha256 {digest.hexdigest()[:16]}"
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"tree sha256 {digest.hexdigest()[:16]}"

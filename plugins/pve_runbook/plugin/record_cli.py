@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pve_runbook.plugin.verdict import FAILED, INCOMPLETE, PASSED
-from pve_runbook.record import words
-from pve_runbook.record.markup import count
+from pve_runbook.plugin.run_result import FAILED, INCOMPLETE, PASSED
+from pve_runbook.record import phrases
+from pve_runbook.record.html_markup import count
 from pve_runbook.record.verify import REPORT, Disagreement, NoRecord, Verified, rebuild, verify
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.usage import usage_error
 
 ALONE = "{option} stands alone: it reads a record, and no node; leave out {other}"
 UNREADABLE = "{folder}: cannot be read or written ({why}); nothing is known about this record"
@@ -26,14 +28,16 @@ def serve(config: pytest.Config) -> int:
     if all(value is not None for value in given.values()):
         others.append("--record-from")
     if others:
-        raise pytest.UsageError(ALONE.format(option=name, other=" ".join(map(str, others))))
+        raise usage_error(
+            RefusalId.RECORD_OPTION_IS_NOT_ALONE, ALONE.format(option=name, other=" ".join(map(str, others)))
+        )
     folder = config.invocation_params.dir / given[name]
     try:
         return _verify(folder) if name == "--verify-record" else _rebuild(folder)
     except NoRecord as error:
-        raise pytest.UsageError(str(error)) from None
+        raise usage_error(RefusalId.NO_RECORD, str(error)) from None
     except OSError as error:
-        raise pytest.UsageError(UNREADABLE.format(folder=folder, why=error)) from None
+        raise usage_error(RefusalId.RECORD_IS_NOT_READABLE, UNREADABLE.format(folder=folder, why=error)) from None
     except Disagreement as error:
         _say("verdict", f"The record does not agree with itself.\n{error}")
         return FAILED
@@ -72,7 +76,7 @@ def _rebuild(folder: Path) -> int:
 
 def _run(found: Verified) -> str:
     record = found.record
-    return f"{words.kind(record)}, {words.judgement(record)} ({words.ending(record)}): {words.verdict(record)}"
+    return f"{phrases.kind(record)}, {phrases.judgement(record)} ({phrases.ending(record)}): {phrases.verdict(record)}"
 
 
 def _say(label: str, text: str) -> None:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pytest
-
-from pve_runbook.facts.limits import differences, limits
-from pve_runbook.facts.portrait import Portrait, dump
-from pve_runbook.plugin import labs
-from pve_runbook.plugin.live import Live
-from pve_runbook.plugin.options import RunOptions
+from pve_runbook.cluster.cluster import Cluster
+from pve_runbook.facts_file.collect import portray
+from pve_runbook.facts_file.gaps import differences, limits
+from pve_runbook.facts_file.model import Portrait, dump
+from pve_runbook.journal.events import ActionIntent, Entry, of_kind
+from pve_runbook.journal.journal import Journal
+from pve_runbook.options.options import RunOptions
+from pve_runbook.plugin import lab_process
 from pve_runbook.plugin.provenance import tool_version
-from pve_runbook.wire.connection import ConnectOptions
-from pve_runbook.wire.journal import Event, Journal
-from pve_runbook.wire.targets import Target
-from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.portray import portray
-from pve_runbook.work.probe import CHECKED
+from pve_runbook.probes.probe import CHECKED
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.usage import usage_error
+from pve_runbook.ssh.connection import ConnectOptions
+from pve_runbook.ssh.hosts import Target
+from pve_runbook.terminal.live import Live
+
+ReachAll = Callable[[Cluster], None]
+"""Connects to all nodes. Raises UsageError."""
 
 NOT_WRITTEN = "{path}: cannot be written ({why})"
 
@@ -36,7 +41,7 @@ class Rehearsal:
     names: tuple[str, ...]
     portrait: Portrait
     journal: Journal
-    lab: labs.LabProcess
+    lab: lab_process.LabProcess
     began: float = field(default_factory=time.monotonic)
     set_up: float = 0.0
     """Seconds by the twin's clock that went by before its run."""
@@ -62,12 +67,14 @@ class Rehearsal:
             self.journal.attach(asked)
             self.journal.close()
         except OSError as error:
-            raise pytest.UsageError(NOT_WRITTEN.format(path=asked, why=error.strerror)) from None
+            raise usage_error(
+                RefusalId.FACTS_CANNOT_BE_WRITTEN, NOT_WRITTEN.format(path=asked, why=error.strerror)
+            ) from None
         save(self.portrait, folder / "facts.json")
 
-    def end(self, events: list[Event]) -> None:
+    def end(self, entries: Iterable[Entry]) -> None:
         """Take stock."""
-        sent = Counter(str(e["node"]) for e in events if e["kind"] == "action-intent")
+        sent = Counter(intent.node for intent in of_kind(entries, ActionIntent))
         each = ", ".join(f"{count} to {node}" for node, count in sorted(sent.items()))
         here = time.monotonic() - self.began
         there = (self.lab.model_seconds() - self.set_up) / 60
@@ -79,7 +86,7 @@ class Rehearsal:
 
 
 def read_nodes(
-    options: RunOptions, connect: ConnectOptions, run: str, unreached: str, live: Live
+    options: RunOptions, connect: ConnectOptions, run: str, reach_all: ReachAll, live: Live
 ) -> tuple[Portrait, Journal]:
     """What the nodes of --hosts are: nothing is sent to them but probes. Raises UsageError."""
     journal = Journal()
@@ -94,26 +101,23 @@ def read_nodes(
     )
     live.follow(journal, cluster.waits)
     try:
-        failed = cluster.open()
-        if failed:
-            lines = "\n".join(f"  {error}" for error in failed.values())
-            raise pytest.UsageError(unreached.format(lines=lines))
+        reach_all(cluster)
         return take(cluster), journal
     finally:
         cluster.close()
 
 
-def rehearse(options: RunOptions, connect: ConnectOptions, run: str, unreached: str, live: Live) -> Rehearsal:
+def rehearse(options: RunOptions, connect: ConnectOptions, run: str, reach_all: ReachAll, live: Live) -> Rehearsal:
     """Read the nodes, and start their twin. Raises UsageError."""
-    portrait, journal = read_nodes(options, connect, run, unreached, live)
+    portrait, journal = read_nodes(options, connect, run, reach_all, live)
     if options.save_facts is not None:
         save(portrait, options.save_facts)
     if not portrait.has_a_twin:
         why = (
             "\n".join(f"  {n.name}: {n.unknown.get('tree', NOT_ASKED)}" for n in portrait.nodes) or "  no node answers"
         )
-        raise pytest.UsageError(NO_DATABASE.format(why=why))
-    lab = labs.start_twin(portrait)
+        raise usage_error(RefusalId.NO_DATABASE_FOR_A_TWIN, NO_DATABASE.format(why=why))
+    lab = lab_process.start_twin(portrait)
     return Rehearsal(tuple(t.name for t in options.targets), portrait, journal, lab, set_up=lab.model_seconds())
 
 
@@ -135,4 +139,6 @@ def save(portrait: Portrait, path: Path) -> None:
         with open(file, "w", encoding="utf-8") as text:
             text.write(dump(portrait))
     except OSError as error:
-        raise pytest.UsageError(NOT_WRITTEN.format(path=path, why=error.strerror)) from None
+        raise usage_error(
+            RefusalId.FACTS_CANNOT_BE_WRITTEN, NOT_WRITTEN.format(path=path, why=error.strerror)
+        ) from None

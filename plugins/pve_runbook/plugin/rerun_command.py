@@ -9,17 +9,15 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from pve_runbook.options.option_types import Mode
+from pve_runbook.options.options import OPTIONS
 from pve_runbook.plugin.provenance import program
-from pve_runbook.plugin.values import Mode
 
 SELECTING = ("-k=", "-m=", "--deselect=", "--ignore=", "--ignore-glob=", "--lf", "--last-failed")
 """pytest's own ways to run a part."""
 OF_ONE_MODE: dict[Mode, tuple[str, ...]] = {
-    "runbook": (
-        *("--accept=", "--accept-changed=", "--anyway=", "--approve=", "--authority=", "--break-lock=", "--canary="),
-        *("--give-up=", "--plan", "--rehearse", "--rollback="),
-    ),
-    "checks": ("--activate-storage", "--since=", "--watch="),
+    mode: tuple(f"{o.name}{'=' if o.takes_value else ''}" for o in OPTIONS if o.only == mode)
+    for mode in ("runbook", "checks")
 }
 """Options that the other mode refuses."""
 _NAMES = "|".join(["absent", "hosts", "records", "sudo", *(name.strip("-=") for name in OF_ONE_MODE["runbook"])])
@@ -31,14 +29,17 @@ def again(config: pytest.Config, *, without: Iterable[str] = ()) -> str:
     return shlex.join([program(), *_left(map(str, config.invocation_params.args), tuple(without))])
 
 
-def whole(config: pytest.Config, mode: Mode, *, without: Iterable[str] = ()) -> str:
-    """The command line for all of runbook/ or checks/ on the same nodes, with the options given that it takes."""
+def whole(config: pytest.Config, mode: Mode, *, without: Iterable[str] = (), hosts: str = "") -> str:
+    """The command line for all of runbook/ or checks/ on the same nodes, with the options given that it takes.
+
+    ``hosts``: on these instead, where ``without`` takes the others away.
+    """
     (other,) = set(OF_ONE_MODE) - {mode}
     dropped = (*SELECTING, *OF_ONE_MODE[other], *without)
     paths = set(map(str, config.option.file_or_dir))
     kept = [a for a in _left(map(str, config.invocation_params.args), dropped) if a not in paths]
     folder = os.path.relpath(config.rootpath / mode, config.invocation_params.dir)
-    return shlex.join([program(), f"{folder}/", *kept])
+    return shlex.join([program(), f"{folder}/", *([f"--hosts={hosts}"] if hosts else []), *kept])
 
 
 def names_an_option(text: str) -> bool:

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
-import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.host import Host
 
-
-class Door(Protocol):
-    """What the backend needs of the run: the way to one node's connection, and to its facts."""
-
-    def facts(self, node: str) -> object:
-        """The node's facts, for ``host.pve``."""
-
-    def run(self, node: str, command: str) -> tuple[int, bytes, bytes]:
-        """Run a command of testinfra's own on ``node``, journalled; (exit status, stdout, stderr)."""
-
-
-NOT_OPEN = "testinfra's host was used outside a run: there is no connection to {node}"
+from pve_runbook.cluster.node import Node
 
 
 class _Facts:
     """``host.pve``: every attribute is read from the node's facts of this moment."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(_door(self._node).facts(self._node), name)
+        return getattr(self._node.facts, name)
 
 
 class PveBackend(BaseBackend):
     """One node of the run. The connection belongs to the run, not to this object."""
 
     NAME = "pve"
-    door: ClassVar[Door | None] = None
 
-    def __init__(self, hostspec: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(hostspec)
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.name)
         self._encoding = "utf-8"
-
-    def set_host(self, host: testinfra.host.Host) -> None:
-        """Called by testinfra; hangs the facts on the host as ``host.pve``."""
-        super().set_host(host)
-        host.pve = _Facts(self.hostname)
+        self._node = node
 
     def get_pytest_id(self) -> str:
         """The node's name as given in --hosts."""
-        return str(self.hostname)
+        return self._node.name
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
         """Run ``command`` with ``args`` quoted into it.
@@ -56,7 +40,7 @@ class PveBackend(BaseBackend):
         Raises ConnectionLost and CommandTimeout: an exit status is always one that the node gave.
         """
         text = self.quote(command, *args)
-        status, stdout, stderr = _door(self.hostname).run(self.hostname, text)
+        status, stdout, stderr = self._node.gate_command(text)
         return self.result(status, text.encode(), stdout, stderr)
 
     def decode(self, data: bytes) -> str:
@@ -64,7 +48,10 @@ class PveBackend(BaseBackend):
         return data.decode("utf-8", "replace")
 
 
-def _door(node: str) -> Door:
-    if PveBackend.door is None:
-        raise RuntimeError(NOT_OPEN.format(node=node))
-    return PveBackend.door
+def host_of(node: Node) -> Host:
+    """testinfra's object for ``node``, with its facts as ``host.pve``."""
+    backend = PveBackend(node)
+    host = Host(backend)
+    backend.set_host(host)
+    host.pve = _Facts(node)
+    return host

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from pve_runbook.facts.output import ParseError
-from pve_runbook.work.probe import SUBJECT, Group, Probe, ProbeFamily
+from pve_runbook.parsers.output import ParseError
+from pve_runbook.probes.probe import SUBJECT, Group, Probe, ProbeFamily
 
 T = TypeVar("T")
 
@@ -16,19 +16,23 @@ T = TypeVar("T")
 class UnknownFact(Exception):
     """A gate asked for a fact that the node did not give: the gate is unknown, and unknown blocks."""
 
-    def __init__(self, node: str, question: str, why: str) -> None:
+    def __init__(self, node: str, question: str, why: str, *, not_understood: bool = False) -> None:
+        """``not_understood``: the node answered, in words that are not known; else it was silent."""
         super().__init__(f"{node}: {question}: {why}")
         self.node = node
         self.question = question
         self.why = why
+        self.not_understood = not_understood
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """In place of a value: the node did not say, or not in words we know; ``kind`` tells what kind of silence it is."""
+    """In place of a value: the node did not say, or not in words we know (``not_understood``); ``kind`` tells what kind
+    of silence it is."""
 
     why: str
     kind: type[ParseError] = ParseError
+    not_understood: bool = False
 
 
 @dataclass
@@ -54,6 +58,12 @@ class Readings:
         """The value of ``family`` for ``subject``. Raises UnknownFact."""
         return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.words).replace(SUBJECT, subject)))
 
+    def about(self, family: ProbeFamily[T]) -> list[T]:
+        """What is known of ``family``, whatever it was asked about."""
+        prefix = f"{family.name}:"
+        found = (v for key, v in self.readings.items() if key.startswith(prefix) and not isinstance(v, Missing))
+        return [cast(T, v) for v in found]
+
     def is_missing(self, probe: Probe[T] | ProbeFamily[T], kind: type[ParseError], subject: str = "") -> bool:
         """Whether ``probe`` was asked, a family about ``subject``, and got this kind of silence for an answer."""
         value = self.readings.get(f"{probe.name}:{subject}" if isinstance(probe, ProbeFamily) else probe.name)
@@ -62,7 +72,8 @@ class Readings:
     def _get(self, key: str, question: str) -> object:
         value = self.readings.get(key, Missing("it was not asked"))
         if isinstance(value, Missing):
-            raise UnknownFact(self.node, question if len(question) < 90 else key, value.why)
+            asked = question if len(question) < 90 else key
+            raise UnknownFact(self.node, asked, value.why, not_understood=value.not_understood)
         return value
 
 

@@ -5,13 +5,13 @@ pve-storage's own `pvesm status` activates what it lists (Storage.pm, activate_s
 
 from __future__ import annotations
 
-from pve_runbook.facts import identity, logins, storage_state
-from pve_runbook.work.probe import Group, Probe
+from pve_runbook.parsers import host, sshd, storage
+from pve_runbook.probes.probe import Group, Probe
 
 VGS = Probe(
     "vgs",
     ("vgs", "--reportformat", "json", "-o", "vg_name,vg_attr"),
-    storage_state.parse_vgs,
+    storage.parse_vgs,
     "whether the volume groups are whole and writable",
     timeout=20,
     group=Group.STORAGE,
@@ -19,21 +19,21 @@ VGS = Probe(
 ISCSI_SESSIONS = Probe(
     "iscsi_sessions",
     ("iscsiadm", "-m", "session"),
-    storage_state.parse_iscsi_sessions,
+    storage.parse_iscsi_sessions,
     "which iSCSI targets the node is logged in to; asked only where a storage lies on one",
     group=Group.STORAGE,
 )
 SSHD = Probe(
     "sshd",
     ("sshd", "-T"),
-    logins.parse_sshd,
+    sshd.parse_sshd,
     "whether a login works while /etc/pve, where root's keys are, is not mounted",
     group=Group.STORAGE,
 )
 CEPH = Probe(
     "ceph",
     ("ceph", "--connect-timeout", "10", "-s", "-f", "json"),
-    storage_state.parse_ceph_status,
+    storage.parse_ceph_status,
     "how the Ceph of these nodes is; asked only where a storage lies on it",
     timeout=20,
     group=Group.STORAGE,
@@ -41,14 +41,14 @@ CEPH = Probe(
 ROOT_KEYS = Probe(
     "root_keys",
     ("cat", "/root/.ssh/authorized_keys"),
-    identity.parse_file_lines,
+    host.parse_file_lines,
     "whose keys let root in: the nodes of a cluster have each other's",
     group=Group.STORAGE,
 )
 AUTHORITY = Probe(
     "authority",
     ("sha256sum", "/etc/pve/pve-root-ca.pem"),
-    identity.parse_sha256sums,
+    host.parse_sha256sums,
     "whether nodes that left a cluster still have one certificate authority",
     group=Group.STORAGE,
 )

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from pve_runbook.facts import config_tree, corosync_log, guests, identity, net, storage, storage_state, window
-from pve_runbook.facts.output import Output
-from pve_runbook.work.probe import BACKUP_ROOT, CONFIG_DB, ProbeFamily
+from pve_runbook.parsers import config_db, corosync_log, guests, host, iproute, output, own_files, storage
+from pve_runbook.parsers.devices import of_processes
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB, ProbeFamily
 
 T = TypeVar("T")
 
@@ -20,6 +21,11 @@ _registry: list[ProbeFamily[object]] = []
 
 PATH = r"/[^\x00-\x1f\x7f]*"
 """Any absolute path: it begins with a slash, so that no command takes it for an option."""
+RBD_OPTION = (
+    r"--(pool|namespace)=[\w.][\w.-]*|--conf=/etc/pve/(priv/ceph/[\w.-]+|ceph)\.conf|--mon_host=[\w.:,/\[\]-]+"
+    r"|--auth_supported=(cephx|none)|--name=client\.[\w.-]+|--keyring=/etc/pve/priv/ceph/[\w.-]+\.keyring"
+)
+"""What says how a pool is reached, and nothing else that rbd could be told."""
 NAME_OR_ADDRESS = r"[A-Za-z0-9_:.][A-Za-z0-9_:.%-]*"
 SECONDS = r"[0-9]{1,7}"
 WORK = r"[A-Za-z0-9][A-Za-z0-9_-]*"
@@ -54,7 +60,7 @@ ENTRIES = _family(
     "entries",
     ("sqlite3", "-readonly", "{}", ENTRIES_SQL),
     rf"{CONFIG_DB}|file:{CONFIG_DB}\?immutable=1",
-    config_tree.parse_entries,
+    config_db.parse_entries,
     "which files of the database were written since, the secret ones too, without their contents",
 )
 
@@ -70,14 +76,14 @@ NAME = _family(
     "name",
     ("getent", "ahosts", "{}"),
     NAME_OR_ADDRESS,
-    net.parse_getent_ahosts,
+    iproute.parse_getent_ahosts,
     "pmxcfs refuses to start when its node's name resolves to loopback only",
 )
 ROUTE_TO = _family(
     "route_to",
     ("ip", "-j", "route", "get", "{}"),
     r"[0-9A-Fa-f:.]+",
-    net.parse_ip_route,
+    iproute.parse_ip_route,
     "over which device the cluster's packets leave, and whether a router stands between",
 )
 STORAGE_FILES = _family(
@@ -87,6 +93,39 @@ STORAGE_FILES = _family(
     storage.parse_find,
     "whether every volume is there",
     timeout=15,
+)
+STORAGE_IMAGES = _family(
+    "images",
+    ("find", "{}", "-maxdepth", "2", "-printf", "%y %P\\n"),
+    PATH,
+    storage.parse_find,
+    "whether every volume is there, where a storage keeps them in a directory of another name (content-dirs)",
+    timeout=15,
+)
+RBD_IMAGES = _family(
+    "rbd",
+    ("rbd", "{}", "ls", "--format", "json"),
+    RBD_OPTION,
+    storage.parse_rbd_ls,
+    "whether every volume is there; pvesm would write into /etc/pve/priv/ceph for this",
+    timeout=20,
+    separator=" ",
+)
+OPEN_FILES = _family(
+    "open_files",
+    ("find", "/proc/{}/fd", "-type", "l", "-lname", "/*", "-printf", "%h %l\\n"),
+    r"[1-9][0-9]*",
+    of_processes.parse_open_files,
+    "a disk that a running VM has open is there, whatever its storage says",
+    separator=",",
+)
+MOUNTINFOS = _family(
+    "mountinfos",
+    ("grep", "-H", ".", "/proc/{}/mountinfo"),
+    r"[1-9][0-9]*",
+    of_processes.parse_mountinfos,
+    "a volume that a running container has mounted is there, whatever its storage says",
+    separator=",",
 )
 STORAGE_MOUNT = _family(
     "target",
@@ -99,7 +138,7 @@ SUMS = _family(
     "sums",
     ("sha256sum", "{}"),
     rf"{OWN}|/etc/corosync/(authkey|corosync\.conf)",
-    identity.parse_sha256sums,
+    host.parse_sha256sums,
     "that a backup here and on the node are the same bytes",
     timeout=60,
     separator=" ",
@@ -108,7 +147,7 @@ SIZES = _family(
     "sizes",
     ("du", "-sbx", "{}"),
     "|".join(BACKED_UP),
-    identity.parse_du,
+    host.parse_du,
     "how large a backup may become",
     timeout=60,
     separator=" ",
@@ -124,28 +163,28 @@ OWN_FOLDER = _family(
     "own_folder",
     ("ls", "-A", f"{BACKUP_ROOT}/{{}}"),
     WORK,
-    identity.parse_ls,
+    host.parse_ls,
     "what this work has put aside on the node",
 )
 WINDOW_STATUS = _family(
     "window_status",
     ("cat", "{}.status"),
     OWN,
-    window.parse_window_status,
+    own_files.parse_window_status,
     "how the window ended, in its own words",
 )
 WINDOW_LOG = _family(
     "window_log",
     ("cat", "{}.log"),
     OWN,
-    window.parse_text,
+    output.parse_text,
     "what the window did, step by step",
 )
 GUEST_STATUS = _family(
     "guest_status",
     ("qm", "status", "{}"),
     r"[1-9][0-9]*",
-    window.parse_text,
+    output.parse_text,
     "whether the canary runs",
     timeout=30,
 )
@@ -168,6 +207,28 @@ COROSYNC_LOG = _family(
     "whether the cluster link came and went, though it may be whole at the moment",
     timeout=30,
 )
+SYMPTOMS = _family(
+    "symptoms",
+    (
+        "journalctl",
+        "_TRANSPORT=kernel",
+        "+",
+        "_SYSTEMD_UNIT=corosync.service",
+        "+",
+        "_SYSTEMD_UNIT=pve-cluster.service",
+        "--since=-{}s",
+        f"--grep={corosync_log.SIGNS_PATTERN}",
+        "--reverse",
+        f"--lines={corosync_log.MOST_SIGNS}",
+        "--output=short-unix",
+        "--no-hostname",
+        "--no-pager",
+    ),
+    SECONDS,
+    corosync_log.parse_symptoms,
+    "why a link or a member was lost: a card that hangs, a service that failed",
+    timeout=30,
+)
 LINE_BEFORE = _family(
     "line_before",
     (
@@ -187,7 +248,7 @@ ZFS_DATASET = _family(
     "zfs_dataset",
     ("zfs", "get", "-H", "-o", "property,value", "readonly,mounted", "{}"),
     r"[A-Za-z][\w.:%/ -]*",
-    storage_state.parse_zfs_get,
+    storage.parse_zfs_get,
     "whether the storage's dataset is there, mounted and writable",
     timeout=20,
 )
@@ -195,7 +256,7 @@ PAUSE = _family(
     "pause",
     ("sleep", "{}"),
     r"[1-9][0-9]?",
-    window.parse_text,
+    output.parse_text,
     "the time between two looks, waited on the node",
     timeout=110,
 )

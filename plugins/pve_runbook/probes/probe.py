@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from pve_runbook.facts.output import Output
+from pve_runbook.parsers.output import Output
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -69,7 +69,7 @@ class ProbeFamily(Generic[T_co]):
     """A question asked once per subject (a storage, a name) that an earlier answer revealed.
 
     ``words`` is the argv, in which {} stands for the subject; ``subject`` is what a subject must look like. With
-    ``separator`` a subject is several, and the last word is repeated for each.
+    ``separator`` a subject is several, and the word with {} is repeated for each.
     """
 
     name: str
@@ -90,17 +90,24 @@ class ProbeFamily(Generic[T_co]):
             raise ValueError(f"{self.name}: {subject!r} is nothing that can be asked about")
         if self.separator is None:
             return tuple(word.replace(SUBJECT, subject) for word in self.words)
-        *fixed, last = self.words
-        return (*fixed, *(last.replace(SUBJECT, s) for s in self._each(subject)))
+        place = self._place
+        each = (self.words[place].replace(SUBJECT, s) for s in self._each(subject))
+        return (*self.words[:place], *each, *self.words[place + 1 :])
 
     def matches(self, argv: Sequence[str]) -> bool:
         """Whether ``argv`` is this question about some subject that is accepted."""
-        place = next(i for i, word in enumerate(self.words) if SUBJECT in word)
+        place = self._place
         before, _, after = self.words[place].partition(SUBJECT)
-        words = argv[place:] if self.separator else argv[place : place + 1]
+        behind = len(self.words) - place - 1
+        words = argv[place : len(argv) - behind] if self.separator else argv[place : place + 1]
         found = [word[len(before) : len(word) - len(after)] for word in words]
         subject = (self.separator or "").join(found)
         return bool(found) and self.accepts(subject) and self.argv(subject) == tuple(argv)
+
+    @property
+    def _place(self) -> int:
+        """Which word has the subject first."""
+        return next(i for i, word in enumerate(self.words) if SUBJECT in word)
 
     def _each(self, subject: str) -> list[str]:
         return [subject] if self.separator is None else subject.split(self.separator)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 
-from pve_runbook.facts.api import parse_cluster_resources
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.facts.scrub import corosync, scrub
+from pve_runbook.parsers.allowed_keys import corosync, scrub
+from pve_runbook.parsers.devices.of_processes import drives_over_the_network
+from pve_runbook.parsers.guests import guest_program
+from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.parsers.pvesh import parse_cluster_resources
 
 _COMMENT = re.compile(r"[ \t]*#.*")
 _RULE_TEXT = re.compile(r"(--(?:comment|string|hex-string)) (?:\"(?:[^\"\\]|\\.)*\"|\S+)")
-_GUEST_PROCESS = re.compile(r"(?m)^(\d+ \S+(?: -F)? -(?:id|n) \d+).*$")
+_LEFT_OUT = frozenset({"comment", "handle", "packets", "bytes", "expires", "used"})
+"""Of nftables: what people wrote, and what is another number at every look."""
+_MOST_ELEMENTS = 64
 
 
 def storage_cfg(output: Output) -> str:
@@ -29,8 +34,15 @@ def without_comments(output: Output) -> str:
 
 
 def guest_processes(output: Output) -> str:
-    """Pid, program and VMID of each guest; the rest of the line holds whatever ``args:`` in its config says."""
-    return _GUEST_PROCESS.sub(r"\1", output.stdout)
+    """Pid, program and VMID of each guest, and where the disks are that it reaches over the network; the rest of the
+    line holds whatever ``args:`` in its config says."""
+    lines = (line.partition(" ") for line in output.stdout.splitlines())
+    return "".join(f"{pid} {_guest(args)}\n" for pid, _, args in lines)
+
+
+def _guest(args: str) -> str:
+    drives = (f" {key}={address}" for key, address in drives_over_the_network(args))
+    return f"{guest_program(args) or 'of no guest'}{''.join(drives)}"
 
 
 def second_keys(output: Output) -> str:
@@ -43,6 +55,30 @@ def second_keys(output: Output) -> str:
 def packet_filter(output: Output) -> str:
     """Rules without their comments and without the strings that they look for."""
     return _RULE_TEXT.sub(r"\1 (left out)", output.stdout)
+
+
+def nft_ruleset(output: Output) -> str:
+    """Rules and sets as packet_filter keeps them; of a long set (a list of banned addresses) how many it has."""
+    try:
+        return f"{json.dumps(_of_nftables(json.loads(output.stdout)), separators=(',', ':'))}\n"
+    except ValueError:
+        return f"{len(output.stdout)} characters that are no ruleset\n"
+
+
+def _of_nftables(value: object) -> object:
+    if isinstance(value, list):
+        return [_of_nftables(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    kept: dict[str, object] = {}
+    for name, inner in value.items():
+        if name == "elem" and isinstance(inner, list) and len(inner) > _MOST_ELEMENTS:
+            kept[name] = f"{len(inner)} elements"
+        elif name == "log":
+            kept[name] = None
+        elif name not in _LEFT_OUT:
+            kept[name] = _of_nftables(inner)
+    return kept
 
 
 def resources(output: Output) -> str:

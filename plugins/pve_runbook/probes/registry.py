@@ -11,33 +11,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from pve_runbook.facts import (
-    api,
-    cmap,
-    config_tree,
+from pve_runbook.parsers import (
+    config_db,
     corosync_conf,
-    firewall,
+    corosync_stats,
     guests,
     ha,
-    identity,
-    lock,
-    net,
+    host,
+    iproute,
+    iptables,
     network_files,
+    nftables,
+    own_files,
     pmxcfs,
-    quorum,
+    pvecm,
+    pvesh,
     storage,
+    systemd,
     tasks,
-    told,
-    units,
-    web,
 )
-from pve_runbook.facts.output import Output
-from pve_runbook.work import checkprobes
-from pve_runbook.work.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes import checks_only, redact, volumes
+from pve_runbook.probes.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
 T = TypeVar("T")
 
-INTERFACES_FILES = ("/etc/network/interfaces", "/etc/network/interfaces.d")
+INTERFACES_FILES = (network_files.INTERFACES, f"{network_files.INTERFACES}.d")
 
 UNITS = (
     "corosync.service",
@@ -57,7 +56,7 @@ UNITS = (
 )
 
 
-_registry: list[Probe[object]] = [*checkprobes.PROBES]
+_registry: list[Probe[object]] = [*checks_only.PROBES, *volumes.PROBES]
 
 
 def _probe(
@@ -75,22 +74,23 @@ def _probe(
     return probe
 
 
-HOSTNAME = _probe("hostname", ["hostname"], identity.parse_hostname, "which node answers at this address")
-UID = _probe("uid", ["id", "-u"], identity.parse_uid, "whether the login is root")
-VERSION = _probe("version", ["pveversion"], identity.parse_version_if_any, "which Proxmox VE this is")
+HOSTNAME = _probe("hostname", ["hostname"], host.parse_hostname, "which node answers at this address")
+UID = _probe("uid", ["id", "-u"], host.parse_uid, "whether the login is root")
+# More than others: on busy nodes pveversion, which loads all of Proxmox's modules, took over ten seconds (kept facts).
+VERSION = _probe("version", ["pveversion"], host.parse_version_if_any, "which Proxmox VE this is", timeout=30)
 BOOT_ID = _probe(
     "boot_id",
     ["cat", "/proc/sys/kernel/random/boot_id"],
-    identity.parse_boot_id,
+    host.parse_boot_id,
     "continuity: the same boot before and after",
 )
-CLOCK = _probe("clock", ["date", "+%s.%N"], identity.parse_epoch, "whether the nodes' clocks agree")
+CLOCK = _probe("clock", ["date", "+%s.%N"], host.parse_epoch, "whether the nodes' clocks agree")
 HOSTS_FILE = _probe(
     "hosts_file",
     ["cat", "/etc/hosts"],
-    identity.parse_hosts_file,
+    host.parse_hosts_file,
     "how names resolve on this node",
-    redact=told.without_comments,
+    redact=redact.without_comments,
 )
 UNIT_STATES = _probe(
     "units",
@@ -101,13 +101,13 @@ UNIT_STATES = _probe(
         "Id,LoadState,ActiveState,SubState,UnitFileState,ConditionResult,MainPID,ExecMainStatus,Result,Job",
         *UNITS,
     ],
-    units.parse_units,
+    systemd.parse_units,
     "which of Proxmox's services run, and which will start again",
 )
 JOBS = _probe(
     "jobs",
     ["systemctl", "list-jobs", "--no-pager", "--no-legend"],
-    units.parse_list_jobs,
+    systemd.parse_list_jobs,
     "what waits for quorum and would start the moment it is granted",
 )
 PVE_MOUNT = _probe(
@@ -123,43 +123,42 @@ PVE_MODE = _probe(
     "whether /etc/pve is writable: 755, or 555 without quorum",
 )
 MEMBERS = _probe("members", ["cat", "/etc/pve/.members"], pmxcfs.parse_members, "the members as pmxcfs sees them")
-VMLIST = _probe("vmlist", ["cat", "/etc/pve/.vmlist"], pmxcfs.parse_vmlist, "the guests as pmxcfs sees them")
 PVE_COROSYNC_CONF = _probe(
     "pve_corosync_conf",
     ["cat", "/etc/pve/corosync.conf"],
     corosync_conf.parse_corosync_conf,
     "the cluster's configuration in the database",
-    redact=told.corosync_conf,
+    redact=redact.corosync_conf,
 )
 ETC_COROSYNC_CONF = _probe(
     "etc_corosync_conf",
     ["cat", "/etc/corosync/corosync.conf"],
     corosync_conf.parse_corosync_conf,
     "the configuration that corosync itself reads",
-    redact=told.corosync_conf,
+    redact=redact.corosync_conf,
 )
 COROSYNC_DIRS = _probe(
     "corosync_dirs",
     ["ls", "-A", "/etc/corosync", "/var/lib/corosync"],
-    identity.parse_ls_dirs,
+    host.parse_ls_dirs,
     "what corosync left on the disk",
 )
 AUTHKEY = _probe(
     "authkey",
     ["sha256sum", "/etc/corosync/authkey"],
-    identity.parse_sha256sums,
+    host.parse_sha256sums,
     "whether the nodes share one corosync key",
 )
 DB_DIR = _probe(
     "db_dir",
     ["ls", "-A", "/var/lib/pve-cluster"],
-    identity.parse_ls,
+    host.parse_ls,
     "how the configuration database may be read without touching it",
 )
 PMXCFS_PROCESS = _probe("pmxcfs", ["pgrep", "-ax", "pmxcfs"], pmxcfs.parse_pgrep, "who serves /etc/pve")
 COROSYNC_PROCESS = _probe("corosync", ["pgrep", "-ax", "corosync"], pmxcfs.parse_pgrep, "whether corosync runs")
-UDP = _probe("udp", ["ss", "-H", "-ulnp"], net.parse_ss_udp, "whether anything listens on corosync's ports")
-PVECM = _probe("pvecm", ["pvecm", "status"], quorum.parse_pvecm_status, "quorum as Proxmox itself reports it")
+UDP = _probe("udp", ["ss", "-H", "-ulnp"], iproute.parse_ss_udp, "whether anything listens on corosync's ports")
+PVECM = _probe("pvecm", ["pvecm", "status"], pvecm.parse_pvecm_status, "quorum as Proxmox itself reports it")
 WATCHDOG = _probe(
     "watchdog",
     ["ls", "-ld", "/run/watchdog-mux.active"],
@@ -169,14 +168,8 @@ WATCHDOG = _probe(
 CRON = _probe(
     "cron",
     ["ls", "-A", "/etc/cron.d"],
-    identity.parse_ls,
+    host.parse_ls,
     "backups that cron would start (PVE 7.0 and older)",
-)
-TASKS = _probe(
-    "tasks",
-    ["cat", "/var/log/pve/tasks/active"],
-    tasks.parse_tasks_active,
-    "backups, migrations, clones under way",
 )
 TASK_PROCESSES = _probe(
     "task_processes",
@@ -186,17 +179,17 @@ TASK_PROCESSES = _probe(
 )
 GUEST_PROCESSES = _probe(
     "guest_processes",
-    ["pgrep", "-af", "^(/usr/bin/kvm -id|/usr/bin/lxc-start -F -n) [0-9]+"],
+    ["pgrep", "-af", guests.GUEST_PROGRAMS],
     guests.parse_guest_processes,
     "continuity: every guest is a process with a pid",
-    redact=told.guest_processes,
+    redact=redact.guest_processes,
 )
 STORAGE_CFG = _probe(
     "storage_cfg",
     ["cat", "/etc/pve/storage.cfg"],
     storage.parse_storage_cfg,
     "which storages there are",
-    redact=told.storage_cfg,
+    redact=redact.storage_cfg,
 )
 PROC_MOUNTS = _probe("mounts", ["cat", "/proc/mounts"], storage.parse_proc_mounts, "whether a storage became read-only")
 FREE_SPACE = _probe(
@@ -220,34 +213,36 @@ ZPOOLS = _probe(
     "the pools' health",
     timeout=20,
 )
-ADDRESSES = _probe("addresses", ["ip", "-j", "addr"], net.parse_ip_addr, "this node's addresses", group=Group.NETWORK)
+ADDRESSES = _probe(
+    "addresses", ["ip", "-j", "addr"], iproute.parse_ip_addr, "this node's addresses", group=Group.NETWORK
+)
 ROUTES = _probe(
     "routes",
     ["ip", "-j", "route"],
-    net.parse_ip_route,
+    iproute.parse_ip_route,
     "whether there is one default gateway",
     group=Group.NETWORK,
 )
 ROUTES6 = _probe(
     "routes6",
     ["ip", "-j", "-6", "route", "show", "default"],
-    net.parse_ip_route,
+    iproute.parse_ip_route,
     "whether there is one default gateway for IPv6",
     group=Group.NETWORK,
 )
 LINKS = _probe(
     "links",
     ["ip", "-j", "-d", "-s", "link"],
-    net.parse_ip_link,
+    iproute.parse_ip_link,
     "which link the cluster shares with what, and how well it carries",
     group=Group.NETWORK,
 )
 GATEWAY_LINES = _probe(
     "gateway_lines",
-    ["grep", "-rHE", "^[[:space:]]*(iface|gateway|metric)[[:space:]]", *INTERFACES_FILES],
+    ["grep", "-rHE", network_files.GATEWAY_LINES, *INTERFACES_FILES],
     network_files.parse_gateway_lines,
     "which default gateways will be there after the next start of the network",
-    redact=told.without_comments,
+    redact=redact.without_comments,
     group=Group.NETWORK,
 )
 NSSWITCH = _probe(
@@ -260,41 +255,42 @@ NSSWITCH = _probe(
 PACKET_FILTER = _probe(
     "packet_filter",
     ["iptables-save"],
-    firewall.parse_iptables_save,
+    iptables.parse_iptables_save,
     "whether corosync's packets are dropped (pve-firewall itself reads them so every ten seconds)",
-    redact=told.packet_filter,
+    redact=redact.packet_filter,
     group=Group.NETWORK,
 )
-NFT_TABLES = _probe(
-    "nft_tables",
-    ["nft", "list", "tables"],
-    firewall.parse_nft_tables,
-    "whether there are filter rules that iptables-save does not show",
+NFT_RULESET = _probe(
+    "nft_ruleset",
+    ["nft", "-j", "list", "ruleset"],
+    nftables.parse_nft_ruleset,
+    "whether rules that iptables-save does not show drop corosync's packets",
+    redact=redact.nft_ruleset,
     group=Group.NETWORK,
 )
 NETWORK_FILES = _probe(
     "network_files",
     ["sha256sum", "/etc/hosts", "/etc/hostname", "/etc/network/interfaces"],
-    identity.parse_sha256sums,
+    host.parse_sha256sums,
     "that nobody changes the network during the run",
 )
 LOCK = _probe(
     "lock",
     ["readlink", LOCK_PATH],
-    lock.parse_lock,
+    own_files.parse_lock,
     "whether another run holds this node",
 )
 SECOND_KEYS = _probe(
     "second_keys",
     ["cat", AUTHORIZED_KEYS2],
-    identity.parse_file_lines,
+    host.parse_file_lines,
     "which keys would still let a login in while /etc/pve is not mounted",
-    redact=told.second_keys,
+    redact=redact.second_keys,
 )
 OUR_UNITS = _probe(
     "our_units",
     ["systemctl", "list-units", "--no-legend", "--plain", "--no-pager", "--all", "pve-runbook-*"],
-    units.parse_list_units,
+    systemd.parse_list_units,
     "whether a command of an earlier run still goes on here",
 )
 
@@ -314,14 +310,6 @@ PCT_LIST = _probe(
     timeout=60,
     group=Group.GUESTS,
 )
-HA_STATUS = _probe(
-    "ha_status",
-    ["ha-manager", "status"],
-    ha.parse_ha_status,
-    "whether HA would act",
-    timeout=30,
-    group=Group.GUESTS,
-)
 PVESM = _probe(
     "pvesm",
     ["pvesm", "status"],
@@ -333,7 +321,7 @@ PVESM = _probe(
 API_STATUS = _probe(
     "api_status",
     ["pvesh", "get", "/cluster/status", "--output-format", "json"],
-    api.parse_cluster_status,
+    pvesh.parse_cluster_status,
     "what the web UI says of the cluster",
     timeout=30,
     group=Group.API,
@@ -341,16 +329,16 @@ API_STATUS = _probe(
 API_RESOURCES = _probe(
     "api_resources",
     ["pvesh", "get", "/cluster/resources", "--output-format", "json"],
-    api.parse_cluster_resources,
+    pvesh.parse_cluster_resources,
     "the guests that the web UI shows",
-    redact=told.resources,
+    redact=redact.resources,
     timeout=30,
     group=Group.API,
 )
 WEB_UI = _probe(
     "web_ui",
     ["wget", "-q", "-O", "/dev/null", "--no-check-certificate", "https://localhost:8006/"],
-    web.parse_wget,
+    pvesh.parse_wget,
     "whether the web UI answers",
     timeout=30,
     group=Group.API,
@@ -358,14 +346,14 @@ WEB_UI = _probe(
 COUNTERS = _probe(
     "counters",
     ["corosync-cmapctl", "-m", "stats"],
-    cmap.parse_counters,
+    corosync_stats.parse_counters,
     "how often the cluster link failed since corosync's start, and how quick it is",
     group=Group.HISTORY,
 )
 HISTORY_CLOCK = _probe(
     "history_clock",
     ["date", "+%s.%N"],
-    identity.parse_epoch,
+    host.parse_epoch,
     "how long ago, by the node's own clock, what its journal tells was",
     group=Group.HISTORY,
 )
@@ -382,14 +370,16 @@ TREE_SQL = (
 TREE = _probe(
     "tree",
     ["sqlite3", "-readonly", CONFIG_DB, TREE_SQL],
-    config_tree.parse_config_tree,
+    config_db.parse_config_tree,
     "every guest's config, from the database that survives corosync",
-    redact=config_tree.redact_config_tree,
+    redact=config_db.redact_config_tree,
 )
 # While no pmxcfs runs, a plain open would leave -wal and -shm files beside the database.
 TREE_AT_REST = replace(TREE, argv=("sqlite3", "-readonly", f"file:{CONFIG_DB}?immutable=1", TREE_SQL))
 
-FIRST_ROUND = tuple(p for p in _registry if p is not TREE and p not in checkprobes.WHERE_NEEDED)
+WHERE_NEEDED = (*checks_only.WHERE_NEEDED, *volumes.PROBES, PVESM)
+"""Asked once it is known what the node has."""
+FIRST_ROUND = tuple(p for p in _registry if p is not TREE and p not in WHERE_NEEDED)
 
 
 def registry() -> tuple[Probe[object], ...]:

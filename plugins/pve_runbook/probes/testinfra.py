@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import shlex
 
-from pve_runbook.facts.output import Output
-from pve_runbook.work.probe import Probe, ProbeFamily
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes.probe import Probe, ProbeFamily
 
 _WHY = "testinfra asks which system this is"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pve_runbook.work.node import Node
-from pve_runbook.work.nodefacts import NodeFacts
+from pve_runbook.cluster.node import Node
+from pve_runbook.facts.node import NodeFacts
 
 LATENCY_SAMPLES = 3
 
@@ -22,7 +22,11 @@ class Candidate:
     running: int
     volumes: int
     volumes_found: int
+    out_of_reach: int
+    """Volumes that are not there, or not known to be, and that something would be lost with."""
     latencies: tuple[float, ...]
+    has_votes: bool = True
+    """Whether it can be given quorum by itself."""
 
     @property
     def database(self) -> tuple[int, int]:
@@ -31,8 +35,8 @@ class Candidate:
 
     @property
     def reaches_its_disks(self) -> bool:
-        """Whether every volume of its guests was found."""
-        return self.volumes == self.volumes_found
+        """Whether every volume of its guests was found that something would be lost with."""
+        return not self.out_of_reach
 
     @property
     def evidence(self) -> str:
@@ -54,7 +58,9 @@ def candidate(facts: NodeFacts, latencies: Iterable[float]) -> Candidate:
         running=sum(t.pid is not None for t in truths),
         volumes=sum(t.volumes for t in truths),
         volumes_found=sum(t.volumes_found for t in truths),
+        out_of_reach=len(facts.volumes_missing),
         latencies=tuple(latencies),
+        has_votes=facts.can_be_given_quorum,
     )
 
 
@@ -78,8 +84,10 @@ def newest(candidates: Iterable[Candidate]) -> tuple[int, int]:
 
 def choose(candidates: Iterable[Candidate]) -> Candidate:
     """The newest database first: what it lacks would be lost. Then the article's criteria: own disks reached,
-    most running guests, quickest answers; the name decides what is left, so that a second run agrees."""
-    everyone = list(candidates)
+    most running guests, quickest answers; the name decides what is left, so that a second run agrees. A node without a
+    vote is none, unless nobody has one."""
+    found = list(candidates)
+    everyone = [c for c in found if c.has_votes] or found
     database = newest(everyone)
     return min(
         (c for c in everyone if c.database == database),

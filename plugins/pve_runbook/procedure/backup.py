@@ -8,22 +8,25 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pve_runbook.facts.units import Unit
-from pve_runbook.work import actions, families
-from pve_runbook.work.action import Action
-from pve_runbook.work.backup_contents import (
+from pve_runbook.actions import registry as actions
+from pve_runbook.actions.action import Action
+from pve_runbook.actions.errors import ForOperator
+from pve_runbook.cluster.cluster import Cluster
+from pve_runbook.cluster.node import Node
+from pve_runbook.parsers.systemd import Unit
+from pve_runbook.probes import per_subject
+from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB
+from pve_runbook.procedure.backup_check import (
     COROSYNC_FILES,
     database_problem,
     pve_archive_problem,
     system_archive_problem,
 )
-from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.errors import ForOperator
-from pve_runbook.work.node import Node
-from pve_runbook.work.probe import BACKUP_ROOT, CONFIG_DB
-from pve_runbook.work.refusal import refusal
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 SPACE_KIB = 262_144
 """Free space asked for beside a backup: 256 MiB, twice what pmxcfs itself allows its database."""
@@ -43,38 +46,55 @@ class BackupFailed(ForOperator):
     """A backup is not what it should be, or has no room: nothing may be changed on that node."""
 
 
-def preparation(run: str) -> list[Action]:
-    """What makes the node's own folder, before anything is measured."""
-    return [actions.MAKE_FOLDER.bind(run=run)]
-
-
 def commands(run: str, is_mounted: bool) -> list[Action]:
     """What makes the backups on a node; ``is_mounted``: whether /etc/pve is."""
     tree = [actions.BACKUP_PVE.bind(run=run)] if is_mounted else []
     return [actions.BACKUP_DB.bind(run=run), *tree, actions.BACKUP_SYSTEM.bind(run=run)]
 
 
-def back_up_all(cluster: Cluster, nodes: Sequence[Node], name: str, folder: Path) -> None:
-    """Back ``nodes`` up side by side, into their own folders for ``name`` and into ``folder``, once all are measured.
+class Copies:
+    """The backups of one run: ``run`` names their folder on each node, ``folder`` is where their copies go here."""
 
-    Raises as :func:`measure`, :func:`make_sure_it_fits` and :func:`back_up` do.
-    """
-    sizes = cluster.each(lambda node: measure(node, name), nodes)
-    make_sure_it_fits(folder, sum(sizes))
-    cluster.each(lambda node: back_up(node, name, folder / node.name), nodes)
+    def __init__(self, run: str, folder: Path) -> None:
+        self._run = run
+        self._folder = folder
+        self._live: dict[str, _Live] = {}
+
+    def make_sure_they_fit(self, cluster: Cluster, nodes: Sequence[Node]) -> None:
+        """Measure what is to be backed up, on ``nodes`` side by side. Raises BackupFailed, UnknownFact."""
+        sizes = cluster.each(lambda node: measure(node, self._run), nodes)
+        make_sure_it_fits(self._folder, sum(sizes))
+
+    def note(self, node: Node) -> None:
+        """Hold on to what ``node`` is before its backups are made: they are compared with it. Raises UnknownFact."""
+        facts = node.facts
+        self._live[node.name] = _Live(facts.tree.files, unit_states(facts.units), len(facts.pve_mounts) == 1)
+
+    def bring(self, node: Node) -> None:
+        """Bring the backups of ``node`` here, into a folder of its own (0700), and check them.
+
+        Raises BackupFailed, UnknownFact.
+        """
+        back_up(node, self._run, self._folder / node.name, self._live[node.name])
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """What a node held: path → content in its database, its units as JSON, whether /etc/pve was mounted."""
+
+    files: Mapping[str, bytes]
+    units: bytes
+    mounted: bool
 
 
 def measure(node: Node, run: str) -> int:
-    """Make the node's own folder; return how many bytes its backups may have, unpacked.
+    """How many bytes the node's backups may have, unpacked; its own folder is there already.
 
-    Raises BackupFailed when they do not fit there beside the copy that the window makes, ActionFailed, OutcomeUnknown,
-    UnknownFact.
+    Raises BackupFailed when they do not fit there beside the copy that the window makes, UnknownFact.
     """
     trees = ("/etc/pve", *_SYSTEM) if len(node.facts.pve_mounts) == 1 else _SYSTEM
-    for action in preparation(run):
-        node.act(action)
-    sizes = node.ask_about(families.SIZES, " ".join((*_DATABASE, *trees)))
-    [space] = node.ask_about(families.FOLDER_SPACE, run)
+    sizes = node.ask_about(per_subject.SIZES, " ".join((*_DATABASE, *trees)))
+    [space] = node.ask_about(per_subject.FOLDER_SPACE, run)
     again = sum(size for path, size in sizes.items() if path in (*_DATABASE, "/etc/corosync"))
     total = sum(sizes.values())
     problem = _no_room(node.name, f"{BACKUP_ROOT} there", total + again, space.available_kib)
@@ -95,6 +115,7 @@ def _no_room(where: str, folder: str, size: int, available_kib: int) -> str:
     if needed_kib + SPACE_KIB <= available_kib:
         return ""
     return refusal(
+        RefusalId.NO_ROOM_FOR_BACKUPS,
         where,
         seen=f"the backups need {needed_kib} KiB in {folder} and {SPACE_KIB} KiB must stay free; "
         f"{available_kib} KiB are left",
@@ -103,28 +124,22 @@ def _no_room(where: str, folder: str, size: int, available_kib: int) -> str:
     )
 
 
-def back_up(node: Node, run: str, folder: Path) -> None:
-    """Back ``node`` up into its own folder, which is there already, and into ``folder`` (created 0700).
+def back_up(node: Node, run: str, folder: Path, live: _Live) -> None:
+    """Bring what was made on ``node`` into ``folder`` (created 0700), and hold it against what was ``live``.
 
-    Raises BackupFailed, ActionFailed, OutcomeUnknown, UnknownFact; the node's cluster state is not touched.
+    Raises BackupFailed, UnknownFact.
     """
-    facts = node.facts
-    live = facts.tree.files
-    units = unit_states(facts.units)
-    mounted = len(facts.pve_mounts) == 1
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _keep(node, folder, "units.json", units)
-    for action in commands(run, mounted):
-        node.act(action)
-    names = ["config.db", SYSTEM_TAR, *([PVE_TAR] if mounted else [])]
+    _keep(node, folder, "units.json", live.units)
+    names = ["config.db", SYSTEM_TAR, *([PVE_TAR] if live.mounted else [])]
     paths = {name: f"{BACKUP_ROOT}/{run}/{name}" for name in names}
-    sums = node.ask_about(families.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
+    sums = node.ask_about(per_subject.SUMS, " ".join((*paths.values(), *COROSYNC_FILES)))
     with _AT_A_TIME:
         pulled = {name: _pull(node, folder, name, path, sums) for name, path in paths.items()}
-        problem = database_problem(node.name, folder / "config.db", live)
+        problem = database_problem(node.name, folder / "config.db", live.files)
         problem = problem or system_archive_problem(node.name, paths[SYSTEM_TAR], pulled[SYSTEM_TAR], sums)
-        if mounted:
-            problem = problem or pve_archive_problem(node.name, paths[PVE_TAR], pulled[PVE_TAR], live)
+        if live.mounted:
+            problem = problem or pve_archive_problem(node.name, paths[PVE_TAR], pulled[PVE_TAR], live.files)
     if problem:
         raise BackupFailed(problem)
 
@@ -146,6 +161,7 @@ def _pull(node: Node, folder: Path, name: str, path: str, sums: Mapping[str, str
     if sums.get(path) != digest:
         raise BackupFailed(
             refusal(
+                RefusalId.PULLED_OTHERWISE,
                 node.name,
                 seen=f"{path} has SHA-256 {sums.get(path)} there and {digest} here",
                 why="a backup that differs from its source is none; nothing was changed",
@@ -166,6 +182,7 @@ def take_over(node: Node, earlier: Path, folder: Path, hashes: Mapping[str, str]
     if not set(ALWAYS) <= set(hashes):
         raise BackupFailed(
             refusal(
+                RefusalId.BACKUPS_ARE_NOT_NAMED,
                 node.name,
                 seen="the unfinished run has changed nodes, but does not name all backups of this one",
                 why="without the state from before the first change there is no way back",
@@ -187,6 +204,7 @@ def unchanged(node: Node, path: Path, digest: str) -> bytes:
 def _not_what_it_was(node: Node, path: Path, state: str, digest: str) -> str:
     there = f"from {BACKUP_ROOT}/{node.work} on the node"
     return refusal(
+        RefusalId.BACKUP_IS_NOT_WHAT_IT_WAS,
         node.name,
         seen=f"the backup {path} is {state}: its journal says SHA-256 {digest}",
         why="it is the only state from before the first change; nothing more is changed without it",
@@ -202,6 +220,7 @@ def _keep(node: Node, folder: Path, name: str, data: bytes) -> None:
     except OSError as error:
         raise BackupFailed(
             refusal(
+                RefusalId.BACKUP_IS_NOT_WRITTEN,
                 node.name,
                 seen=f"its backup {name} cannot be written here: {error}",
                 why="without a whole backup there is no way back; nothing further is changed",

@@ -13,10 +13,11 @@ from contextlib import closing
 from pathlib import Path
 from posixpath import basename
 
-from pve_runbook.facts.output import ParseError
-from pve_runbook.work.database import read_database
-from pve_runbook.work.probe import CONFIG_DB
-from pve_runbook.work.refusal import refusal
+from pve_runbook.parsers.output import ParseError
+from pve_runbook.probes.probe import CONFIG_DB
+from pve_runbook.procedure.config_db_diff import read_database
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 COROSYNC_FILES = ("/etc/corosync/corosync.conf", "/etc/corosync/authkey")
 """Without the two there is no way back into the cluster (pve-docs pvecm.adoc)."""
@@ -72,6 +73,7 @@ def system_archive_problem(node: str, path: str, data: bytes, sums: Mapping[str,
         digest = None if content is None else hashlib.sha256(content).hexdigest()
         if digest != sums.get(file):
             return refusal(
+                RefusalId.ARCHIVE_IS_OTHERWISE,
                 node,
                 seen=f"{file} has SHA-256 {sums.get(file, MISSING)} there and {digest or MISSING} in the backup {name}",
                 why="without corosync's own configuration and key there is no way back; nothing was changed",
@@ -94,6 +96,7 @@ def unpacked(data: bytes) -> dict[str, bytes]:
 
 def _not_open(node: str, name: str, why: str, command: str) -> str:
     return refusal(
+        RefusalId.BACKUP_DOES_NOT_OPEN,
         node,
         seen=f"the copy of {name} does not open: {why}",
         why="without a sound copy there is no way back; nothing was changed",
@@ -107,6 +110,7 @@ def _difference(node: str, name: str, live: Mapping[str, bytes], copy: Mapping[s
     if not wrong:
         return ""
     return refusal(
+        RefusalId.BACKUP_DIFFERS,
         node,
         seen=f"the copy of {name} and the live configuration differ in {', '.join(wrong[:5])}",
         why="somebody is changing guests at this moment, or the copy is incomplete; nothing was changed",

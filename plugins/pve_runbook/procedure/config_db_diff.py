@@ -9,13 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pve_runbook.facts.config_tree import ConfigTree, parse_config_tree, parse_entries
-from pve_runbook.facts.output import Output
-from pve_runbook.work import families, probes
-from pve_runbook.work.followup import tree_probe
-from pve_runbook.work.guestfacts import CANARY_PREFIX
-from pve_runbook.work.node import Node
-from pve_runbook.work.readings import UnknownFact
+from pve_runbook.cluster.node import Node
+from pve_runbook.cluster.rounds import tree_probe
+from pve_runbook.facts.guests import CANARY_PREFIX
+from pve_runbook.parsers.config_db import ConfigTree, parse_config_tree, parse_entries
+from pve_runbook.parsers.output import Output
+from pve_runbook.probes import per_subject
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.answers import UnknownFact
 
 _BY_ITSELF = re.compile(
     r"authkey\.pub(\.old)?|pve-www\.key|priv/(authkey\.key|pve-root-ca\.srl|known_hosts|authorized_keys|lock/.*)"
@@ -76,7 +77,7 @@ def read_database(path: Path) -> Database:
             found = (row for query in sql.split("; ") for row in database.execute(query))
             return Output("".join("|".join(map(str, row)) + "\n" for row in found), "", 0)
 
-        return Database(parse_config_tree(rows(probes.TREE_SQL)), parse_entries(rows(families.ENTRIES_SQL)))
+        return Database(parse_config_tree(rows(probes.TREE_SQL)), parse_entries(rows(per_subject.ENTRIES_SQL)))
 
 
 def live_database(node: Node) -> Database:
@@ -84,4 +85,4 @@ def live_database(node: Node) -> Database:
     probe = tree_probe(node.facts)
     if probe is None:
         raise UnknownFact(node.name, "what its database holds", "it was not closed cleanly and no pmxcfs runs")
-    return Database(node.facts.tree, node.ask_about(families.ENTRIES, probe.argv[2]))
+    return Database(node.facts.tree, node.ask_about(per_subject.ENTRIES, probe.argv[2]))

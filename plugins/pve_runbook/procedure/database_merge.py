@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pve_runbook.facts.guests import GuestConfig
-from pve_runbook.work.database import Database
+from pve_runbook.parsers.guests import GuestConfig
+from pve_runbook.procedure.config_db_diff import Database
 
 SHOWN = 8
 

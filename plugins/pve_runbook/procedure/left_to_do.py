@@ -1,15 +1,16 @@
-"""What the operator is asked before anything that cannot simply be taken back."""
+"""What a run leaves to the operator: the way back, what still ties the nodes together, what comes back by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from pve_runbook.work.node import Node
-from pve_runbook.work.probe import BACKUP_ROOT
-from pve_runbook.work.sharing import owners_in_words, shared_by_guests, signs_of_ceph
-
-Event = Mapping[str, Any]
+from pve_runbook.cluster.node import Node
+from pve_runbook.diagnosis.shared_storage import owners_in_words, shared_by_guests, signs_of_ceph
+from pve_runbook.diagnosis.volumes import left_without
+from pve_runbook.journal.events import Entry, Note, of_kind
+from pve_runbook.parsers.guests import FOLDERS, GuestConfig
+from pve_runbook.probes.probe import BACKUP_ROOT
+from pve_runbook.procedure.members import Members
 
 QDEVICE_LEFT = (
     "the QDevice's host still knows this cluster, and `pvecm qdevice remove` cannot be used any more: remove what it "
@@ -25,105 +26,21 @@ KEEP_BACKUPS = (
     "{folder} on each node and backups/ beside this record hold keys, tokens and password hashes: "
     "attach report.html only, keep them until the rebuild is done, then delete them"
 )
+NEVER_AGAIN = "must never be powered on in this network as it is: it would come back as a member that nobody knows"
 
 
-def freeze(cluster: str, nodes: Sequence[Node], running: int, folder: str) -> str:
-    """Before the first change."""
-    names = ", ".join(n.name for n in nodes)
-    return (
-        f"FREEZE the cluster {cluster}: {names}.\n"
-        f"First every node's configuration is backed up into {BACKUP_ROOT} there and into {folder} here, and checked;\n"
-        "then scheduler and HA are stopped and disabled on all of them, and stay off after a reboot (HA).\n"
-        f"At stake: {running} running guests; they are not touched. Undo: systemctl unmask --runtime pvescheduler,\n"
-        "systemctl enable --now pve-ha-lrm pve-ha-crm, start pvescheduler.\n"
-        "Before the first node leaves, a key made for this run goes into root's authorized_keys2 (out at the end).\n"
-        "By approving you also say that you can reach the console of every node (IPMI, screen) if SSH is lost.\n"
-        + waiting(nodes)
-    )
-
-
-def quorum(authority: Node, peers: Sequence[Node], nodes: Sequence[Node]) -> str:
-    """Before quorum is forced."""
-    names = ", ".join(n.name for n in peers) or "none"
-    return (
-        f"FORCE QUORUM on {authority.name} alone.\n"
-        f"Corosync is stopped and masked (until a reboot) on its peers: {names}; then `pvecm expected 1` there.\n"
-        + _qdevice_stops(nodes)
-        + f"At stake: /etc/pve becomes writable on {authority.name}, read-only on the others; guests run on.\n"
-        "Undo: systemctl unmask --runtime corosync; systemctl start corosync (on the peers); the force ends then.\n"
-        + waiting(nodes)
-    )
-
-
-def _qdevice_stops(nodes: Sequence[Node]) -> str:
-    names = ", ".join(n.name for n in nodes if has_qdevice(n))
-    return f"The QDevice on {names} is stopped and masked first: its vote would refuse the force.\n" if names else ""
-
-
-def has_qdevice(node: Node) -> bool:
-    """Whether the node's corosync.conf has a QDevice. Raises UnknownFact."""
-    conf = node.facts.corosync_conf
-    return conf is not None and conf.qdevice
-
-
-def without(name: str, nodes: Sequence[Node], absent: Sequence[str]) -> str:
-    """Before a run without the member ``name``, one of ``absent``. Raises UnknownFact."""
-    others = _others(name, nodes, absent)
-    return (
-        f"WITHOUT {name}: by typing this you say that it is powered off, or has left the cluster already.\n"
-        "Nothing is read from it, and no backup of it is made; its guests are not part of this run.\n"
-        f"If it is not off, stop here: its HA can take over guests that run on {others}.\n" + _its_return(name, others)
-    )
-
-
-def _others(name: str, nodes: Sequence[Node], absent: Sequence[str]) -> str:
+def others(name: str, nodes: Sequence[Node], absent: Sequence[str]) -> str:
+    """The members beside ``name``, as --hosts and --absent take them. Raises UnknownFact."""
     return ",".join([*(n.facts.hostname for n in nodes), *(a for a in absent if a != name)])
 
 
-def _its_return(name: str, others: str) -> str:
+def its_return(name: str, others: str) -> str:
+    """What happens when a member that was powered off comes back."""
     return (
         f"Unless it has left the cluster already, {name} comes back, when it is powered on, with its old corosync.conf "
         "and authkey: alone, without quorum; its guests do not start. Never let it meet a rebuilt cluster with them; "
         f"HA on it has to be off. Take it out alone, first: pytest runbook/ --hosts={name} --absent={others}\n"
     )
-
-
-def console(node: str, why: str) -> str:
-    """Where a second login could not be proven."""
-    return (
-        f"NO SECOND WAY INTO {node} could be proven: {why}.\n"
-        "While its /etc/pve is not mounted, logins by key fail. If the connection is lost just then, only the console\n"
-        f"is left. By approving you say that the console of {node} is open in front of you.\n"
-    )
-
-
-def window(leaver: Node, run: str, is_last: bool) -> str:
-    """Before a node leaves."""
-    return (
-        f"{leaver.name} LEAVES THE CLUSTER{' (the authority, the last one)' if is_last else ''}.\n"
-        "For about 10 s /etc/pve is not mounted there and logins by key fail; guests run on.\n"
-        "Until pve-cluster is started standalone a step that fails puts the node back by itself; after that the way\n"
-        "back is --rollback, until somebody changes a node that left. HA's files are parked in\n"
-        f"{BACKUP_ROOT}/{run} there.\n" + waiting([leaver])
-    )
-
-
-def thaw(jobs: Mapping[str, Sequence[str]]) -> str:
-    """Before the schedulers run again."""
-    lines = [f"THAW: the schedulers run again on {', '.join(jobs)}."]
-    for node, found in jobs.items():
-        lines += [f"  {node}: {line}" for line in found] or [f"  {node}: no job that deserves a look"]
-    lines.append("Undo: systemctl stop pvescheduler. If you say no they stay off; type later, on each node:")
-    lines.append("systemctl unmask --runtime pvescheduler; systemctl start pvescheduler; rm /var/lib/pve-runbook/lock")
-    return "\n".join(lines)
-
-
-def waiting(nodes: Sequence[Node]) -> str:
-    """Guests that would start the moment their node is granted quorum."""
-    found = [f"{n.name}: {', '.join(map(str, n.facts.waiting_guests))}" for n in nodes if n.facts.waiting_guests]
-    if not found:
-        return ""
-    return "These guests wait for quorum and will START the moment it is granted: " + "; ".join(found) + "\n"
 
 
 def way_back(work: str, record: str) -> str:
@@ -147,12 +64,12 @@ def way_back(work: str, record: str) -> str:
 
 
 def what_is_left(
-    nodes: Sequence[Node], work: str, absent: Sequence[str], events: Iterable[Event]
+    nodes: Sequence[Node], work: str, absent: Sequence[str], entries: Iterable[Entry]
 ) -> list[tuple[str | None, str]]:
     """(node or None for all, text) of what the operator has to do after the run.
 
-    ``absent`` are the members that were powered off, ``events`` those of the run and of the one that it took up. Raises
-    UnknownFact.
+    ``absent`` are the members that were powered off, ``entries`` those of the journal of the run and of the one that it
+    took up. Raises UnknownFact.
     """
     left: list[tuple[str | None, str]] = [
         (
@@ -167,9 +84,9 @@ def what_is_left(
         (None, "the nodes still trust each other's root SSH keys: remove them from /etc/pve/priv/authorized_keys"),
     ]
     for name in absent:
-        back = _its_return(name, _others(name, nodes, absent)).rstrip()
+        back = its_return(name, others(name, nodes, absent)).rstrip()
         left.append((None, f"{name} was not part of this. {back}"))
-    if any(e["kind"] == "note" and e["topic"] == "qdevice" for e in events):
+    if any(note.topic == "qdevice" for note in of_kind(entries, Note)):
         left.append((None, QDEVICE_LEFT))
     if any(signs_of_ceph(n.facts) for n in nodes):
         left.append((None, CEPH_LEFT))
@@ -184,6 +101,7 @@ def what_is_left(
             left.append(
                 (node.name, f"guest {vmid} is locked ({lock}): once nothing works on it, qm unlock (or pct unlock)")
             )
+        left += [(node.name, text) for text in left_without(facts, [n.facts for n in nodes])]
         foreign = sorted({g.node for g in facts.all_guests.values() if g.node != facts.hostname})
         if foreign:
             left.append((node.name, f"configs of guests of {', '.join(foreign)} are still in its /etc/pve/nodes"))
@@ -211,3 +129,89 @@ def what_is_left(
         )
     )
     return left
+
+
+def where_others_stay(members: Members, work: str, absent: Sequence[str]) -> list[tuple[str | None, str]]:
+    """(node or None for all, text) of what the operator has to do after the run. Raises UnknownFact."""
+    gone = members.is_let_go
+    stay = [n.facts.hostname for n in members.staying]
+    first = members.staying[0].facts
+    left: list[tuple[str | None, str]] = []
+    for node in members.leaving:
+        name = node.facts.hostname
+        left.append(
+            (
+                node.name,
+                f"HA stays off there; its files are parked in {BACKUP_ROOT}/{work}/parked. The folders of "
+                f"{', '.join(stay)} are still in its /etc/pve/nodes: delete them before anything is restored there",
+            )
+        )
+        left += [(node.name, text) for text in left_without(node.facts, [n.facts for n in members.cluster.nodes])]
+        left.append((node.name, f"{', '.join(stay)} still trust its root key, and it trusts theirs: {_trust(name)}"))
+    for name in gone:
+        if name in absent:
+            left.append((None, f"{name} {NEVER_AGAIN}. Its root key is still trusted: {_trust(name)}"))
+            left += [(None, text) for text in _orphans(name, first.all_guests.values(), members.staying)]
+        else:
+            left.append(
+                (
+                    None,
+                    f"/etc/pve/nodes/{name} is still there on {', '.join(stay)}: copies of the configs of guests that "
+                    f"run on {name}; delete it once you have seen what is in it",
+                )
+            )
+    for file, what in _named(first.tree.files, gone).items():
+        left.append((None, f"{file} still names {what}: take it out (it does nothing while the name is unused)"))
+    left.append((None, f"if a name of {', '.join(gone)} is used again: `pvecm updatecerts` on those that stay, first"))
+    for storage, owners in shared_by_guests([n.facts for n in members.cluster.nodes], absent).items():
+        if set(owners) & set(gone):
+            left.append(
+                (None, f"storage {storage} holds disks of guests of {owners_in_words(owners)}: no lock crosses them")
+            )
+    left.append(
+        (
+            None,
+            f"{BACKUP_ROOT}/{work} on each node and backups/ beside this record hold keys, tokens and password hashes: "
+            "attach report.html only, and delete them when they are not needed any more",
+        )
+    )
+    return left
+
+
+def _trust(name: str) -> str:
+    return f"the line that ends in root@{name} in /etc/pve/priv/authorized_keys, and {name} in known_hosts"
+
+
+def _orphans(name: str, guests: Collection[GuestConfig], staying: Sequence[Node]) -> list[str]:
+    """What of a dead node's guests remains: where their configs are, and how one is taken over."""
+    found = []
+    for guest in sorted((g for g in guests if g.node == name), key=lambda g: g.vmid):
+        stores = sorted({v.storage for v in guest.volumes})
+        reach = [
+            n.name
+            for n in staying
+            if stores and all(s in n.facts.storages and n.facts.storages[s].is_shared for s in stores)
+        ]
+        folder = FOLDERS[guest.kind]
+        line = f"mv /etc/pve/nodes/{name}/{folder}/{guest.vmid}.conf /etc/pve/nodes/NODE/{folder}/"
+        where = (
+            f"its disks are in reach of {', '.join(reach)}: {line}"
+            if reach
+            else (f"its disks ({', '.join(stores) or 'none'}) are on {name} itself: restore it from a backup")
+        )
+        found.append(f"guest {guest.vmid} of {name} has its config in /etc/pve/nodes/{name} still; {where}")
+    return found
+
+
+_FILES = ("ha/groups.cfg", "ha/rules.cfg", "storage.cfg", "jobs.cfg", "vzdump.cron")
+
+
+def _named(files: Mapping[str, bytes], names: Sequence[str]) -> dict[str, str]:
+    """File of /etc/pve → the names that it still has."""
+    found = {}
+    for file in _FILES:
+        words = (files.get(file) or b"").decode(errors="replace").replace(",", " ").replace(":", " ").split()
+        named = [name for name in names if name in words]
+        if named:
+            found[f"/etc/pve/{file}"] = ", ".join(named)
+    return found

@@ -14,11 +14,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from pve_runbook.wire.connection import Connection, ConnectOptions
-from pve_runbook.wire.failure import ConnectFailed
-from pve_runbook.work import actions, probes
-from pve_runbook.work.action import Action
-from pve_runbook.work.node import Node
+from pve_runbook.actions import registry as actions
+from pve_runbook.actions.action import Action
+from pve_runbook.cluster.node import Node
+from pve_runbook.probes import registry as probes
+from pve_runbook.ssh.connection import Connection, ConnectOptions
+from pve_runbook.ssh.errors import ConnectFailed
 
 MARK = "pve-runbook"
 """The comment of our keys: how they are found again after a kill."""
@@ -76,9 +77,10 @@ def _is_ours(line: str) -> bool:
 
 def proven(node: Node, options: ConnectOptions, key: KeyPair) -> str:
     """Log in to ``node`` once more, with this key alone; "" when it works, else why not."""
-    connection = Connection(node.target, replace(options, only_key=str(key.private), sudo=False))
+    alone = replace(options, keys=(str(key.private),), own_keys=False, password=None, sudo=False)
+    connection = Connection(node.target, alone)
     try:
-        connection.open()
+        node.line.open_patiently(connection)
     except ConnectFailed as error:
         return error.reason
     connection.close()

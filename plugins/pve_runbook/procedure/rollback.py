@@ -4,44 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from pve_runbook.facts.corosync_conf import parse_corosync_conf_text
-from pve_runbook.facts.lock import Lock
-from pve_runbook.facts.output import ParseError
-from pve_runbook.facts.state import NodeState
-from pve_runbook.plugin import questions
-from pve_runbook.plugin.unfinished import Baseline, Unfinished, read_run
+from pve_runbook.cluster.node import Node
+from pve_runbook.facts.node_state import NodeState
+from pve_runbook.journal.events import Baseline
+from pve_runbook.parsers.corosync_conf import parse_corosync_conf_text
+from pve_runbook.parsers.output import ParseError
+from pve_runbook.parsers.own_files import Lock
+from pve_runbook.procedure.backup import BackupFailed, unchanged
+from pve_runbook.procedure.backup_check import COROSYNC_FILES, Unreadable, unpacked
+from pve_runbook.procedure.config_db_diff import Database, live_database, read_database
+from pve_runbook.procedure.database_merge import Meeting
+from pve_runbook.procedure.unfinished import Unfinished, read_run
 from pve_runbook.record.verify import Disagreement, NoRecord
-from pve_runbook.work.backup import BackupFailed, unchanged
-from pve_runbook.work.backup_contents import COROSYNC_FILES, Unreadable, unpacked
-from pve_runbook.work.database import Database, live_database, read_database
-from pve_runbook.work.meeting import Meeting
-from pve_runbook.work.node import Node
-from pve_runbook.work.refusal import refusal
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 MEMBER = (NodeState.CLUSTERED_QUORATE, NodeState.CLUSTERED_NO_QUORUM, NodeState.COROSYNC_DOWN)
 NO_RECORD = "--rollback: {why}"
 NOTHING_DONE = "{folder}: its run wrote no baseline down, so it changed nothing: there is nothing to roll back"
-NO_WAY_BACK = "{node}: {what} does not open: {why}.\nThere is no way back then."
 KEY = "/etc/corosync/authkey"
+
+
+class NoRollback(Exception):
+    """There is nothing that could be rolled back; one line for the operator."""
 
 
 class Rollback:
     """What a run's record says of the nodes, and what is left of it on them."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the record in ``folder`` and those of the other attempts beside it. Raises UsageError."""
+        """Read the record in ``folder`` and those of the other attempts beside it. Raises NoRollback."""
         try:
             self.earlier: Unfinished = read_run(folder)
         except (NoRecord, Disagreement, OSError) as error:
-            raise pytest.UsageError(NO_RECORD.format(why=error)) from None
+            raise NoRollback(NO_RECORD.format(why=error)) from None
         found = self.earlier.baseline
         if found is None:
-            raise pytest.UsageError(NO_RECORD.format(why=NOTHING_DONE.format(folder=folder)))
+            raise NoRollback(NO_RECORD.format(why=NOTHING_DONE.format(folder=folder)))
         self.baseline: Baseline = found
         self.had_ended = True
         """Whether the run had given its nodes back: their guests may have been restarted by their owners since."""
@@ -57,7 +60,7 @@ class Rollback:
     @property
     def nodes(self) -> list[str]:
         """The nodes of that run, by their names in --hosts."""
-        return list(self.baseline.snapshot.boots)
+        return list(self.baseline.boots)
 
     def is_member(self, node: Node) -> bool:
         """Whether the node was in the cluster at the baseline."""
@@ -77,11 +80,17 @@ class Rollback:
         text = self.before(node).tree.text("corosync.conf")
         return text is None or parse_corosync_conf_text(text).sha256 != now
 
-    def is_forced(self, node: Node) -> bool:
-        """Whether the node has quorum by its own vote alone, which ends before the others come. Raises UnknownFact."""
-        facts = node.facts
-        others = len(self.baseline.members) > 1
-        return self.is_member(node) and others and facts.is_quorate and facts.sees_itself_alone
+    def members(self, nodes: Sequence[Node]) -> dict[str, Was]:
+        """Node name → what it was, for each of ``nodes`` that was a member."""
+        return {n.name: Was(self, n) for n in nodes if self.is_member(n)}
+
+    def has_qdevice(self, node: Node) -> bool:
+        """Whether the corosync.conf that the node has or gets back has a QDevice. Raises BackupFailed, UnknownFact."""
+        conf = node.facts.corosync_conf
+        if conf is None:
+            text = self.before(node).tree.text("corosync.conf")
+            conf = parse_corosync_conf_text(text) if text is not None else None
+        return conf is not None and conf.qdevice
 
     def _authkey(self, node: Node) -> str | None:
         """SHA-256 of corosync's key in the node's backup; its own where no backup was made: nothing had changed."""
@@ -97,7 +106,7 @@ class Rollback:
             try:
                 self._systems[node.name] = unpacked(data)
             except Unreadable as error:
-                raise BackupFailed(NO_WAY_BACK.format(node=node.name, what="system.tar.gz", why=error)) from None
+                raise BackupFailed(_no_way_back(node, "system.tar.gz", error)) from None
         return self._systems[node.name]
 
     def file(self, node: Node, name: str) -> bytes:
@@ -113,7 +122,7 @@ class Rollback:
             try:
                 self._before[node.name] = read_database(path)
             except (sqlite3.Error, ParseError) as error:
-                raise BackupFailed(NO_WAY_BACK.format(node=node.name, what=path, why=error)) from None
+                raise BackupFailed(_no_way_back(node, path, error)) from None
         return self._before[node.name]
 
     def lacks(self, node: Node) -> str:
@@ -124,6 +133,7 @@ class Rollback:
         if not missing:
             return ""
         return refusal(
+            RefusalId.NO_WAY_BACK,
             node.name,
             seen=f"its backup has no {', '.join(missing)}: the node was half dismantled before that run began",
             why="put back, it would be half dismantled again: read-only, and no member of anything",
@@ -150,7 +160,7 @@ class Rollback:
         own = {v for v, g in guests.items() if g.node == node.facts.hostname}
         return sorted(v for v in node.facts.running if v not in own and v not in node.facts.canaries)
 
-    def meeting(self, nodes: list[Node]) -> Meeting:
+    def meeting(self, nodes: Sequence[Node]) -> Meeting:
         """The databases with which the members meet each other. Raises BackupFailed, UnknownFact."""
         members = [n for n in nodes if self.is_member(n)]
         return Meeting(
@@ -158,7 +168,7 @@ class Rollback:
             {n.name: n.facts.hostname for n in members},
         )
 
-    def text(self, cluster: str, nodes: list[Node], given_up: frozenset[str]) -> str:
+    def text(self, cluster: str, nodes: Sequence[Node], given_up: frozenset[str]) -> str:
         """The question to the operator. Raises BackupFailed, UnknownFact."""
         back = [n.name for n in nodes if self.restores(n)]
         lost = {n.name: self._seen.get(n.name, []) for n in nodes if n.name in given_up}
@@ -189,8 +199,29 @@ class Rollback:
             + "Root's keys of the nodes that go back (/etc/pve/priv/authorized_keys) are those of before, too. Until\n"
             "the nodes meet, a guest that stops on them cannot be started again.\n"
             + "HA and the schedulers stay off. Undo: run the runbook again, without --rollback.\n"
-            + questions.waiting(nodes)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """One node that was a member, as the record has it: what the stages of the way back decide by."""
+
+    _back: Rollback
+    _node: Node
+
+    @property
+    def is_put_back(self) -> bool:
+        """Whether the node has to be put back. Raises UnknownFact."""
+        return self._back.restores(self._node)
+
+    @property
+    def has_qdevice(self) -> bool:
+        """Whether its corosync.conf has a QDevice. Raises BackupFailed, UnknownFact."""
+        return self._back.has_qdevice(self._node)
+
+    def file(self, name: str) -> bytes:
+        """A backup of it from before the first change. Raises BackupFailed when it is not what it was."""
+        return self._back.file(self._node, name)
 
 
 def not_ours(locks: dict[str, Lock | None], work: str, operator: str, broken: str | None) -> str:
@@ -198,6 +229,7 @@ def not_ours(locks: dict[str, Lock | None], work: str, operator: str, broken: st
     for node, lock in locks.items():
         if lock is not None and lock.run != broken and (lock.run != work or lock.by != operator):
             return refusal(
+                RefusalId.HELD_BY_ANOTHER_RUN,
                 node,
                 seen=f"held by {lock.by} since {lock.since}, run {lock.run} (record {lock.record})",
                 why="that run is not over; two at once would undo each other's steps",
@@ -205,3 +237,13 @@ def not_ours(locks: dict[str, Lock | None], work: str, operator: str, broken: st
                 f"it: --break-lock={lock.run}",
             )
     return ""
+
+
+def _no_way_back(node: Node, what: object, why: Exception) -> str:
+    return refusal(
+        RefusalId.BACKUP_CANNOT_BE_PUT_BACK,
+        node.name,
+        seen=f"{what} does not open: {why}",
+        why="what cannot be read cannot be put back: there is no way back for this node",
+        do="Leave it as it is: standalone, with its guests; or look for another copy of that file, on the node itself",
+    )

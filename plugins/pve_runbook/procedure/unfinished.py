@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pve_runbook.facts.lock import Lock
-from pve_runbook.plugin.provenance import operator
+from pve_runbook.journal.events import (
+    ActionIntent,
+    Approval,
+    Baseline,
+    Entry,
+    Note,
+    Run,
+    Transfer,
+    changes_the_node,
+    of_kind,
+)
+from pve_runbook.journal.journal import is_live
+from pve_runbook.journal.reading import decode
+from pve_runbook.parsers.own_files import Lock
 from pve_runbook.record.verify import Disagreement, NoRecord, read_chain
-from pve_runbook.wire.journal import is_live
-from pve_runbook.work.continuity import Snapshot, snapshot_from_journal
-from pve_runbook.work.refusal import refusal
-
-Event = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What a run wrote down before its first change."""
-
-    snapshot: Snapshot
-    network: dict[str, dict[str, str]]
-    members: tuple[str, ...]
-    clusters: dict[str, str]
-    standalone: frozenset[str]
-    scheduled: frozenset[str]
-    """The nodes whose schedulers ran."""
-    quorate: frozenset[str]
-    """The nodes that had quorum."""
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 
 @dataclass(frozen=True)
@@ -44,8 +36,8 @@ class Unfinished:
     folder: Path
     folders: tuple[Path, ...]
     head: str
-    events: tuple[Event, ...]
-    first: tuple[Event, ...]
+    events: tuple[Entry, ...]
+    first: tuple[Entry, ...]
 
     @property
     def last(self) -> str:
@@ -54,64 +46,68 @@ class Unfinished:
 
     @property
     def baseline(self) -> Baseline | None:
-        """Its baseline as its last attempt held it; None when it was cut short before it had one."""
-        for event in reversed(self.events):
-            if event["kind"] == "baseline":
-                return Baseline(
-                    snapshot_from_journal(event),
-                    event["network"],
-                    tuple(event["members"]),
-                    event["clusters"],
-                    frozenset(event["standalone"]),
-                    frozenset(event["scheduled"]),
-                    frozenset(event["quorate"]),
-                )
+        """Its baseline as its last attempt held it; None when it was cut short before it had one.
+
+        Raises ValueError where it does not stand in the journal whole: a run relies on all of it.
+        """
+        for entry in reversed(self.events):
+            if isinstance(entry.event, Baseline):
+                if entry.amiss:
+                    raise ValueError(f"{self.last}, the baseline in line {entry.number}: {entry.amiss}")
+                return entry.event
         return None
 
     @property
     def authority(self) -> str | None:
         """The node it chose."""
-        chosen = [e["node"] for e in self.events if e["kind"] == "note" and e["topic"] == "authority" and e["node"]]
+        chosen = [note.node for note in of_kind(self.events, Note) if note.topic == "authority" and note.node]
         return chosen[-1] if chosen else None
 
     @property
     def changed_something(self) -> bool:
         """Whether it sent a command that changes more than the tool's own folder."""
-        return _changes(self.events)
+        return any(map(changes_the_node, self.events))
 
     def what_it_did(self) -> list[str]:
         """Its approvals and its changes, one line each: the record of the run that takes it up names them too."""
         lines = [f"its records: {', '.join(folder.name for folder in self.folders)}"]
-        for event in self.events:
-            if event["kind"] == "approval":
-                answer = f"{event['answer']} by {event['by']} ({event['how']}) at {event['at']}"
-                lines.append(f"phase {event['phase']}, {event['subject']}: {answer}")
-            elif event["kind"] == "action-intent" and (event["detached"] or event["action"] in ("window", "restore")):
-                lines.append(f"{event['t']} {event['node']}: {shlex.join(event['argv'])}")
+        for entry in self.events:
+            match entry.event:
+                case Approval() as said:
+                    answer = f"{said.answer} by {said.by} ({said.how}) at {said.at}"
+                    lines.append(f"phase {said.phase}, {said.subject}: {answer}")
+                case ActionIntent() as sent if sent.detached or sent.action in ("window", "restore"):
+                    lines.append(f"{entry.time} {sent.node}: {shlex.join(sent.argv)}")
         return lines
 
     def transfers(self, node: str) -> dict[str, str]:
         """File name → SHA-256 of the backups of ``node``."""
-        return {e["file"]: e["sha256"] for e in self.first if e["kind"] == "transfer" and e["node"] == node}
+        return {pulled.file: pulled.sha256 for pulled in of_kind(self.first, Transfer) if pulled.node == node}
 
 
-def whose(locks: Mapping[str, Lock | None], records: Path, broken: str | None) -> tuple[Unfinished | None, str]:
-    """The run to take up, if any, and why the nodes are not free, or ""."""
+def whose(
+    locks: Mapping[str, Lock | None], records: Path, broken: str | None, operator: str
+) -> tuple[Unfinished | None, str]:
+    """The run to take up, if any, and why the nodes are not free, or "".
+
+    ``operator``: who asks, as a lock would name him. ``broken``: the run whose lock does not count.
+    """
     held = {node: lock for node, lock in locks.items() if lock is not None and lock.run != broken}
     if not held:
         return None, ""
     node, lock = next(iter(held.items()))
     if len({x.run for x in held.values()}) > 1:
         return None, _refused(node, lock, "other nodes are held by other runs", "--break-lock=RUN, one after the other")
-    if lock.by != operator():
-        return None, _refused(node, lock, f"you are {operator()}", f"--break-lock={lock.run}")
-    folders = _records_of(lock.run, records)
+    if lock.by != operator:
+        return None, _refused(node, lock, f"you are {operator}", f"--break-lock={lock.run}")
+    folders = records_of(lock.run, records)
     if not folders:
         return None, _refused(
             node, lock, f"its record is not in {records}", f"--records=DIR, or --break-lock={lock.run}"
         )
     if is_live(folders[-1] / "journal.jsonl"):
         return None, refusal(
+            RefusalId.YOUR_RUN_IS_LIVE,
             node,
             seen=f"a run of yours is under way: {folders[-1].name}, since {lock.since}",
             why="two runs at once would undo each other's steps",
@@ -121,6 +117,7 @@ def whose(locks: Mapping[str, Lock | None], records: Path, broken: str | None) -
         return _read(lock.run, folders), ""
     except Disagreement as error:
         return None, refusal(
+            RefusalId.JOURNAL_WAS_CHANGED,
             node,
             seen=f"the unfinished run's journal in {folders[-1].name} was changed: {error}",
             why="its baseline and the hashes of its backups stand there, and could not be relied on",
@@ -133,11 +130,10 @@ def read_run(folder: Path) -> Unfinished:
 
     Raises NoRecord, Disagreement, OSError.
     """
-    events = read_chain(folder, alone=True).events
-    work = next((str(e["work"]) for e in events if e["kind"] == "run" and "work" in e), None)
+    work = next((run.work for run in of_kind(read_chain(folder, alone=True).events, Run)), None)
     if work is None:
         raise NoRecord(f"{folder}: no run has begun in it")
-    folders = _records_of(work, folder.parent)
+    folders = records_of(work, folder.parent)
     for one in folders:
         if is_live(one / "journal.jsonl"):
             raise NoRecord(f"{one}: this run is still under way")
@@ -146,6 +142,7 @@ def read_run(folder: Path) -> Unfinished:
 
 def _refused(node: str, lock: Lock, but: str, way: str) -> str:
     return refusal(
+        RefusalId.HELD_BY_ANOTHER,
         node,
         seen=f"held by {lock.by} since {lock.since}, run {lock.run} (record {lock.record}); {but}",
         why="a run that was cut short is taken up by the one who holds its baseline and its backups",
@@ -153,25 +150,22 @@ def _refused(node: str, lock: Lock, but: str, way: str) -> str:
     )
 
 
-def _records_of(work: str, records: Path) -> list[Path]:
+def records_of(work: str, records: Path) -> list[Path]:
     """The folders of all runs that worked under this lock, oldest first."""
     found = []
     for path in records.glob("*/journal.jsonl"):
         started = _start_of(path)
-        if started is not None and started.get("work") == work:
-            found.append((str(started["t"]), path.parent))
+        if started is not None and isinstance(started.event, Run) and started.event.work == work:
+            found.append((started.time, path.parent))
     return [folder for _, folder in sorted(found)]
 
 
-def _start_of(journal: Path) -> Event | None:
+def _start_of(journal: Path) -> Entry | None:
     with journal.open("rb") as file:
         for line in file:
             if b'"kind":"run"' in line:
-                try:
-                    found = json.loads(line)
-                except ValueError:
-                    return None
-                return found if isinstance(found, dict) else None
+                found = decode(line)
+                return found[0] if found is not None else None
     return None
 
 
@@ -181,7 +175,7 @@ def _read(work: str, folders: list[Path]) -> Unfinished:
     Raises Disagreement when a journal's chain is broken: nothing in it can be relied on then.
     """
     chains = [read_chain(folder, alone=True) for folder in folders]
-    changing = next((i for i, chain in enumerate(chains) if _changes(chain.events)), 0)
+    changing = next((i for i, chain in enumerate(chains) if any(map(changes_the_node, chain.events))), 0)
     return Unfinished(
         work=work,
         folder=folders[changing],
@@ -190,7 +184,3 @@ def _read(work: str, folders: list[Path]) -> Unfinished:
         events=tuple(e for chain in chains for e in chain.events),
         first=chains[changing].events,
     )
-
-
-def _changes(events: Iterable[Event]) -> bool:
-    return any(e["kind"] == "action-intent" and e.get("detached") for e in events)

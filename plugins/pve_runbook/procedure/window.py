@@ -3,19 +3,23 @@ back. One common opening (`node.sh`), and a body for each."""
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Literal
 
-from pve_runbook.facts.window import WindowStatus
-from pve_runbook.work import actions, families
-from pve_runbook.work.action import Action
-from pve_runbook.work.cluster import Cluster
-from pve_runbook.work.errors import ForOperator
-from pve_runbook.work.node import Node
-from pve_runbook.work.probe import BACKUP_ROOT
-from pve_runbook.work.readings import UnknownFact
+from pve_runbook.actions import registry as actions
+from pve_runbook.actions.action import Action
+from pve_runbook.actions.errors import ForOperator
+from pve_runbook.cluster.cluster import Cluster
+from pve_runbook.cluster.node import Node
+from pve_runbook.parsers.own_files import WindowStatus
+from pve_runbook.probes import per_subject
+from pve_runbook.probes.answers import UnknownFact
+from pve_runbook.probes.probe import BACKUP_ROOT
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import with_id
 
 Script = Literal["window", "restore"]
 
@@ -29,7 +33,7 @@ class WindowFailed(ForOperator):
 
 def script(name: Script, work: str, attempt: str, arguments: Sequence[str]) -> str:
     """The text that runs on the node: the constant script with the work's folder, the attempt and its arguments."""
-    folder = files("pve_runbook.work")
+    folder = files("pve_runbook.procedure")
     text = folder.joinpath("node.sh").read_text() + folder.joinpath(f"{name}.sh").read_text()
     head, usage, body = text.partition("set -u\n")
     given = shlex.join((f"{BACKUP_ROOT}/{work}", f"{name}-{attempt}", *arguments))
@@ -43,41 +47,30 @@ def commands(work: str, attempt: str, members: Sequence[str]) -> tuple[tuple[Act
     return (actions.PUT_WINDOW.bind(run=work), text.encode()), (run, None)
 
 
-def leave(cluster: Cluster, node: Node, members: Sequence[str], watch: Callable[[], None]) -> None:
-    """Take ``node`` out of the cluster and wait for the end of its window.
+def way_back(work: str, attempt: str, *files: bytes) -> tuple[tuple[Action, bytes], tuple[Action, None]]:
+    """The script that puts ``files`` (config.db, system.tar.gz) back, to be put on the node, and its start."""
+    text = script("restore", work, attempt, [hashlib.sha256(data).hexdigest() for data in files])
+    run = actions.RUN_RESTORE.bind(run=work, attempt=attempt)
+    return (actions.PUT_RESTORE.bind(run=work), text.encode()), (run, None)
 
-    ``watch`` is called every second or so while it lasts. Raises WindowFailed, ActionFailed, OutcomeUnknown,
-    UnknownFact.
+
+def see_it_end(cluster: Cluster, name: Script, node: Node, watch: Callable[[], None]) -> None:
+    """Wait for the end of the script that ``node`` was told to run.
+
+    ``watch`` is called every second or so while it lasts. Raises WindowFailed, UnknownFact.
     """
-    (put, text), (run, _) = commands(cluster.work, cluster.attempt, members)
-    node.act(put, stdin=text)
-    _run_it(cluster, node, "window", run, watch)
-
-
-def restore(cluster: Cluster, node: Node, sums: Sequence[str], watch: Callable[[], None]) -> None:
-    """Put back the database and /etc/corosync that were sent to ``node``; wait for the end.
-
-    ``sums``: SHA-256 of config.db and of system.tar.gz. Raises as :func:`leave` does.
-    """
-    text = script("restore", cluster.work, cluster.attempt, sums)
-    node.act(actions.PUT_RESTORE.bind(run=cluster.work), stdin=text.encode())
-    run = actions.RUN_RESTORE.bind(run=cluster.work, attempt=cluster.attempt)
-    _run_it(cluster, node, "restore", run, watch)
-
-
-def _run_it(cluster: Cluster, node: Node, name: Script, run: Action, watch: Callable[[], None]) -> None:
-    with cluster.brakes.held():
-        node.act(run)
-        files_of_it = f"{BACKUP_ROOT}/{cluster.work}/{name}-{cluster.attempt}"
-        with cluster.waits.on(node.name, _LASTS[name], BOUND):
-            status = _wait(node, files_of_it, watch)
-        log = node.ask_about(families.WINDOW_LOG, files_of_it)
-        cluster.forget()
+    files_of_it = f"{BACKUP_ROOT}/{cluster.work}/{name}-{cluster.attempt}"
+    with cluster.waits.on(node.name, _LASTS[name], BOUND):
+        status = _wait(node, files_of_it, watch)
+    node.line.is_unmounted = status.ending == "stuck"
+    log = node.ask_about(per_subject.WINDOW_LOG, files_of_it)
+    cluster.forget()
     if status.ending == "done":
         return
     last = "\n".join(f"    {line}" for line in log.splitlines()[-6:])
     meaning = {**_MEANING, **_OF_RESTORE} if name == "restore" else _MEANING
-    raise WindowFailed(f"{node.name}: {meaning[status.ending].format(why=status.why, node=node.name)}\n{last}")
+    said = f"{node.name}: {meaning[status.ending].format(why=status.why, node=node.name)}\n{last}"
+    raise WindowFailed(with_id(RefusalId.WINDOW_FAILED, said))
 
 
 _LASTS: dict[Script, str] = {
@@ -101,7 +94,7 @@ _OF_RESTORE = {
 def _wait(node: Node, files_of_it: str, watch: Callable[[], None]) -> WindowStatus:
     """Poll for the script's own word. Raises UnknownFact when it does not come within the bound."""
     for _ in range(BOUND):
-        status = node.ask_about(families.WINDOW_STATUS, files_of_it)
+        status = node.ask_about(per_subject.WINDOW_STATUS, files_of_it)
         if status is not None:
             return status
         watch()

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pve_runbook.facts.state import NodeState
-from pve_runbook.work.node import Node
-from pve_runbook.work.refusal import refusal
-from pve_runbook.work.refusals import AGAIN, doubled_start
+from pve_runbook.cluster.node import Node
+from pve_runbook.diagnosis.leaving import not_quorate
+from pve_runbook.diagnosis.refusals import AGAIN, doubled_start
+from pve_runbook.facts.node_state import NodeState
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
 
 
-def window_obstacle(leaver: Node, nodes: Sequence[Node], authority: Node | None, network: Mapping[str, str]) -> str:
+def window_obstacle(
+    leaver: Node,
+    nodes: Sequence[Node],
+    authority: Node | None,
+    network: Mapping[str, str],
+    staying: Sequence[Node] = (),
+) -> str:
     """The first thing that forbids the window of ``leaver``, in words; "" when nothing does.
 
-    ``network``: file → SHA-256 as at the baseline. Raises UnknownFact.
+    ``network``: file → SHA-256 as at the baseline. ``staying``: those of ``nodes`` that stay a cluster. Raises
+    UnknownFact.
     """
     if leaver.facts.state is NodeState.STANDALONE:
         return ""
     for node in nodes:
+        if node in staying:
+            if not node.facts.is_quorate:
+                return not_quorate(node.facts)
+            continue
         found = _awake(node) or (_noisy(node) if node is not authority else "")
         if found:
             return found
@@ -49,6 +62,7 @@ def _awake(node: Node) -> str:
         unit = facts.units[name]
         if not unit.is_stopped or unit.is_enabled:
             return refusal(
+                RefusalId.HA_IS_BACK,
                 node.name,
                 seen=f"{name} is {unit.active} and {unit.file_state} again",
                 why="HA would declare the node that leaves dead, and start its guests elsewhere",
@@ -56,6 +70,7 @@ def _awake(node: Node) -> str:
             )
     if facts.has_watchdog_client:
         return refusal(
+            RefusalId.WATCHDOG_CLIENT_IS_BACK,
             node.name,
             seen="a watchdog client is active again",
             why="it can reset the node in the middle of the window",
@@ -63,7 +78,11 @@ def _awake(node: Node) -> str:
         )
     if facts.scheduler_runs and facts.state is not NodeState.STANDALONE:
         return refusal(
-            node.name, seen="the scheduler runs again", why="local mode is quorate: overdue jobs would start", do=AGAIN
+            RefusalId.SCHEDULER_IS_BACK,
+            node.name,
+            seen="the scheduler runs again",
+            why="local mode is quorate: overdue jobs would start",
+            do=AGAIN,
         )
     return ""
 
@@ -74,6 +93,7 @@ def _noisy(node: Node) -> str:
     if facts.state is NodeState.STANDALONE or (facts.corosync.is_stopped and facts.corosync.is_masked):
         return ""
     return refusal(
+        RefusalId.PEERS_COROSYNC_IS_BACK,
         node.name,
         seen=f"corosync is {facts.corosync.active} and {facts.corosync.file_state}; it was stopped and masked",
         why="the node was rebooted, or somebody started it: it could rejoin in the middle of a window",
@@ -86,6 +106,7 @@ def _changed(node: Node, network: Mapping[str, str]) -> str:
     changed = changed_files(node, network)
     if changed:
         return refusal(
+            RefusalId.NETWORK_CHANGED,
             node.name,
             seen=f"{', '.join(changed)} changed since the baseline",
             why="pmxcfs resolves the node's name when it starts: after a wrong change /etc/pve would not come back",
@@ -93,6 +114,7 @@ def _changed(node: Node, network: Mapping[str, str]) -> str:
         )
     if not [a for a in node.facts.own_addresses if not a.startswith("127.") and a != "::1"]:
         return refusal(
+            RefusalId.OWN_NAME_ON_LOOPBACK,
             node.name,
             seen="its own name resolves to loopback only",
             why="pmxcfs refuses to start then",
@@ -106,6 +128,7 @@ def _moving(node: Node) -> str:
     tasks = facts.tasks_under_way
     if tasks:
         return refusal(
+            RefusalId.TASK_IS_BACK,
             node.name,
             seen=f"a task is running: {', '.join(f'{t.type} {t.id}'.strip() for t in tasks)}",
             why="it would lose /etc/pve in the middle",

@@ -1,1 +1,1 @@
-"""The change record: what a run did, from its journal, as a page, as Markdown and as JSON."""
+"""The change record, made from the journal alone: page, JSON, summary."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pve_runbook.record.parts import Answer
+from pve_runbook.record.model import Answer
 
 SHORTER = 2
 """Only the lines that differ are shown where they are this many times shorter than the answer would be."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pve_runbook.record import fields
-from pve_runbook.record.asked import Questions
-from pve_runbook.record.markup import count
-from pve_runbook.work.registered import is_passive, is_registered
+from pve_runbook.journal.events import ActionIntent, Batch, Entry, GateCommand, Refused
+from pve_runbook.journal.probe_numbers import Questions
+from pve_runbook.probes.allow_list import is_passive, is_registered
+from pve_runbook.record.html_markup import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +37,24 @@ class Sent:
         return ", ".join(part for part, is_shown in zip(parts, shown, strict=True) if is_shown)
 
 
-def count_sent(events: Iterable[Mapping[str, object]]) -> Sent:
+def count_sent(entries: Iterable[Entry]) -> Sent:
     """Count what the events of a journal say was sent; each probe of a batch is a command."""
-    batches: dict[str, tuple[int, int]] = {}
+    batches: dict[int, tuple[int, int]] = {}
     others = changes = refused = activating = 0
     questions = Questions()
-    for event in events:
-        match event.get("kind"):
-            case "batch":
-                argvs = [asked.argv for asked in questions.of(event)]
+    for entry in entries:
+        match entry.event:
+            case Batch() as batch:
+                argvs = [asked.argv for asked in questions.of(batch)]
                 known = sum(map(is_registered, argvs))
                 activating += sum(is_registered(argv) and not is_passive(argv) for argv in argvs)
-                batches[fields.text(event, "n")] = (known, len(argvs) - known)
-            case "refused":
+                batches[entry.number] = (known, len(argvs) - known)
+            case Refused(batch=number):
                 refused += 1
-                batches.pop(fields.text(event, "batch"), None)
-            case "testinfra":
+                batches.pop(number, None)
+            case GateCommand():
                 others += 1
-            case "action-intent":
+            case ActionIntent():
                 changes += 1
     probes = sum(known for known, _ in batches.values())
     return Sent(probes, others + sum(unknown for _, unknown in batches.values()), changes, refused, activating)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from pve_runbook.record.likeness import Likeness, Shown, alike_but_for_name
-from pve_runbook.record.markup import (
+from pve_runbook.record.answer_diff import Likeness, Shown, alike_but_for_name
+from pve_runbook.record.html_markup import (
     ANSWER_CAP,
     Html,
     badge,
@@ -26,7 +26,7 @@ from pve_runbook.record.markup import (
     span,
     tag,
 )
-from pve_runbook.record.parts import Action, Answer, Command, GateCommand, Read
+from pve_runbook.record.model import Action, Answer, Command, GateCommand, Read
 
 FEW = 1
 """Requests in a row that stand by themselves; more are folded together."""
@@ -143,7 +143,7 @@ def _actions(actions: Sequence[Action], sent: dict[object, Action]) -> Iterator[
         groups.setdefault(ended, []).append(action)
     for group in groups.values():
         first = group[0]
-        what = replace(first, line=0, node="", started="", seconds=0.0, outcome="", exit_status=None)
+        what = replace(first, line=0, node="", started="", seconds=0.0, outcome="unknown", exit_status=None)
         what = replace(what, stdout="", stderr="", error=None)
         yield _action(group, sent.get(what))
         sent.setdefault(what, first)

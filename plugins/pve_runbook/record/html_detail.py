@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from pve_runbook.record import words
+from pve_runbook.journal.events import Note
+from pve_runbook.journal.rows import GuestRow, NodeRow
+from pve_runbook.record import phrases
 from pve_runbook.record.html_commands import Commands
-from pve_runbook.record.markup import (
+from pve_runbook.record.html_markup import (
     Html,
     badge,
     clock,
@@ -21,17 +23,7 @@ from pve_runbook.record.markup import (
     table,
     tag,
 )
-from pve_runbook.record.parts import (
-    Action,
-    Continuity,
-    GuestRow,
-    NodeRow,
-    Note,
-    Phase,
-    Read,
-    Record,
-    Step,
-)
+from pve_runbook.record.model import Action, Continuity, Phase, Read, Record, Step
 
 # Topics that the first part shows; in the steps they would only be said twice.
 _SHOWN_ABOVE = frozenset({"article", "left", "authority", "backup", "undo", "earlier", "verdict", "accepted"})
@@ -55,18 +47,18 @@ def detail_html(record: Record) -> str:
         parts.append(details(summary, commands.html(record.outside), css="pve-phase"))
     parts.extend(_phase(phase, commands) for phase in record.phases)
     parts.append(_catalogue(record))
-    return tag("div", join(parts), css=f"pve-record pve-detail {words.mode_class(record)}")
+    return tag("div", join(parts), css=f"pve-record pve-detail {phrases.mode_class(record)}")
 
 
 def _phase(phase: Phase, commands: Commands) -> Html:
-    meta = f"{words.steps_passed(phase)} steps passed"
+    meta = f"{phrases.steps_passed(phase)} steps passed"
     if phase.started:
         meta += f" · {clock(phase.started)} UTC · {duration(phase.seconds)}"
     summary = join(
         [
             badge(phase.outcome),
             " ",
-            tag("span", words.phase_name(phase), css="pve-name"),
+            tag("span", phrases.phase_name(phase), css="pve-name"),
             " ",
             tag("span", meta, css="pve-meta"),
         ]
@@ -111,7 +103,7 @@ def _step(step: Step, commands: Commands) -> Html:
     content = join(
         [
             tag("pre", step.message, css="pve-message") if step.message else "",
-            *(tag("p", words.said(note.node or "", note.text), css="pve-note") for note in _notes(step)),
+            *(tag("p", phrases.said(note.node or "", note.text), css="pve-note") for note in _notes(step)),
             commands.html(step.commands),
         ]
     )
@@ -152,7 +144,7 @@ def _catalogue(record: Record) -> Html:
 
 
 def _comparison(item: Continuity) -> Html:
-    head = f"{item.label or 'Compared with the baseline'}: {words.survival(item)} ({clock(item.at)})"
+    head = f"{item.label or 'Compared with the baseline'}: {phrases.survival(item)} ({clock(item.at)})"
     rows: list[GuestRow | NodeRow] = [*item.guests, *item.nodes]
     differing = (tag("p", _differs(row), css="pve-missing") for row in rows if not row.same)
     return tag("div", join([tag("p", head), *differing]), css="pve-line")

@@ -10,8 +10,6 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
-from pve_runbook.record.fields import Scalar
-
 OUTPUT_CAP = 4096
 """Bytes of one stream that are shown: the head and the tail, half each."""
 
@@ -171,12 +169,12 @@ def size(count: int | None) -> str:
     return f"{value:.1f} {unit}"
 
 
-def shown(value: Scalar) -> str:
+def shown(value: str | int | None) -> str:
     """Return a value for a cell; a dash where there is none."""
     return NOTHING if value is None or value == "" else str(value)
 
 
-def short_hash(value: Scalar) -> str:
+def short_hash(value: str | int | None) -> str:
     """Return the first 8 digits of a hash: enough to compare two by eye, the whole is in record.json."""
     return shown(value)[:8]
 

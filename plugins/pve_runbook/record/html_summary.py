@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import shlex
 
-from pve_runbook.record import words
+from pve_runbook.probes.probe import BACKUP_ROOT
+from pve_runbook.record import phrases
 from pve_runbook.record.html_detail import detail_html
-from pve_runbook.record.html_tables import change_table, guest_tables, phase_grid
-from pve_runbook.record.markup import (
+from pve_runbook.record.html_markup import (
     NOTHING,
     Html,
     badge,
@@ -25,9 +25,9 @@ from pve_runbook.record.markup import (
     table,
     tag,
 )
-from pve_runbook.record.parts import Record
+from pve_runbook.record.html_tables import change_table, guest_tables, phase_grid
+from pve_runbook.record.model import Record
 from pve_runbook.record.timeline import timeline
-from pve_runbook.work.probe import BACKUP_ROOT
 
 __all__ = ["detail_html", "summary_html"]
 
@@ -60,7 +60,7 @@ def summary_html(record: Record, journal_head: str = "") -> str:
         _notes(record, "earlier", "What earlier attempts did, which this run took up"),
         _notes(record, "article", "Where this differs from the article, and why"),
     ]
-    return tag("div", join(sections), css=f"pve-record {words.mode_class(record)}")
+    return tag("div", join(sections), css=f"pve-record {phrases.mode_class(record)}")
 
 
 def _section(title: str, *content: str) -> Html:
@@ -68,25 +68,25 @@ def _section(title: str, *content: str) -> Html:
 
 
 def _banner(record: Record) -> Html:
-    judgement = words.judgement(record)
+    judgement = phrases.judgement(record)
     lines = [
-        tag("p", f"{words.kind(record)} · {words.ending(record)}", css="pve-kind"),
-        tag("p", words.verdict(record), css="pve-verdict"),
+        tag("p", f"{phrases.kind(record)} · {phrases.ending(record)}", css="pve-kind"),
+        tag("p", phrases.verdict(record), css="pve-verdict"),
     ]
-    if record.header.mode in words.ON_NO_REAL_NODE:
-        lines.append(tag("p", words.ON_NO_REAL_NODE[record.header.mode], css="pve-changed"))
+    if record.header.mode in phrases.ON_NO_REAL_NODE:
+        lines.append(tag("p", phrases.ON_NO_REAL_NODE[record.header.mode], css="pve-changed"))
     if record.survival is not None:
-        lines.append(tag("p", f"{words.interrupted(record.survival)}."))
-        lines.append(tag("p", f"{words.survival(record.survival)}."))
-        lines.extend(tag("p", f"{what}.", css="pve-changed") for what in words.changed(record.survival))
-    following = words.what_next(record)
+        lines.append(tag("p", f"{phrases.interrupted(record.survival)}."))
+        lines.append(tag("p", f"{phrases.survival(record.survival)}."))
+        lines.extend(tag("p", f"{what}.", css="pve-changed") for what in phrases.changed(record.survival))
+    following = phrases.what_next(record)
     if following:
         lines.append(tag("p", join([tag("b", "Next: "), tag("span", following, css="pve-next")])))
     return tag("header", join(lines), css=f"pve-banner pve-is-{judgement}")
 
 
 def _stopped(record: Record) -> Html:
-    steps = words.stopped_at(record)
+    steps = phrases.stopped_at(record)
     if not steps:
         return Html()
     above = {note.text.strip() for note in record.topic("verdict")}
@@ -108,22 +108,22 @@ def _stopped(record: Record) -> Html:
         for step in steps
     ]
     content = [tag("ul", join(items), css="pve-list")]
-    if words.blocked(record):
-        content.append(tag("p", f"{count(words.blocked(record), 'step')} after that did not run."))
+    if phrases.blocked(record):
+        content.append(tag("p", f"{count(phrases.blocked(record), 'step')} after that did not run."))
     return _section("What did not hold" if record.header.mode == "checks" else "Where it stopped", *content)
 
 
 def _facts(record: Record, journal_head: str) -> Html:
     header = record.header
-    authority = words.authority(record)
-    evidence = [tag("li", words.said(node, text)) for node, text in words.merged(record.topic("authority"))]
+    authority = phrases.authority(record)
+    evidence = [tag("li", phrases.said(node, text)) for node, text in phrases.merged(record.topic("authority"))]
     rows: list[tuple[str, str]] = [
         ("Cluster", header.cluster or NOTHING),
         ("Nodes", ", ".join(header.hosts) or NOTHING),
         ("Operator", header.operator or NOTHING),
         ("Ticket", header.ticket or NOTHING),
-        ("Changes", words.changes(record)),
-        ("Approved", words.approved(record) or NOTHING),
+        ("Changes", phrases.changes(record)),
+        ("Approved", phrases.approved(record) or NOTHING),
         ("Started", date_time(header.started)),
         ("Ended" if record.end is not None else "Last event", _ended(record)),
         ("Command", code(header.command) if header.command else NOTHING),
@@ -140,8 +140,8 @@ def _facts(record: Record, journal_head: str) -> Html:
 
 
 def _ended(record: Record) -> str:
-    took = words.took(record)
-    return date_time(words.ended_at(record)) + (f" ({took})" if took else "")
+    took = phrases.took(record)
+    return date_time(phrases.ended_at(record)) + (f" ({took})" if took else "")
 
 
 def _timeline(record: Record) -> Html:
@@ -163,7 +163,7 @@ def _continuity(record: Record) -> Html:
         if record.header.mode in ("checks", "plan"):
             return Html()
         return _section("Guests before and after", tag("p", "The run ended before guests were compared."))
-    caption = f"{words.survival(last)}. Compared at {date_time(last.at)}"
+    caption = f"{phrases.survival(last)}. Compared at {date_time(last.at)}"
     caption += f": {last.label}." if last.label else "."
     return _section("Guests before and after", tag("p", caption), *guest_tables(last))
 
@@ -210,7 +210,7 @@ def _asked(text: str) -> Html:
 
 
 def _backups(record: Record) -> Html:
-    notes = [tag("p", _at(node, text)) for node, text in words.merged(record.topic("backup"))]
+    notes = [tag("p", _at(node, text)) for node, text in phrases.merged(record.topic("backup"))]
     if not record.transfers:
         if record.header.mode in ("checks", "plan"):
             return Html()
@@ -238,7 +238,7 @@ def _where(record: Record) -> list[str]:
 
 
 def _notes(record: Record, topic: str, title: str) -> Html:
-    items = words.merged(record.topic(topic))
+    items = phrases.merged(record.topic(topic))
     return _section(title, _list(items)) if items else Html()
 
 

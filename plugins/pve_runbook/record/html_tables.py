@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pve_runbook.record import words
-from pve_runbook.record.fields import Scalar
-from pve_runbook.record.markup import (
+from pve_runbook.journal.rows import GuestRow
+from pve_runbook.record import phrases
+from pve_runbook.record.html_markup import (
     NOTHING,
     Html,
     badge,
@@ -20,7 +20,7 @@ from pve_runbook.record.markup import (
     table,
     tag,
 )
-from pve_runbook.record.parts import Action, Continuity, GuestRow, Phase, Record, Step
+from pve_runbook.record.model import Action, Continuity, Phase, Record, Step
 
 TOGETHER = "all"
 """The column of the steps that are about the cluster as a whole."""
@@ -33,9 +33,9 @@ def phase_grid(record: Record) -> Html:
     nodes = _nodes_of(record)
     rows = [
         [
-            words.phase_name(phase),
+            phrases.phase_name(phase),
             badge(phase.outcome),
-            words.steps_passed(phase),
+            phrases.steps_passed(phase),
             *(_cell([step for step in phase.steps if (step.node or TOGETHER) == node]) for node in nodes),
             clock(phase.started),
             duration(phase.seconds) if phase.started else NOTHING,
@@ -135,7 +135,7 @@ def _result(same: bool) -> Html:
     return tag("b", "same") if same else badge("changed")
 
 
-def _both(before: Scalar, after: Scalar, hashed: bool = False) -> tuple[str, str]:
+def _both(before: str | int | None, after: str | int | None, hashed: bool = False) -> tuple[str, str]:
     word = short_hash if hashed else shown
     then = tag("span", word(after), css="pve-changed") if before != after else word(after)
     return word(before), then

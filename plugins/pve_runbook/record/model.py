@@ -1,267 +1,277 @@
-"""Make the change record from the events of a journal."""
+"""The change record of a run as data: what was done, on which node, by whom, and what came of it.
+
+Only named fields of the journal get here (an allow-list), so that nothing else of a run can slip into a
+report. All times are ISO 8601 in UTC, as the journal wrote them; durations are seconds; ``line`` is the
+number of the event, which is its line in journal.jsonl.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Union
+from dataclasses import dataclass, field
 
-from pve_runbook.record import events, fields
-from pve_runbook.record.asked import Asked, Questions
-from pve_runbook.record.fields import Fields, Scalar
-from pve_runbook.record.parts import (
-    CUT_SHORT,
-    Action,
-    Answer,
-    Approval,
-    Command,
-    Continuity,
-    End,
-    GuestRow,
-    Header,
-    Note,
-    Outcome,
-    Phase,
-    Planned,
-    Read,
-    Record,
-    Sample,
-    Step,
-    Transfer,
-)
-from pve_runbook.record.sent import count_sent
+from pve_runbook.journal.events import ActionOutcome, Approval, End, Note, Outcome, Plan, RunMode, Transfer
+from pve_runbook.journal.rows import GuestRow, NodeRow
+from pve_runbook.record.command_counts import Sent
 
-__all__ = ["Record", "build"]
+CUT_SHORT = "The run ended here: no result was recorded for this step."
 
-PhaseKey = tuple[int | None, str]
-_Open = Union["_OpenRead", Command]
+TIMED_OUT = (124, 137)
+"""Exit statuses of coreutils' ``timeout -k``: the command did not end in time."""
 
 
-@dataclass
-class _OpenRead:
-    """A read while its answers come in."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the run was: its first journal event."""
 
-    event: Fields
-    asked: dict[str, Asked]
-    """Probe → question, of those of which no answer came yet."""
-    answers: list[Answer] = field(default_factory=list)
-    repeated: list[Answer] = field(default_factory=list)
-    alike: list[Answer] = field(default_factory=list)
-    repeated_line: int = 0
+    run: str = ""
+    mode: RunMode = "runbook"
+    work: str = ""
+    """Names the folder of this work on the nodes: the run that began it."""
+    folder: str = ""
+    """Where the record was written on the control host, from the root."""
+    cluster: str = ""
+    hosts: tuple[str, ...] = ()
+    operator: str = ""
+    ticket: str | None = None
+    code: str = ""
+    command: str = ""
+    version: str = ""
+    started: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One probe of a read and what the node answered."""
+
+    line: int
+    """Of the answer; of the read when there is none."""
+    id: str
+    argv: tuple[str, ...]
+    why: str
+    exit_status: int | None = None
+    stdout: str = ""
+    stderr: str = ""
     seconds: float = 0.0
+    error: str | None = None
 
-    def close(self) -> Read:
-        line = events.line(self.event)
-        return Read(
-            line=line,
-            node=fields.text(self.event, "node"),
-            started=fields.text(self.event, "t"),
-            answers=(*self.answers, *(events.silence(asked, line) for asked in self.asked.values())),
-            repeated=tuple(self.repeated),
-            alike=tuple(self.alike),
-            repeated_line=self.repeated_line,
-            seconds=self.seconds,
-        )
+    @property
+    def is_answered(self) -> bool:
+        """Whether the node said something in time; its exit status may still be any."""
+        return self.error is None and self.exit_status is not None and self.exit_status not in TIMED_OUT
 
 
-@dataclass
-class _OpenStep:
-    """A step while its events are being gathered."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Everything one node was asked in one request."""
+
+    line: int
+    node: str
+    started: str
+    answers: tuple[Answer, ...]
+    """What the node had not said before, and what it did not answer."""
+    repeated: tuple[Answer, ...] = ()
+    """Earlier answers of the node that it gave again, word for word."""
+    alike: tuple[Answer, ...] = ()
+    """What other nodes had said, word for word."""
+    repeated_line: int = 0
+    """The line that names both."""
+    seconds: float = 0.0
+    """Of the slowest probe: they run side by side on the node."""
+
+    @property
+    def probes(self) -> int:
+        """How many were asked."""
+        return len(self.answers) + len(self.repeated) + len(self.alike)
+
+    @property
+    def all_answers(self) -> tuple[Answer, ...]:
+        """What was said in this read, here or in the lines that it names."""
+        return (*self.answers, *self.repeated, *self.alike)
+
+    @property
+    def unanswered(self) -> tuple[Answer, ...]:
+        """The probes without an answer."""
+        return tuple(answer for answer in self.answers if not answer.is_answered)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One change to one node: the intent, and the outcome if it was recorded."""
+
+    line: int
+    """Of the outcome; of the intent when there is none."""
+    node: str
+    name: str
+    argv: tuple[str, ...]
+    why: str
+    undo: str
+    started: str
+    stdin_sha256: str | None = None
+    outcome: ActionOutcome = "unknown"
+    exit_status: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateCommand:
+    """A command that testinfra ran for a gate somebody added."""
+
+    line: int
+    node: str
+    command: str
+    started: str
+    exit_status: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+Command = Read | Action | GateCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One gate or one action of the procedure, on one node or on all."""
 
     nodeid: str
-    start: Fields = field(default_factory=dict)
-    result: Fields | None = None
-    commands: list[_Open] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-
-    def close(self) -> Step:
-        said = self.result if self.result is not None else self.start
-        outcome: Outcome = "unknown"
-        if self.result is not None:
-            outcome = events.outcome(fields.text(self.result, "outcome"))
-        return Step(
-            nodeid=self.nodeid,
-            phase=fields.integer(said, "phase"),
-            phase_title=fields.text(said, "phase_title"),
-            title=fields.text(said, "title") or self.nodeid,
-            node=fields.text_or_none(said, "node"),
-            outcome=outcome,
-            started=fields.text(self.start, "t"),
-            seconds=fields.seconds(said),
-            message=CUT_SHORT if self.result is None else fields.text(said, "message"),
-            commands=_closed(self.commands),
-            notes=tuple(self.notes),
-        )
+    phase: int | None
+    phase_title: str
+    title: str
+    node: str | None
+    outcome: Outcome
+    started: str
+    """Empty when the step never began (blocked)."""
+    seconds: float
+    message: str
+    commands: tuple[Command, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
-@dataclass
-class _Builder:
-    header: Header = field(default_factory=Header)
-    end: End | None = None
-    steps: dict[str, _OpenStep] = field(default_factory=dict)
-    outside: list[_Open] = field(default_factory=list)
-    questions: Questions = field(default_factory=Questions)
-    reads: dict[int | None, _OpenRead] = field(default_factory=dict)
-    """By the number of the event that began them."""
-    actions: dict[int | None, tuple[list[_Open], int]] = field(default_factory=dict)
-    """Where the action that an event number began stands: its list and its place in there."""
-    answers: dict[int, Answer] = field(default_factory=dict)
-    """By their lines."""
-    approvals: list[Approval] = field(default_factory=list)
-    plan: Planned | None = None
-    transfers: list[Transfer] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    continuity: list[Continuity] = field(default_factory=list)
-    lines: dict[int | None, list[str]] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
-    baseline: str = ""
-    as_they_were: dict[Scalar, GuestRow] = field(default_factory=dict)
-    """Guest → its row, were it unchanged."""
+@dataclass(frozen=True, slots=True)
+class Continuity:
+    """A comparison of all guests and nodes with the baseline."""
 
-    def take(self, event: Fields) -> None:
-        """File one event; an unknown kind is ignored."""
-        match event.get("kind"):
-            case "run":
-                self.header = events.header(event)
-            case "step-start":
-                self._step(fields.text(event, "nodeid")).start = event
-            case "step":
-                self._step(fields.text(event, "nodeid")).result = event
-            case "batch":
-                read = _OpenRead(event, {asked.id: asked for asked in self.questions.of(event)})
-                self.reads[fields.integer(event, "n")] = read
-                self._commands(event).append(read)
-            case "probe":
-                self._answer(event)
-            case "unchanged":
-                self._repeated(event)
-            case "action-intent":
-                commands = self._commands(event)
-                self.actions[fields.integer(event, "n")] = (commands, len(commands))
-                commands.append(events.intent(event))
-            case "action":
-                self._outcome_of_action(event)
-            case "testinfra":
-                self._commands(event).append(events.gate_command(event))
-            case "approval":
-                self.approvals.append(events.approval(event))
-            case "plan":
-                self.plan = events.plan(event)
-            case "transfer":
-                self.transfers.append(events.transfer(event))
-            case "note":
-                self._note(event)
-            case "continuity":
-                self.continuity.append(events.continuity(event, self.as_they_were))
-            case "baseline":
-                self.baseline = self.baseline or fields.text(event, "t")
-                self.as_they_were = events.baseline(event)
-            case "sample":
-                self.samples.append(Sample(fields.text(event, "t"), fields.texts(event, "gone")))
-            case "phase-line":
-                self.lines.setdefault(fields.integer(event, "phase"), []).append(fields.text(event, "text"))
-            case "end":
-                self.end = events.end(event)
+    line: int
+    at: str
+    phase: int | None
+    label: str
+    guests: tuple[GuestRow, ...]
+    nodes: tuple[NodeRow, ...]
 
-    def _step(self, nodeid: str) -> _OpenStep:
-        return self.steps.setdefault(nodeid, _OpenStep(nodeid))
+    @property
+    def guests_same(self) -> int:
+        """How many guests are as they were."""
+        return sum(row.same for row in self.guests)
 
-    def _commands(self, event: Fields) -> list[_Open]:
-        nodeid = fields.text_or_none(event, "step")
-        return self.outside if nodeid is None else self._step(nodeid).commands
+    @property
+    def running(self) -> tuple[GuestRow, ...]:
+        """The guests that were running before."""
+        return tuple(row for row in self.guests if row.ran)
 
-    def _answer(self, event: Fields) -> None:
-        read = self.reads.get(fields.integer(event, "batch"))
-        asked = read.asked.pop(fields.text(event, "id"), None) if read is not None else None
-        if read is not None and asked is not None:
-            answer = self.answers[events.line(event)] = events.answer(event, asked)
-            read.answers.append(answer)
-            read.seconds = max(read.seconds, answer.seconds)
+    @property
+    def nodes_same(self) -> int:
+        """How many nodes were not restarted."""
+        return sum(row.same for row in self.nodes)
 
-    def _repeated(self, event: Fields) -> None:
-        read = self.reads.get(fields.integer(event, "batch"))
-        if read is None:
-            return
-        read.repeated_line = events.line(event)
-        read.seconds = max(read.seconds, fields.seconds(event))
-        for name, told in (("same_as", read.repeated), ("as_others", read.alike)):
-            for line in fields.integers(event, name):
-                earlier = self.answers.get(line)
-                if earlier is not None and read.asked.pop(earlier.id, None) is not None:
-                    (told if earlier.is_answered else read.answers).append(earlier)
-
-    def _outcome_of_action(self, event: Fields) -> None:
-        commands, place = self.actions.get(fields.integer(event, "action_id"), ([], 0))
-        if not commands:
-            return
-        action = commands[place]
-        assert isinstance(action, Action)
-        commands[place] = replace(
-            action,
-            line=events.line(event),
-            outcome=fields.text(event, "outcome") or "unknown",
-            exit_status=fields.integer(event, "exit_status"),
-            stdout=fields.text(event, "stdout"),
-            stderr=fields.text(event, "stderr"),
-            seconds=fields.seconds(event),
-            error=fields.text_or_none(event, "error"),
-        )
-
-    def _note(self, event: Fields) -> None:
-        note = Note(
-            text=fields.text(event, "text"),
-            topic=fields.text(event, "topic"),
-            node=fields.text_or_none(event, "node"),
-        )
-        self.notes.append(note)
-        nodeid = fields.text_or_none(event, "step")
-        if nodeid is not None:
-            self._step(nodeid).notes.append(note)
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Group the steps: by number, or by title where a step belongs to no numbered phase."""
-        grouped: dict[PhaseKey, list[Step]] = {}
-        for open_step in self.steps.values():
-            step = open_step.close()
-            key = (step.phase, step.phase_title if step.phase is None else "")
-            grouped.setdefault(key, []).append(step)
-        return tuple(
-            Phase(
-                number=number,
-                title=next((step.phase_title for step in steps if step.phase_title), ""),
-                steps=tuple(steps),
-                lines=tuple(self.lines.get(number, ())) if number is not None else (),
-                continuity=tuple(item for item in self.continuity if number is not None and item.phase == number),
-            )
-            for (number, _), steps in grouped.items()
-        )
+    @property
+    def is_same(self) -> bool:
+        """Whether every guest and every node is as it was, and there was something to compare."""
+        compared = len(self.guests) + len(self.nodes)
+        return compared > 0 and self.guests_same + self.nodes_same == compared
 
 
-def build(events: Sequence[Mapping[str, object]]) -> Record:
-    """Return the change record of a journal, whole or cut off anywhere.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A look at the guests' processes while a node left: the ids of those that were not there."""
 
-    A step that began and has no result is ``unknown``, as is an action that was sent and has no outcome.
-    Never raises on account of what an event holds: missing fields read as empty.
-    """
-    builder = _Builder()
-    for event in events:
-        builder.take(event)
-    return Record(
-        header=builder.header,
-        phases=builder.phases(),
-        outside=_closed(builder.outside),
-        approvals=tuple(builder.approvals),
-        plan=builder.plan,
-        transfers=tuple(builder.transfers),
-        notes=tuple(builder.notes),
-        continuity=tuple(builder.continuity),
-        samples=tuple(builder.samples),
-        baseline=builder.baseline,
-        end=builder.end,
-        last_event=fields.text(events[-1], "t") if events else "",
-        sent=count_sent(events),
-    )
+    at: str
+    gone: tuple[str, ...]
 
 
-def _closed(commands: Sequence[_Open]) -> tuple[Command, ...]:
-    return tuple(command.close() if isinstance(command, _OpenRead) else command for command in commands)
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The steps of one phase, in the order in which they ran."""
+
+    number: int | None
+    title: str
+    steps: tuple[Step, ...]
+    lines: tuple[str, ...] = ()
+    continuity: tuple[Continuity, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the steps; what does not apply counts only when nothing else is there."""
+        found = {step.outcome for step in self.steps}
+        worst: tuple[Outcome, ...] = ("failed", "unknown", "blocked", "passed")
+        return next((outcome for outcome in worst if outcome in found), "not evaluated")
+
+    @property
+    def started(self) -> str:
+        """When the first step began, empty when none did."""
+        return next((step.started for step in self.steps if step.started), "")
+
+    @property
+    def seconds(self) -> float:
+        """The steps together: they run one after the other."""
+        return sum(step.seconds for step in self.steps)
+
+    @property
+    def passed(self) -> int:
+        """How many steps passed."""
+        return sum(step.outcome == "passed" for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A whole run. ``end`` is None when the journal stops before the run said how it ended."""
+
+    header: Header
+    phases: tuple[Phase, ...]
+    outside: tuple[Command, ...]
+    """What was asked before the first step or between two steps."""
+    approvals: tuple[Approval, ...]
+    transfers: tuple[Transfer, ...]
+    notes: tuple[Note, ...]
+    """All of them, those of steps too."""
+    continuity: tuple[Continuity, ...]
+    samples: tuple[Sample, ...]
+    baseline: str
+    """When everything was written down as it was; empty when the run did not get that far."""
+    end: End | None
+    ended: str
+    """When it said how it ended; else when the last event was written."""
+    sent: Sent = field(default_factory=Sent)
+    plan: Plan | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of all phases."""
+        return tuple(step for phase in self.phases for step in phase.steps)
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """Everything that was sent within steps, in their order."""
+        return tuple(command for step in self.steps for command in step.commands)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Every change that was sent, in the order of the journal."""
+        found = [command for command in (*self.outside, *self.commands) if isinstance(command, Action)]
+        return tuple(sorted(found, key=lambda action: action.line))
+
+    @property
+    def survival(self) -> Continuity | None:
+        """The last comparison with the baseline: the proof of what ran through."""
+        return self.continuity[-1] if self.continuity else None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal ended the run, or it stopped without a word."""
+        return self.end is None or self.end.signal is not None or self.end.exit_status == 2
+
+    def topic(self, name: str) -> tuple[Note, ...]:
+        """Return the notes of one topic."""
+        return tuple(note for note in self.notes if note.topic == name)

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from typing import Literal
 
-from pve_runbook.record.markup import count, duration
-from pve_runbook.record.parts import Continuity, Note, Phase, Record, Step
+from pve_runbook.journal.events import Note, RunMode
+from pve_runbook.record.html_markup import count, duration
+from pve_runbook.record.model import Continuity, Phase, Record, Step
 
 NO_VERDICT = "The run ended without a word: it was killed. What it did up to there is below."
 RUN_AGAIN = "Run the same command again: every phase first asks what state each node is in."
 
 
-KINDS = {"runbook": "EXECUTED", "checks": "VERIFIED ONLY", "plan": "PLAN", "rehearsal": "REHEARSAL"}
+Kind = Literal[
+    "EXECUTED", "VERIFIED ONLY", "PLAN", "REHEARSAL", "INTERRUPTED", "PLAN, INTERRUPTED", "REHEARSAL, INTERRUPTED"
+]
+Judgement = Literal["passed", "failed", "incomplete"]
+
+KINDS: dict[RunMode, Kind] = {
+    "runbook": "EXECUTED",
+    "checks": "VERIFIED ONLY",
+    "plan": "PLAN",
+    "rehearsal": "REHEARSAL",
+}
 """By the run's mode, what its record is of."""
+INTERRUPTED: dict[RunMode, Kind] = {"plan": "PLAN, INTERRUPTED", "rehearsal": "REHEARSAL, INTERRUPTED"}
 
 ON_NO_REAL_NODE = {
     "plan": "Nothing was done: this is what a run would do.",
@@ -21,16 +34,13 @@ ON_NO_REAL_NODE = {
 }
 
 
-def kind(record: Record) -> str:
+def kind(record: Record) -> Kind:
     """Return what this record is of, in one capital word or two.
 
     What was interrupted says so; a plan or a rehearsal stays one, so that nobody takes it for a change.
     """
     mode = record.header.mode
-    word = KINDS.get(mode, mode.upper())
-    if not record.is_interrupted:
-        return word
-    return f"{word}, INTERRUPTED" if mode in ON_NO_REAL_NODE else "INTERRUPTED"
+    return INTERRUPTED.get(mode, "INTERRUPTED") if record.is_interrupted else KINDS[mode]
 
 
 def mode_class(record: Record) -> str:
@@ -38,11 +48,12 @@ def mode_class(record: Record) -> str:
     return f"pve-mode-{''.join(letter for letter in record.header.mode if letter.isascii() and letter.isalnum())}"
 
 
-def judgement(record: Record) -> str:
+def judgement(record: Record) -> Judgement:
     """Return ``passed``, ``failed`` or ``incomplete``: how the run ended, by its exit status."""
     if record.end is None or record.end.exit_status is None:
         return "incomplete"
-    return {0: "passed", 1: "failed"}.get(record.end.exit_status, "incomplete")
+    ended: dict[int, Judgement] = {0: "passed", 1: "failed"}
+    return ended.get(record.end.exit_status, "incomplete")
 
 
 def verdict(record: Record) -> str:
@@ -67,7 +78,7 @@ def what_next(record: Record) -> str:
 
 def ended_at(record: Record) -> str:
     """Return when the run ended, or wrote its last word."""
-    return record.end.at if record.end is not None else record.last_event
+    return record.ended
 
 
 def took(record: Record) -> str:

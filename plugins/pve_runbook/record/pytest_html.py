@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import pytest
 from pytest_metadata.plugin import metadata_key
 
-from pve_runbook.record.markup import badge, clock, esc, tag
+from pve_runbook.record.html_markup import badge, clock, esc, tag
 
 if TYPE_CHECKING:
     from pytest_html.report_data import ReportData
 
-    from pve_runbook.record.parts import Record
+    from pve_runbook.record.model import Record
 
 STYLE = Path(str(files("pve_runbook.record").joinpath("style.css")))
 """The style sheet of the record, for pytest-html's ``--css``."""
@@ -77,7 +77,7 @@ class ChangeRecord:
 
     def pytest_html_results_summary(self, prefix: list[str], postfix: list[str], session: pytest.Session) -> None:
         """Put the whole record into the static part of the page, and the facts of the run where the versions stood."""
-        from pve_runbook.record.html import detail_html, summary_html
+        from pve_runbook.record.html_summary import detail_html, summary_html
 
         record = self._get_record()
         header = record.header

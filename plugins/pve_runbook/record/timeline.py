@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from textwrap import wrap
 
-from pve_runbook.record import words
-from pve_runbook.record.fields import Scalar
-from pve_runbook.record.markup import Html, clock, esc, join, tag
-from pve_runbook.record.parts import Action, Approval, GuestRow, Phase, Record
+from pve_runbook.journal.events import Approval
+from pve_runbook.journal.rows import GuestRow
+from pve_runbook.record import phrases
+from pve_runbook.record.html_markup import Html, clock, esc, join, tag
+from pve_runbook.record.model import Action, Phase, Record
 
 LEFT, RIGHT = 92, 8
 COLUMN = 112
@@ -69,7 +70,7 @@ def timeline(record: Record) -> Html:
     phases = [phase for phase in record.phases if phase.number is not None and phase.started]
     if not phases or not (record.actions or record.continuity):
         return Html()
-    ends = max(_seconds(words.ended_at(record)), _seconds(phases[-1].started))
+    ends = max(_seconds(phrases.ended_at(record)), _seconds(phases[-1].started))
     axis = _Axis((*sorted(_seconds(phase.started) for phase in phases), ends))
     bands = _bands(record)
     compared = [(axis.x(item.at), {row.vmid: row for row in item.guests}) for item in record.continuity]
@@ -105,7 +106,7 @@ def _bands(record: Record) -> dict[str, list[GuestRow]]:
 def _columns(phases: list[Phase], axis: _Axis) -> Iterator[Html]:
     for number, phase in enumerate(phases):
         x = LEFT + axis.column * number
-        name = words.phase_name(phase).removeprefix("Phase ").partition(": ")
+        name = phrases.phase_name(phase).removeprefix("Phase ").partition(": ")
         short = f"{name[0]} {name[2]}".partition(":")[0].partition(",")[0]
         for line, part in enumerate(wrap(short, LETTERS)[:3]):
             yield _text(part, x + 4, 12 + 13 * line, "pve-svg-name")
@@ -114,7 +115,7 @@ def _columns(phases: list[Phase], axis: _Axis) -> Iterator[Html]:
 
 def _shade(phase: Phase, number: int, axis: _Axis, height: int) -> Html:
     css = f"pve-svg-phase pve-svg-{phase.outcome.replace(' ', '-')}"
-    hint = tag("title", f"{words.phase_name(phase)}: {phase.outcome}")
+    hint = tag("title", f"{phrases.phase_name(phase)}: {phase.outcome}")
     return _shape("rect", css, hint, x=LEFT + axis.column * number, y=0, width=axis.column - 2, height=height)
 
 
@@ -140,7 +141,7 @@ def _approval(item: Approval, axis: _Axis, y: float) -> Html:
     return _shape("path", "pve-svg-cross pve-svg-failed", hint, d=f"M{x - 5:.1f} {y + 2}l10 12m0 -12l-10 12")
 
 
-def _guest(row: GuestRow, first: float, compared: Sequence[tuple[float, Mapping[Scalar, GuestRow]]], y: float) -> Html:
+def _guest(row: GuestRow, first: float, compared: Sequence[tuple[float, Mapping[int, GuestRow]]], y: float) -> Html:
     """A line from the baseline to the last comparison; broken where the guest was first seen to be another."""
     whole = end = first
     broken = False

@@ -20,14 +20,16 @@ from itertools import count as numbers
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pve_runbook.record import fields
-from pve_runbook.record.html import detail_html, summary_html
-from pve_runbook.record.html_hooks import STYLE, page_title
-from pve_runbook.record.markup import Html, join, tag
-from pve_runbook.record.model import build
-from pve_runbook.record.parts import Record, Transfer
+from pve_runbook.journal.events import Continues, Entry, Transfer, of_kind
+from pve_runbook.journal.journal import FIRST
+from pve_runbook.journal.reading import decode
+from pve_runbook.record.build import build
+from pve_runbook.record.html_markup import Html, join, tag
+from pve_runbook.record.html_summary import detail_html, summary_html
+from pve_runbook.record.model import Record
+from pve_runbook.record.printable import printable
+from pve_runbook.record.pytest_html import STYLE, page_title
 from pve_runbook.record.writer import write_record
-from pve_runbook.wire.journal import FIRST, Event
 
 JOURNAL, JSON, SUMMARY, REPORT = "journal.jsonl", "record.json", "summary.md", "report.html"
 
@@ -50,7 +52,7 @@ class Disagreement(Exception):
 class Chain:
     """A journal whose lines follow from one another."""
 
-    events: tuple[Event, ...]
+    events: tuple[Entry, ...]
     head: str
     """SHA-256 (hex) of the last whole line; 64 zeros when there is none."""
     half: int
@@ -162,20 +164,20 @@ def read_chain(folder: Path, *, alone: bool = False) -> Chain:
     parts = data.split(b"\n")
     lines = [part + b"\n" for part in parts[:-1]]
     last = None if alone else _named_head(folder)
-    events: list[Event] = []
+    entries: list[Entry] = []
     head = FIRST
     for number, line in enumerate(lines, 1):
-        event = _event(line)
-        if event is None:
+        found = decode(line)
+        if found is None:
             raise _changed(number, "it is not a line that a run writes")
-        found = fields.integer(event, "n")
-        if found != number:
-            raise _changed(number, f"it carries the number {found}, or lines were taken away or added before it")
-        if event.pop("prev") != head:
+        entry, prev = found
+        if entry.number != number:
+            raise _changed(number, f"it carries the number {entry.number}, or lines were taken away or added before it")
+        if prev != head:
             raise _broken(lines, number, head, last)
         head = _sha256(line)
-        events.append(event)
-    chain = Chain(tuple(events), head, len(parts[-1]))
+        entries.append(entry)
+    chain = Chain(tuple(entries), head, len(parts[-1]))
     if last is not None and last != head:
         raise _last_broken(folder, lines, chain, last)
     return chain
@@ -183,15 +185,6 @@ def read_chain(folder: Path, *, alone: bool = False) -> Chain:
 
 def _anew(folder: Path) -> str:
     return f"To write it anew: {shlex.join(['pytest', f'--record-from={folder}'])}"
-
-
-def _event(line: bytes) -> Event | None:
-    """Return the event of a line, None when it is none."""
-    try:
-        event = json.loads(line.decode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("prev"), str) else None
 
 
 def _sha256(data: bytes) -> str:
@@ -207,8 +200,9 @@ def _broken(lines: list[bytes], number: int, head: str, last: str | None) -> Dis
     """Tell which of two neighbours was changed, where line ``number`` names another hash than that before it."""
     if number == 1:
         return _changed(1, "the first line names 64 zeros as the line before it, and this one does not")
-    following = _event(lines[number]) if number < len(lines) else {"prev": last}
-    if following is not None and following["prev"] == _sha256(_with_prev(lines[number - 1], head)):
+    following = decode(lines[number]) if number < len(lines) else None
+    named = following[1] if following is not None else last if number == len(lines) else None
+    if named == _sha256(_with_prev(lines[number - 1], head)):
         return _changed(number, f"it names another SHA-256 than that of line {number - 1}")
     return _changed(number - 1, f"its SHA-256 is not the one that line {number} names")
 
@@ -254,10 +248,8 @@ def _read(path: Path) -> bytes | None:
 def _earlier(folder: Path, chain: Chain) -> tuple[str, ...]:
     """Compare the journals of the runs that this one took up with the heads it names. Raises Disagreement, OSError."""
     said = []
-    for event in chain.events:
-        if event.get("kind") != "continues":
-            continue
-        name, head = fields.text(event, "folder"), fields.text(event, "head")
+    for taken_up in of_kind(chain.events, Continues):
+        name, head = printable(taken_up.folder), taken_up.head
         try:
             found = read_chain(folder.parent / Path(name).name, alone=True).head
         except NoRecord:

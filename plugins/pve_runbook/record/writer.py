@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from pve_runbook.record.parts import Record
-from pve_runbook.record.summary import record_json, summary_md
+from pve_runbook.record.document import record_json
+from pve_runbook.record.markdown import summary_md
+from pve_runbook.record.model import Record
 
 
 def write_record(folder: Path, record: Record, journal_head: str) -> None:

@@ -27,8 +27,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pve_runbook.facts.output import Output, ParseError
-from pve_runbook.wire.channel import CommandTimeout, Result, Wire, execute
+from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.ssh.exec import CommandTimeout, Result, Wire, execute
 
 RUNNER = r"""use strict;
 shift;

@@ -21,18 +21,17 @@ from typing import Any, Self
 import fabric
 import paramiko
 
-from pve_runbook.wire import sudo
-from pve_runbook.wire.channel import close_within, execute
-from pve_runbook.wire.failure import ConnectFailed, Failure, explain
-from pve_runbook.wire.guard import GuardedTransport, Known
-from pve_runbook.wire.handshake import CLOSE_SECONDS, Reached, Transport
-from pve_runbook.wire.hostkeys import HostKeyCheck, HostName, known_hosts_of
-from pve_runbook.wire.targets import Target, TargetError, parse_hosts
+from pve_runbook.ssh import sudo
+from pve_runbook.ssh.errors import ConnectFailed, Failure, explain
+from pve_runbook.ssh.exec import close_within, execute
+from pve_runbook.ssh.host_keys import HostKeyCheck, HostName, known_hosts_of
+from pve_runbook.ssh.hosts import Target, TargetError, parse_hosts
+from pve_runbook.ssh.transport import CLOSE_SECONDS, GuardedTransport, Known, Reached, Transport
 
 _KEEPALIVE_SECONDS = 15
 
 # paramiko's transport threads log tracebacks; what they mean is in our own exceptions.
-_LOG_CHANNEL = "pve_runbook.wire.paramiko"
+_LOG_CHANNEL = "pve_runbook.ssh.paramiko"
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
 
 
@@ -51,8 +50,11 @@ class ConnectOptions:
     accept_new_host_keys: bool = False
     sudo: bool = False
     connect_timeout: float = 10.0
-    only_key: str | None = None
-    """A private key to log in to the node with, and nothing else: no agent, no other key, no password."""
+    keys: tuple[str, ...] = ()
+    """Private keys to log in to the node with before any other, all in one connection."""
+    own_keys: bool = True
+    """Whether the operator's keys are tried: agent, ssh_config, --ssh-identity-file, ~/.ssh. A node whose /etc/pve is
+    not mounted takes none of root's, and OpenSSH 10 bars who tries them a few times."""
     known: Known | None = None
     """Which questions may be sent, and nothing else; None: whatever is asked for."""
 
@@ -203,11 +205,10 @@ class Connection:
             "auth_timeout": options.connect_timeout,
             "channel_timeout": options.connect_timeout,
             "password": options.password,
-            "key_filename": identity_files,
+            "key_filename": [*options.keys, *identity_files],
         }
-        if options.only_key is not None:
-            alone = {"allow_agent": False, "look_for_keys": False, "password": None, "key_filename": [options.only_key]}
-            link.connect_kwargs |= alone
+        if not options.own_keys:
+            link.connect_kwargs |= {"allow_agent": False, "look_for_keys": False, "key_filename": list(options.keys)}
         return Reached(link, transport, sock)
 
     def _log_in(self, reached: Reached) -> None:
@@ -253,7 +254,7 @@ class Connection:
         """
         self._gateway = Connection(
             hops[-1],
-            replace(self.options, password=None, sudo=False, only_key=None, known=None),
+            replace(self.options, password=None, sudo=False, keys=(), own_keys=True, known=None),
             route=hops[:-1] or None,
             leads_to=(*self._leads_to, self.target.host),
         )
@@ -314,20 +315,30 @@ def _let_go(begun: Future[Reached | None]) -> None:
         reached.close()
 
 
+def begin_all(targets: Sequence[Target], options: ConnectOptions) -> tuple[Connection, ...]:
+    """Begin a connection to each: nobody is logged in to, and nothing is asked. Whoever begins them closes them."""
+    connections = tuple(Connection(target, options) for target in targets)
+    for connection in connections:
+        connection.begin()
+    return connections
+
+
 def open_all(
     connections: Sequence[Connection],
     executor: Executor,
+    opening: Callable[[Connection], object] = Connection.open,
     then: Callable[[Connection], object] = lambda connection: None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[Target, ConnectFailed | None]:
     """Open side by side; for each target, in the order given, None or why it failed.
 
-    `then` is done with each connection as soon as it is open, beside the others; `meanwhile` once, in this thread.
+    `opening` opens one and raises ConnectFailed. `then` is done with each connection as soon as it is open, beside the
+    others; `meanwhile` once, in this thread.
     """
 
     def attempt(connection: Connection) -> ConnectFailed | None:
         try:
-            connection.open()
+            opening(connection)
         except ConnectFailed as error:
             return error
         then(connection)

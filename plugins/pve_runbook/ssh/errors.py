@@ -7,11 +7,16 @@ from enum import StrEnum
 
 import paramiko
 
-from pve_runbook.wire.channel import WireError
-from pve_runbook.wire.hostkeys import ChangedHostKey, UnknownHostKey
-from pve_runbook.wire.targets import Target
+from pve_runbook.ssh.exec import WireError
+from pve_runbook.ssh.host_keys import ChangedHostKey, UnknownHostKey
+from pve_runbook.ssh.hosts import Target
+from pve_runbook.ssh.transport import Dropped
 
-_LOGIN_ADVICE = "check the user (root@NODE), load its key with ssh-add, or give --ssh-identity-file or --ask-password"
+MAY_BAR = "after a few refused logins OpenSSH 10 bars this address for 15 s and more, the right key too"
+_LOGIN_ADVICE = (
+    f"check the user (root@NODE), load its key with ssh-add, or give --ssh-identity-file or --ask-password ({MAY_BAR})"
+)
+_DROPPED_ADVICE = f"wait a minute, then run again ({MAY_BAR}); at its console, type: journalctl -u ssh -n 20"
 _LOG_ADVICE = "at its console, type: journalctl -u ssh -n 20"
 _TIMEOUT_ADVICE = "check that it is up and that no firewall drops the connection, then run again"
 
@@ -26,7 +31,9 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     UNKNOWN_KEY = "unknown key"
     CHANGED_KEY = "changed key"
+    DROPPED = "dropped"
     AUTHENTICATION = "authentication"
+    PASSPHRASE = "passphrase"
     SUDO = "sudo"
     PROTOCOL = "protocol"
 
@@ -57,6 +64,12 @@ def explain(error: Exception, seconds: float, connect_timeout: float) -> tuple[F
                 f"its name does not resolve ({error.strerror})",
                 "check the spelling, or give it an address in /etc/hosts, DNS or ssh_config's HostName",
             )
+        case Dropped() | ConnectionResetError():
+            return (
+                Failure.DROPPED,
+                "it is up, and its SSH server drops the connection before it says a word (connection reset)",
+                _DROPPED_ADVICE,
+            )
         case ConnectionRefusedError():
             return (
                 Failure.REFUSED,
@@ -65,7 +78,7 @@ def explain(error: Exception, seconds: float, connect_timeout: float) -> tuple[F
             )
         case paramiko.PasswordRequiredException():
             return (
-                Failure.AUTHENTICATION,
+                Failure.PASSPHRASE,
                 "the private key for it is encrypted",
                 "load the key with ssh-add, or give its passphrase with --ask-password",
             )

@@ -19,6 +19,8 @@ OPEN_SECONDS = 10.0
 """What a node may take to open a session; one that does not is taken for frozen, its connection closed."""
 
 _CHUNK = 4 * 1024 * 1024
+_PIECE = 1024 * 1024
+"""Sent at once: paramiko copies what is left of it with every packet, which takes minutes for a large database."""
 _CLOSE_SECONDS = 1.0
 
 
@@ -67,7 +69,8 @@ class WireError(Exception):
         label: str | None = None,
     ) -> None:
         outcome = "its outcome is unknown" if sent else "it was not sent"
-        super().__init__(f"{node}: {why} ({label or _shortened(command)}; after {seconds:.1f} s; {outcome})")
+        self.label = label or _shortened(command)
+        super().__init__(f"{node}: {why} ({self.label}; after {seconds:.1f} s; {outcome})")
         self.node = node
         self.command = command
         self.why = why
@@ -228,8 +231,8 @@ class _Exchange:
 
         def write() -> None:
             try:
-                if data:
-                    channel.sendall(data)
+                for start in range(0, len(data or b""), _PIECE):
+                    channel.sendall((data or b"")[start : start + _PIECE])
                 channel.shutdown_write()
             except (OSError, EOFError, paramiko.SSHException):
                 return  # the command ended before its input did, or the link died: the reader sees which

@@ -1,23 +1,91 @@
-"""A line that carries known questions and nothing else: the checks' promise, kept where the bytes are sent.
+"""The transports of a connection: one whose keys are exchanged while others work, and one that carries known questions
+and nothing else: the checks' promise, kept where the bytes are sent.
 
-A session of a guarded transport takes one kind of request: to run the constant batch runner, every argv of which is
-known, in exactly the quoting that this tool writes. No shell, no file transfer, no forwarding, no environment.
+The first goes up to where somebody would log in. A session of the second, the guarded one, takes one kind of request:
+to run the constant batch runner, every argv of which is known, in exactly the quoting that this tool writes. No shell,
+no file transfer, no forwarding, no environment.
 """
 
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import paramiko
 
-from pve_runbook.wire import sudo
-from pve_runbook.wire.batch import read_command
-from pve_runbook.wire.handshake import Transport
+from pve_runbook.ssh import sudo
+from pve_runbook.ssh.batch import read_command
+from pve_runbook.ssh.exec import close_within
 
 Known = Callable[[Sequence[str]], bool]
 """Whether an argv may be sent."""
+
+_BANNER = "Banner: "
+_SAID = ("Not allowed at this time", "Exceeded MaxStartups")
+"""What OpenSSH's sshd may write before it drops a connection (sshd.c)."""
+
+CLOSE_SECONDS = 5.0
+"""What the end of a connection to a node may take."""
+
+
+class Transport(paramiko.Transport):
+    """A transport whose keys are exchanged in its own thread from :meth:`begin` on."""
+
+    _negotiated: threading.Event | None = None
+
+    def __init__(self, sock: Any, **kwargs: Any) -> None:
+        self._said_first: list[str] = []
+        super().__init__(sock, **kwargs)
+
+    def begin(self) -> None:
+        """Begin the exchange of keys, and do not wait for it."""
+        self._negotiated = threading.Event()
+        super().start_client(event=self._negotiated)
+
+    def start_client(self, event: threading.Event | None = None, timeout: float | None = None) -> None:
+        """Wait for what was begun, as paramiko's own waits; paramiko calls it before it asks about the host key.
+
+        Raises what the exchange ended with: Dropped, SSHException, EOFError, OSError.
+        """
+        if self._negotiated is None:
+            super().start_client(event, timeout)
+            return
+        self._negotiated.wait(timeout)
+        if not self.active:
+            error = self.get_exception() or paramiko.SSHException("Negotiation failed.")
+            raise Dropped(str(error)) if self._was_dropped(error) else error
+
+    def _was_dropped(self, error: BaseException) -> bool:
+        """Whether the other side closed the connection without its version; paramiko wraps what ended the banner."""
+        closed = any(isinstance(e, (EOFError, ConnectionError)) for e in (error, error.__context__))
+        return closed and not self.remote_version and all(line.startswith(_SAID) for line in self._said_first)
+
+    def _log(self, level: int, msg: Any, *args: Any) -> None:
+        """Keep what the other side says before its version: paramiko tells its log alone."""
+        if isinstance(msg, str) and msg.startswith(_BANNER):
+            self._said_first.append(msg.removeprefix(_BANNER))
+        super()._log(level, msg, *args)
+
+
+class Dropped(Exception):
+    """The node took the connection and ended it before it said that it is an SSH server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A node that is reached and not logged in to: fabric's connection, its transport, and what that speaks over."""
+
+    link: Any
+    transport: Transport
+    sock: Any
+
+    def close(self) -> None:
+        """Close it; a dead link takes a few seconds, not for ever."""
+        close_within(self.transport.close, CLOSE_SECONDS)
+        close_within(self.sock.close, CLOSE_SECONDS)
 
 
 class Refused(Exception):

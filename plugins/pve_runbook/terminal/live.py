@@ -10,16 +10,15 @@ import os
 import shlex
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from pve_runbook.plugin.layout import WIDTH, wrapped
-from pve_runbook.record import fields
-from pve_runbook.record.asked import Questions
-from pve_runbook.wire.journal import Journal
-from pve_runbook.work.waits import Wait, Waits
-
-Event = Mapping[str, object]
+from pve_runbook.cluster.progress import Wait, Waits
+from pve_runbook.journal import events
+from pve_runbook.journal.events import Entry
+from pve_runbook.journal.journal import Journal
+from pve_runbook.journal.probe_numbers import Questions
+from pve_runbook.terminal.wrap import WIDTH, wrapped
 
 WORTH_A_LINE = 2.0
 """Seconds from which on a wait is shown on a terminal."""
@@ -46,9 +45,9 @@ class Live:
         self._drawn = False
         self._said: dict[Wait, float] = {}
         self._questions = Questions()
-        self._asked: dict[object, dict[str, Sequence[str]]] = {}
+        self._asked: dict[int, dict[str, Sequence[str]]] = {}
         """Batch number → probe → argv."""
-        self._answers: dict[object, str] = {}
+        self._answers: dict[int, str] = {}
         """Line of an answer → probe."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="live", daemon=True)
@@ -69,6 +68,7 @@ class Live:
             self._questions, self._asked, self._answers = Questions(), {}, {}
             self._waits = waits
         waits.ended = self.clear
+        waits.say = self.line_of
         journal.tell = self.hear
 
     def say(self, text: str) -> None:
@@ -76,6 +76,10 @@ class Live:
         with self._lock:
             self._erase()
             self._write(text + "\n")
+
+    def line_of(self, node: str, text: str) -> None:
+        """Write what is to be read of a node."""
+        self.say("\n".join(wrapped(f"  {'..':<8} {node:<8} ", text)))
 
     def clear(self) -> None:
         """Take the line away, so that others can write."""
@@ -111,75 +115,75 @@ class Live:
 
     # --- the commands as they run
 
-    def hear(self, event: Event) -> None:
+    def hear(self, entry: Entry) -> None:
         """Show one event of the journal: with -v what is sent, with -vv what is answered, too."""
         if not self._verbosity:
             return
-        self._learn(event)
-        match event["kind"]:
-            case "action-intent":
-                self._sent("$", event, shlex.join(_texts(event["argv"])))
-            case "testinfra":
-                self._sent("$", event, str(event["command"]))
-                self._answered(event)
-            case "action":
-                self._answered(event)
-            case "batch" if self._verbosity == 1:
-                self._batch(event)
-            case "probe" if self._verbosity > 1:
-                self._probe(event)
-            case "unchanged" if self._verbosity > 1:
-                self._unchanged(event)
+        self._learn(entry)
+        match entry.event:
+            case events.ActionIntent() as sent:
+                self._sent("$", sent.node, shlex.join(sent.argv))
+            case events.GateCommand() as said:
+                self._sent("$", said.node, said.command)
+                self._answered(entry.number, said)
+            case events.Action() as said:
+                self._answered(entry.number, said)
+            case events.Batch() as batch if self._verbosity == 1:
+                self._batch(entry.number, batch)
+            case events.Probe() as probe if self._verbosity > 1:
+                self._probe(entry.number, probe)
+            case events.Unchanged() as told if self._verbosity > 1:
+                self._unchanged(told)
 
-    def _learn(self, event: Event) -> None:
+    def _learn(self, entry: Entry) -> None:
         """Take in which question a number stands for and what a line answers."""
-        if event["kind"] == "batch":
-            self._asked[event["n"]] = {probe.id: probe.argv for probe in self._questions.of(event)}
-        elif event["kind"] == "probe":
-            self._answers[event["n"]] = str(event["id"])
+        if isinstance(entry.event, events.Batch):
+            self._asked[entry.number] = {probe.id: probe.argv for probe in self._questions.of(entry.event)}
+        elif isinstance(entry.event, events.Probe):
+            self._answers[entry.number] = entry.event.id
 
-    def _batch(self, event: Event) -> None:
-        asked = self._asked[event["n"]]
+    def _batch(self, number: int, batch: events.Batch) -> None:
+        asked = self._asked[number]
         names = ", ".join(asked)
-        head = f"  ?        {event['node']:<8} "
+        head = f"  ?        {batch.node:<8} "
         self.say(_short(head + (f"{len(asked)} probes: {names}" if len(asked) > 1 else names)))
 
-    def _probe(self, event: Event) -> None:
-        self._question(event, str(event["id"]))
-        if event.get("error"):
-            self._said_by(event, [str(event["error"])])
+    def _probe(self, number: int, probe: events.Probe) -> None:
+        self._question(probe.node, probe.batch, probe.id)
+        if probe.error:
+            self._said_by(probe.node, [probe.error])
         else:
-            self._answered(event)
+            self._answered(number, probe)
 
-    def _unchanged(self, event: Event) -> None:
-        for name, how in (("same_as", "as before"), ("as_others", "as another node")):
-            for line in fields.integers(event, name):
-                self._question(event, self._answers.get(line, ""))
-                self._said_by(event, [f"{how}, line {line} of the journal"])
+    def _unchanged(self, told: events.Unchanged) -> None:
+        for lines, how in ((told.same_as, "as before"), (told.as_others, "as another node")):
+            for line in lines:
+                self._question(told.node, told.batch, self._answers.get(line, ""))
+                self._said_by(told.node, [f"{how}, line {line} of the journal"])
 
-    def _question(self, event: Event, name: str) -> None:
-        self._sent("?", event, shlex.join(self._asked.get(event["batch"], {}).get(name, ())))
+    def _question(self, node: str, batch: int, name: str) -> None:
+        self._sent("?", node, shlex.join(self._asked.get(batch, {}).get(name, ())))
 
-    def _sent(self, mark: str, event: Event, command: str) -> None:
-        self.say("\n".join(wrapped(f"  {mark:<8} {event['node']:<8} ", command)))
+    def _sent(self, mark: str, node: str, command: str) -> None:
+        self.say("\n".join(wrapped(f"  {mark:<8} {node:<8} ", command)))
 
-    def _answered(self, event: Event) -> None:
-        status = event.get("exit_status")
-        failed = status != 0 and event["kind"] != "probe"
+    def _answered(self, number: int, said: events.Probe | events.Action | events.GateCommand) -> None:
+        status = said.exit_status
+        failed = status != 0 and not isinstance(said, events.Probe)
         if self._verbosity < 2 and not failed:
             return
-        lines = [line for stream in ("stdout", "stderr") for line in str(event.get(stream) or "").splitlines()]
+        lines = [line for stream in (said.stdout, said.stderr) for line in (stream or "").splitlines()]
         shown = lines[:SHOWN_LINES]
         if len(lines) > SHOWN_LINES:
-            shown.append(f"… {len(lines) - SHOWN_LINES} more lines in the journal, line {event['n']}")
+            shown.append(f"… {len(lines) - SHOWN_LINES} more lines in the journal, line {number}")
         if status != 0:
             shown.append(f"exit status {status}" if status is not None else "no exit status")
-        self._said_by(event, shown)
+        self._said_by(said.node, shown)
 
-    def _said_by(self, event: Event, lines: Sequence[str]) -> None:
+    def _said_by(self, node: str, lines: Sequence[str]) -> None:
         """Show what a node said, cut to the terminal's width: the whole is in the journal."""
         if lines:
-            head = f"{'':11}{event['node']:<8} | "
+            head = f"{'':11}{node:<8} | "
             self.say("\n".join(_short(head + _visible(line)) for line in lines))
 
     # --- the terminal
@@ -212,7 +216,3 @@ def _short(line: str) -> str:
 
 def _visible(line: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-
-
-def _texts(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list | tuple) else []

@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pve_runbook.lab.model import corosync_conf
-from pve_runbook.lab.model.guest_config import GuestConfig
-from pve_runbook.lab.model.storage import parse_storage_cfg
-from pve_runbook.syslab.node import guests
-from pve_runbook.syslab.node.process import Refused, ask_pmxcfs, show_as
-from pve_runbook.syslab.node.storage import usage
-from pve_runbook.syslab.node.tasks import record
-from pve_runbook.syslab.node.words import Said
+from pve_lab.formats import corosync_conf
+from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.formats.storage_cfg import parse_storage_cfg
+
+from pve_system_lab.node import guests
+from pve_system_lab.node.process import Refused, ask_pmxcfs, show_as
+from pve_system_lab.node.storage import usage
+from pve_system_lab.node.tasks import record
+from pve_system_lab.node.words import Said
 
 Json = dict[str, Any]
 BROADCAST = 3

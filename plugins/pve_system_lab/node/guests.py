@@ -16,12 +16,13 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from pve_runbook.lab.model.guest_config import GuestConfig
-from pve_runbook.lab.model.storage import Storage, parse_storage_cfg
-from pve_runbook.lab.texts import NO_QUORUM, GuestRow, pct_list, qm_list
-from pve_runbook.syslab.node.process import ask_pmxcfs
-from pve_runbook.syslab.node.tasks import record
-from pve_runbook.syslab.node.words import Said
+from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.formats.storage_cfg import Storage, parse_storage_cfg
+from pve_lab.formats.texts import NO_QUORUM, GuestRow, pct_list, qm_list
+
+from pve_system_lab.node.process import ask_pmxcfs
+from pve_system_lab.node.tasks import record
+from pve_system_lab.node.words import Said
 
 RUN = Path("/run/qemu-server")
 FIRMWARE = Path("/usr/share/pve-syslab/halt.rom")

@@ -24,13 +24,12 @@ from pathlib import Path
 
 import pyfuse3
 import trio
+from pve_lab.formats import corosync_conf, texts
+from pve_lab.model.database import Database
 
-from pve_runbook.lab import texts
-from pve_runbook.lab.model import corosync_conf
-from pve_runbook.lab.model.database import Database
-from pve_runbook.syslab.node.corosync import Busy, CorosyncError, Group, Quorum
-from pve_runbook.syslab.node.process import SOCKET, journal, show_as
-from pve_runbook.syslab.node.replica import Change, Replica, apply
+from pve_system_lab.node.corosync import Busy, CorosyncError, Group, Quorum
+from pve_system_lab.node.process import SOCKET, journal, show_as
+from pve_system_lab.node.replica import Change, Replica, apply
 
 STATE = Path("/var/lib/pve-cluster")
 LOCK = STATE / ".pmxcfs.lockfile"
@@ -98,6 +97,8 @@ class Pmxcfs:
         new = CONFIG.with_suffix(".conf.new")
         new.write_bytes(wanted)
         new.replace(CONFIG)
+        if self._ever_connected:  # dcdb.c, dcdb_sync_corosync_conf: corosync is told of it, and nobody waits for that
+            subprocess.run(["sh", "-c", "corosync-cfgtool -R >/dev/null 2>&1 &"], check=False)
         journal("pmxcfs", f"[dcdb] notice: wrote new corosync config '{CONFIG}' (version = {conf.config_version})", 5)
 
     # -- what /etc/pve shows ------------------------------------------------------------------
@@ -328,7 +329,7 @@ def _start(*, local: bool) -> Pmxcfs:
 
 def _daemon(arguments: Sequence[str], ready: int) -> int:
     """The daemon's life; a byte into `ready` says that /etc/pve is mounted."""
-    from pve_runbook.syslab.node.tree import Tree
+    from pve_system_lab.node.tree import Tree
 
     try:
         pmxcfs = _start(local="-l" in arguments)

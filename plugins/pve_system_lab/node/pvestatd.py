@@ -1,6 +1,6 @@
 """A stand-in for pvestatd."""
 
-from pve_runbook.syslab.node.api import broadcast
+from pve_system_lab.node.api import broadcast
 
 if __name__ == "__main__":
     broadcast()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from pve_runbook.lab.model.database import DIRECTORY, Database, Row
+from pve_lab.model.database import DIRECTORY, Database, Row
 
 Json = dict[str, Any]
 

@@ -7,10 +7,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pve_runbook.lab.model.storage import Storage, parse_storage_cfg
-from pve_runbook.lab.texts import StorageRow, pvesm_status
-from pve_runbook.syslab.node.process import ask_pmxcfs
-from pve_runbook.syslab.node.words import Said
+from pve_lab.formats.storage_cfg import Storage, parse_storage_cfg
+from pve_lab.formats.texts import StorageRow, pvesm_status
+
+from pve_system_lab.node.process import ask_pmxcfs
+from pve_system_lab.node.words import Said
 
 PATIENCE = 2
 """Seconds that Proxmox waits for a file system's sizes (pve-storage Plugin.pm, status)."""

@@ -12,9 +12,9 @@ import time
 from typing import Protocol
 
 import pyfuse3
+from pve_lab.model.database import DIRECTORY, FILE, Database, Row
 
-from pve_runbook.lab.model.database import DIRECTORY, FILE, Database, Row
-from pve_runbook.syslab.node.replica import Change
+from pve_system_lab.node.replica import Change
 
 _GENERATED = 1 << 40
 _SPECIAL = (".members", ".vmlist", ".version", ".clusterlog")

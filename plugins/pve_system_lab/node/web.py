@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import ssl
 
-from pve_runbook.syslab.node.process import show_as
+from pve_system_lab.node.process import show_as
 
 PORT = 8006
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.usage import usage_error
+
 ASKS_FOR_AN_ACTION = (
     "{item} asks for {name!r} of {file}: the fixtures there change nodes, and only runbook/ may; move the test there, "
     "or read what it needs from host.pve"
@@ -40,8 +43,9 @@ def refuse_actions(items: Iterable[pytest.Item], root: Path) -> None:
             if name == "request" or (defined is not None and not is_at_home(defined[-1])):
                 continue  # runbook/ is read for the others only
             if name in actions():
-                raise pytest.UsageError(
-                    ASKS_FOR_AN_ACTION.format(item=item.nodeid, name=name, file=actions()[name].relative_to(root))
+                raise usage_error(
+                    RefusalId.CHECK_ASKS_FOR_AN_ACTION,
+                    ASKS_FOR_AN_ACTION.format(item=item.nodeid, name=name, file=actions()[name].relative_to(root)),
                 )
 
 

@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from pve_runbook.cluster.node import Node
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.usage import usage_error
+
 ROLLBACK = 8
 """The phase that runs on its own, and only with --rollback."""
 PHASE_FILE = re.compile(r"test_phase(\d+)_\w+\.py\Z")
@@ -44,18 +48,26 @@ def leave_slots(item: pytest.Item) -> int:
 def host_name(item: pytest.Item) -> str | None:
     """The --hosts name that an item is parametrized with."""
     callspec = getattr(item, "callspec", None)
-    host = callspec.params.get("_testinfra_host") if callspec is not None else None
-    return None if host is None else str(host.backend.get_pytest_id())
+    name = callspec.params.get("_node_name") if callspec is not None else None
+    return None if name is None else str(name)
 
 
-def sort_key(item: pytest.Item, hosts: Sequence[str]) -> tuple[int, int, int, int]:
-    """(phase, order of leaving, line, index in --hosts): a step on all nodes, then the next step; where the
+def node_of(item: pytest.Item, leaving: Sequence[Node]) -> str | None:
+    """Which node a step is about; None for all of them. ``leaving``: in their order, once that is known."""
+    name = host_name(item)
+    slot = leave_slots(item)
+    return leaving[slot].name if name is None and slot >= 0 and leaving else name
+
+
+def sort_key(item: pytest.Item, hosts: Sequence[str]) -> tuple[int, str, int, int, int]:
+    """(phase, module, order of leaving, line, index in --hosts): a step on all nodes, then the next step; where the
     nodes leave one by one, a node with all its steps, then the next node."""
     name = host_name(item)
     line = item.location[1]
     phase = phase_of(item.path)
     return (
         -1 if phase is None else phase,
+        item.path.name,
         leave_slots(item),
         -1 if line is None else line,
         hosts.index(name) if name in hosts else -1,
@@ -69,11 +81,11 @@ def gate(items: list[pytest.Item], hosts: Sequence[str], *, rollback: bool, judg
     """
     for item in items:
         if phase_of(item.path) is None:
-            raise pytest.UsageError(NOT_A_PHASE.format(path=item.path.name))
+            raise usage_error(RefusalId.NOT_A_PHASE, NOT_A_PHASE.format(path=item.path.name))
         if not belongs(item.path, rollback):
-            raise pytest.UsageError(ROLLBACK_ONLY)
+            raise usage_error(RefusalId.ROLLBACK_ONLY, ROLLBACK_ONLY)
         if item.get_closest_marker("dependency") is not None:
-            raise pytest.UsageError(OWN_MARKER.format(item=item.nodeid))
+            raise usage_error(RefusalId.OWN_MARKER, OWN_MARKER.format(item=item.nodeid))
     if judge_all:
         return
     before: list[str] = []
@@ -88,16 +100,16 @@ def prove_gated(items: Sequence[pytest.Item], hosts: Sequence[str]) -> None:
     for item in items:
         marker = item.get_closest_marker("dependency")
         if marker is None or marker.kwargs.get("scope") != "session" or marker.kwargs["depends"] != before:
-            raise pytest.UsageError(UNGATED.format(item=item.nodeid))
+            raise usage_error(RefusalId.STEP_IS_NOT_GATED, UNGATED.format(item=item.nodeid))
         before = [item.nodeid]
     if list(items) != sorted(items, key=lambda i: sort_key(i, hosts)):
-        raise pytest.UsageError(UNGATED.format(item="the list of steps"))
+        raise usage_error(RefusalId.STEP_IS_NOT_GATED, UNGATED.format(item="the list of steps"))
 
 
 def steps_on_disk(folder: Path, rollback: bool) -> list[tuple[int, str, str]]:
     """(phase, file name, function name) of every step in the modules of ``folder`` for this run, in their order."""
     found = []
-    for path in folder.glob("test_phase*.py"):
+    for path in sorted(folder.glob("test_phase*.py")):
         phase = phase_of(path)
         if phase is None or not belongs(path, rollback):
             continue
@@ -108,13 +120,19 @@ def steps_on_disk(folder: Path, rollback: bool) -> list[tuple[int, str, str]]:
 
 
 def check_selection(
-    items: Sequence[pytest.Item], folder: Path, deselected: Sequence[str], command: str, *, rollback: bool
+    items: Sequence[pytest.Item],
+    folder: Path,
+    deselected: Sequence[str],
+    command: str,
+    *,
+    rollback: bool,
+    not_for_this: frozenset[tuple[str, str]] = frozenset(),
 ) -> bool:
-    """Whether the selection is the whole runbook.
+    """Whether the selection is the whole runbook, but for the steps that have no part in this run.
 
     Raises UsageError when it leaves out a step before one that it keeps.
     """
-    steps = steps_on_disk(folder, rollback)
+    steps = [step for step in steps_on_disk(folder, rollback) if step[1:] not in not_for_this]
     selected = {(item.path.name, item.name.partition("[")[0]) for item in items}
     kept = [(file, name) in selected for _, file, name in steps]
     last = max((i for i, k in enumerate(kept) if k), default=-1)
@@ -125,5 +143,5 @@ def check_selection(
         if order.get((file, name), last + 1) <= last:
             missing.append(nodeid.rpartition("/")[2])
     if missing:
-        raise pytest.UsageError(LEFT_OUT.format(example=missing[0], command=command))
+        raise usage_error(RefusalId.STEPS_ARE_LEFT_OUT, LEFT_OUT.format(example=missing[0], command=command))
     return all(kept) and not deselected

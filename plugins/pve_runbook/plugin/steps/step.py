@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import errno
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import pytest
 
-from pve_runbook.plugin.order import host_name, leave_slots, phase_of
-from pve_runbook.plugin.run import Run
-from pve_runbook.wire.channel import WireError
-from pve_runbook.wire.guard import Refused
-from pve_runbook.wire.journal import JournalLost, utc_now
-from pve_runbook.work.errors import ForOperator, OutcomeUnknown
-from pve_runbook.work.readings import UnknownFact
-
-Outcome = Literal["passed", "failed", "unknown", "blocked", "not evaluated"]
+from pve_runbook.actions.errors import ForOperator, NotAllowed, OutcomeUnknown
+from pve_runbook.journal import events
+from pve_runbook.journal.events import Outcome
+from pve_runbook.journal.journal import Journal, JournalLost, utc_now
+from pve_runbook.plugin.steps.order import phase_of
+from pve_runbook.probes.answers import UnknownFact
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import with_id
+from pve_runbook.ssh.exec import WireError
+from pve_runbook.ssh.transport import Refused
 
 UNKNOWN = (UnknownFact, OutcomeUnknown, JournalLost, WireError)
 SPEAKING = (ForOperator, Refused)
@@ -34,8 +35,11 @@ UNKNOWN_ADVICE = (
     "Unknown is not yes: nothing further is done on it.\n"
     "See that the node answers (ssh, console), then run the same command line again"
 )
-WARNING = "a warning: "
-"""How the reason of a check begins that found something which only wants to be known."""
+NOT_UNDERSTOOD_ADVICE = (
+    "Unknown is not yes: nothing further is done on it. The node answered, and the answer was not understood.\n"
+    "Type that command on {node} and look at what it says: what is wrong outside /etc/pve (a file, a service) can be "
+    "mended without quorum; then run the same command line again"
+)
 BLOCKED = "not run: an earlier step did not pass"
 
 
@@ -44,6 +48,8 @@ class Step:
     """One test item under way."""
 
     item: pytest.Item
+    node: str | None
+    """Which node it is about; None for all of them."""
     started: str
     outcome: Outcome = "passed"
     message: str = ""
@@ -74,6 +80,11 @@ class Step:
         return sentence[:1].upper() + sentence[1:] + stop.strip()
 
     @property
+    def with_leave(self) -> str:
+        """What the phase means where others stay a cluster: the paragraph after ``With --leave:`` there; or ""."""
+        return " ".join(self._module_doc.partition("\nWith --leave: ")[2].partition("\n\n")[0].split())
+
+    @property
     def _module_doc(self) -> str:
         module = self.item.getparent(pytest.Module)
         return _doc(module.obj) if module is not None else ""
@@ -99,33 +110,35 @@ def title_of(item: pytest.Item) -> str:
     return doc.partition("\n")[0].strip() or name
 
 
-def node_of(item: pytest.Item, run: Run) -> str | None:
-    """Which node a step is about; None for all of them."""
-    name = host_name(item)
-    if name is not None:
-        return name
-    slot = leave_slots(item)
-    if slot >= 0 and run.authority is not None:
-        return run.leaving[slot].name
-    return None
+def phases_of(items: Iterable[pytest.Item]) -> dict[int, str]:
+    """The phases that ``items`` belong to: number → title."""
+    found = (Step(item, None, "") for item in items)
+    return {step.phase or 0: step.phase_title for step in found}
 
 
-def judge(call: pytest.CallInfo[None], report: pytest.TestReport, run: Run) -> tuple[Outcome, str]:
-    """What one phase of an item's run means, and why, in the words of the gate itself."""
+def judge(
+    call: pytest.CallInfo[None], report: pytest.TestReport, *, evaluates: bool, stopped_by: str | None
+) -> tuple[Outcome, str]:
+    """What one phase of an item's run means, and why, in the words of the gate itself.
+
+    ``evaluates``: what is skipped was not evaluated, rather than blocked. ``stopped_by``: the id of the step that the
+    run stopped at.
+    """
     if report.outcome == "passed":
         return "passed", ""
     if report.outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reason = reason.removeprefix("Skipped: ")
-        if run.options.kind in ("checks", "plan"):
+        if evaluates:
             return "not evaluated", reason
-        return "blocked", f"{BLOCKED} ({run.stopped_by or reason.rpartition(' depends on ')[2] or reason})"
+        return "blocked", f"{BLOCKED} ({stopped_by or reason.rpartition(' depends on ')[2] or reason})"
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, UNKNOWN):
-        says_what_to_do = isinstance(error, (OutcomeUnknown, JournalLost))
-        return "unknown", str(error) if says_what_to_do else f"{error}\n{UNKNOWN_ADVICE}"
+        return "unknown", _unknown(error)
     if isinstance(error, OSError) and error.errno in OF_A_DISK:
-        return "failed", NOT_WRITTEN.format(error=error)
+        return "failed", with_id(RefusalId.RECORD_CANNOT_BE_WRITTEN, NOT_WRITTEN.format(error=error))
+    if isinstance(error, (NotAllowed, Refused)):
+        return "failed", with_id(RefusalId.ACTION_IS_NOT_ALLOWED, str(error))
     if isinstance(error, SPEAKING):
         return "failed", str(error)
     if isinstance(error, AssertionError):
@@ -136,6 +149,17 @@ def judge(call: pytest.CallInfo[None], report: pytest.TestReport, run: Run) -> t
         "failed",
         f"{type(error).__name__}: {error} (an error of the tool itself, with its traceback)",
     )
+
+
+def _unknown(error: BaseException) -> str:
+    if isinstance(error, OutcomeUnknown):
+        return with_id(RefusalId.OUTCOME_IS_UNKNOWN, str(error))
+    if isinstance(error, JournalLost):
+        return with_id(RefusalId.JOURNAL_IS_LOST, str(error))
+    if isinstance(error, UnknownFact) and error.not_understood:
+        advice = NOT_UNDERSTOOD_ADVICE.format(node=error.node)
+        return with_id(RefusalId.FACT_IS_NOT_UNDERSTOOD, f"{error}\n{advice}")
+    return with_id(RefusalId.FACT_IS_UNKNOWN, f"{error}\n{UNKNOWN_ADVICE}")
 
 
 def speaks_for_itself(call: pytest.CallInfo[None]) -> bool:
@@ -162,32 +186,34 @@ def worse(one: Outcome, other: Outcome) -> Outcome:
     return one if _RANK[one] >= _RANK[other] else other
 
 
-def begin(item: pytest.Item, run: Run) -> Step:
-    """Journal that a step begins; every event until its end is filed under it."""
-    step = Step(item, utc_now())
-    run.journal.step = item.nodeid
-    run.journal.write(
-        "step-start",
-        nodeid=item.nodeid,
-        phase=step.phase,
-        phase_title=step.phase_title,
-        title=step.title,
-        node=node_of(item, run),
+def begin(item: pytest.Item, node: str | None, journal: Journal) -> Step:
+    """Journal that a step, about ``node`` or all of them, begins; every event until its end is filed under it."""
+    step = Step(item, node, utc_now())
+    journal.step = item.nodeid
+    journal.write(
+        events.StepStart(
+            nodeid=item.nodeid,
+            phase=step.phase,
+            phase_title=step.phase_title,
+            title=step.title,
+            node=node,
+        )
     )
     return step
 
 
-def end(step: Step, run: Run) -> None:
+def end(step: Step, journal: Journal) -> None:
     """Journal how a step ended."""
-    run.journal.write(
-        "step",
-        nodeid=step.item.nodeid,
-        phase=step.phase,
-        phase_title=step.phase_title,
-        title=step.title,
-        node=node_of(step.item, run),
-        outcome=step.outcome,
-        seconds=round(step.seconds, 3),
-        message=step.message,
+    journal.write(
+        events.Step(
+            nodeid=step.item.nodeid,
+            phase=step.phase,
+            phase_title=step.phase_title,
+            title=step.title,
+            node=step.node,
+            outcome=step.outcome,
+            seconds=round(step.seconds, 3),
+            message=step.message,
+        )
     )
-    run.journal.step = None
+    journal.step = None

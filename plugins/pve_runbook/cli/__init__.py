@@ -1,0 +1,1 @@
+"""The command `pve-runbook`: what is done before and beside a run of pytest."""

@@ -1,0 +1,1 @@
+"""The nodes of a run: asked in rounds, side by side, and sent actions."""

@@ -1,0 +1,1 @@
+"""Which devices a node has, and what the processes of its guests have open of them."""

@@ -1,0 +1,122 @@
+"""What a run says of itself first and last: what it may do, how each phase begins, its verdict and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pve_runbook.options.options import RunOptions
+from pve_runbook.plugin.open_run import OpenRun
+from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.run_result import Result
+from pve_runbook.plugin.steps.outcome import Outcome
+from pve_runbook.plugin.steps.step import Step
+from pve_runbook.terminal.screen import Banner
+from pve_runbook.terminal.wrap import wrapped
+
+TITLES = {
+    "runbook": "change record",
+    "checks": "verification",
+    "plan": "plan",
+    "rehearsal": "REHEARSAL: nothing was changed on your nodes",
+}
+NOT_COMPARED = "guests, nodes, configs, volumes: not compared, the run ended before that"
+STILL_FROZEN = (
+    "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the whole "
+    "runbook goes on from here, and brings the schedulers back at its end. The nodes stay locked for it, and the "
+    "key of the second way in, if there is one in records/, is in root's authorized_keys2 until then"
+)
+STILL_LEAVING = (
+    "what was frozen on {nodes} stays so (schedulers, HA, corosync where it was stopped): guests run on; those that "
+    "stay go on as they were, and where they have no majority of their own they may be without quorum. The whole "
+    "runbook goes on from here. The nodes stay locked for it, and the key of the second way in, if there is one in "
+    "records/, is in root's authorized_keys2 of what leaves until then"
+)
+THAWED = "the schedulers run again; the nodes stay locked: the whole runbook ends the run"
+HALF_BACK = (
+    "HA and the schedulers are off, and a node may be standalone still, or a member without corosync and read-only: "
+    "guests run on, but one that stops there cannot be started. The same command line goes on from here; the nodes "
+    "stay locked for it"
+)
+
+
+def header(options: RunOptions) -> list[str]:
+    """What this run may do, under pytest's own header."""
+    names = ", ".join(t.name for t in options.targets)
+    what = "executes the runbook on" if options.kind == "runbook" else "reads, and never changes,"
+    if options.leave and options.kind == "runbook":
+        what = f"takes {', '.join(options.leave)} out of its cluster, and the others stay one:"
+    if options.rollback is not None:
+        what = f"rolls back what {options.rollback} says was done to"
+    if options.rehearse:
+        what = "reads, and never changes, then rehearses the runbook on a twin of"
+    return wrapped("pve-runbook: ", f"{what} {names}")
+
+
+def announce(item: pytest.Item, opened: OpenRun) -> None:
+    """Where a phase begins (in checks/: a module): how the one before ended, and what this one is for."""
+    run = opened.run
+    step = Step(item, None, "")
+    name = f"PHASE {step.phase}" if step.phase is not None else ""
+    if not run.screen.enters(name or item.path.name):
+        return
+    if step.deviation:
+        run.notes.note("article", f"{name.capitalize()}: {step.deviation}")
+    run.screen.announce(
+        Banner(name, step.phase_title, f"With --leave: {step.with_leave}" if run.options.leave else step.purpose),
+        _guests(run.outcome),
+        is_phase=step.phase is not None and not run.options.plan,
+        is_over=run.outcome.is_over,
+    )
+
+
+def _guests(outcome: Outcome) -> str:
+    executed = outcome.executed
+    if executed is None or not (executed.is_compared or outcome.stopped_at is None):
+        return NOT_COMPARED
+    return executed.guests
+
+
+def still_so(run: Run) -> str:
+    """In what state a run that changed something and did not come to its end leaves the nodes."""
+    frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
+    if run.options.leave and run.rollback is None:
+        frozen = STILL_LEAVING.format(nodes=", ".join(run.options.leave))
+    return THAWED if run.outcome.thawed else frozen
+
+
+def close(opened: OpenRun, result: Result) -> None:
+    """The last lines: verdict, what is left, record, journal head, what to type next."""
+    run = opened.run
+    run.screen.closing(
+        TITLES[run.options.kind],
+        result.sentence,
+        is_good=result.exit_status == 0,
+        guests=_guests(run.outcome),
+        plan=_plan(run),
+        lines=_lines(opened, result),
+    )
+
+
+def _plan(run: Run) -> str:
+    executed = run.outcome.executed
+    return executed.plan_text if run.options.plan and executed is not None else ""
+
+
+def _lines(opened: OpenRun, result: Result) -> Iterator[tuple[str, str]]:
+    run = opened.run
+    yield "steps", ", ".join(f"{n} {name}" for name, n in run.outcome.counts.items()) or "none ran"
+    executed = run.outcome.executed
+    if executed is not None and executed.is_compared:
+        yield "guests", executed.guests.removeprefix("guests ")
+    if run.options.mode == "checks":
+        yield "sent", str(run.record().sent)
+    yield from (("left", text) for text in run.notes.left)
+    if run.rehearsal is not None:
+        yield from (("rehearsed", text) for text in run.rehearsal.account)
+        yield from (("not known", text) for text in run.rehearsal.limits)
+    yield "next", result.next
+    yield "journal", f"head {run.journal.head[:16]}"
+    page = opened.folder / ("plan.md" if _plan(run) else "report.html")
+    yield "record", str(page if page.exists() else opened.folder / "journal.jsonl")

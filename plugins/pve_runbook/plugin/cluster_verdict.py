@@ -1,0 +1,105 @@
+"""What is to be done about the cluster, as checks/ and the runbook say it: judged once, noted and shown."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pve_runbook.diagnosis.verdict import Diagnosis, Verdict, diagnose
+from pve_runbook.diagnosis.votes import Part, majority_of_reached
+from pve_runbook.plugin import rerun_command
+from pve_runbook.plugin.open_run import OpenRun
+from pve_runbook.probes.answers import known, known_or_why
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.text import refusal
+
+
+class ClusterVerdict:
+    """Judges the cluster of one run."""
+
+    def __init__(self, opened: OpenRun) -> None:
+        self._opened = opened
+
+    def judge(self) -> Diagnosis:
+        """The verdict on the run's cluster, noted in the record."""
+        opened = self._opened
+        nodes = opened.cluster.nodes
+        pasts = {n.name: known_or_why(partial(opened.histories.of, n.name)) for n in nodes}
+        options = opened.run.options
+        off = {name: f"not reached ({opened.cluster.node(name).unreached})" for name in opened.unreached}
+        reached = [n for n in nodes if n.name not in off]
+        found = diagnose([n.facts for n in reached], pasts, off, frozenset(options.absent))
+        opened.run.outcome.diagnosis = found
+        opened.run.notes.note("verdict", str(found))
+        return found
+
+    @property
+    def is_meant(self) -> bool:
+        """Whether the runbook is there for what was judged."""
+        found = self._opened.run.outcome.diagnosis
+        return found is not None and found.calls_for_the_runbook
+
+    def quorate_majority(self) -> Part | None:
+        """The part that is quorate by its own votes, and does not come and go at this moment. Raises UnknownFact."""
+        opened = self._opened
+        part = majority_of_reached([n.facts for n in opened.cluster.nodes if n.name not in opened.unreached])
+        pasts = [known(partial(opened.histories.of, n)) for n in part.nodes] if part is not None else []
+        flaps = any(past is not None and past.flaps_now for past in pasts)
+        return None if flaps else part
+
+    def law(self, part: Part) -> str:
+        """Why nothing is changed on a cluster in which a majority is quorate, in words."""
+        found = self.judge()
+        opened = self._opened
+        again = rerun_command.again(opened.run.config)
+        back = (
+            f"; to undo what the unfinished run did: --rollback={opened.unfinished.last}" if opened.unfinished else ""
+        )
+        return refusal(
+            RefusalId.MAJORITY_IS_QUORATE,
+            "cluster",
+            seen=f"a majority is quorate: {part}",
+            why="a cluster that works is not taken apart: HA, replication and shared administration would go, and it "
+            "cannot be undone once the nodes have changed",
+            do=f"{found.verdict.upper()}: {found.advice}. To take the cluster apart all the same, give the reason that "
+            f"the record will show: {again} --anyway='REASON'{back}",
+        )
+
+    def against(self) -> str:
+        """What speaks against the run, and the reason that --anyway gives for it all the same, in words; "" where the
+        verdict calls for it, or where a run is taken up that was judged at its start."""
+        found, anyway = self._opened.run.outcome.diagnosis, self._opened.run.options.anyway
+        if found is None or self.is_meant or self._opened.unfinished is not None or not anyway:
+            return ""
+        cluster = self._opened.members.cluster_name
+        return f"The verdict does not call for this runbook.\n{found}\nTAKE {cluster} APART ANYWAY: {anyway}"
+
+    def show(self, found: Diagnosis) -> None:
+        """The verdict with its evidence and the criteria, on the terminal."""
+        for line in str(found).splitlines():
+            self._opened.run.screen.progress(line)
+
+    def refusal(self, found: Diagnosis) -> str:
+        """Why a run that the verdict does not ask for stops, in words."""
+        again = rerun_command.again(self._opened.run.config)
+        return refusal(
+            RefusalId.VERDICT_DOES_NOT_CALL,
+            "cluster",
+            seen=f"the verdict is {found.verdict}: {'; '.join(found.evidence)}",
+            why=_WHY[found.verdict],
+            do=f"{found.advice[0].upper()}{found.advice[1:]}. To take the cluster apart all the same, give the reason "
+            f"that the record will show: {again} --anyway='REASON'",
+        )
+
+
+_WHY = {
+    Verdict.HEALTHY: "taking a cluster apart that works costs HA, replication and shared administration, and cannot be "
+    "undone once the nodes have changed",
+    Verdict.HEALTHY_WITHOUT: "the others work, and a node that is off is brought back by its power button",
+    Verdict.WAIT: "a cluster that is finding together may be whole in five minutes; a freeze now would disturb it",
+    Verdict.REPAIR: "one named cause explains what is seen, and mending it is smaller and safer than dismantling",
+    Verdict.ONE_OUT: "the others work: one node that is out is no reason to take them apart",
+    Verdict.POWER_ON: "the nodes that run see each other: with the missing votes they are quorate again by themselves",
+    Verdict.CONFIGS_MISSING: "a guest that runs without its config is lost when its process ends, and nothing that is "
+    "done to the cluster brings the config back",
+    Verdict.UNKNOWN: "unknown is not yes: nobody should take a cluster apart without knowing why",
+}

@@ -1,0 +1,34 @@
+"""Text that any encoder takes: what a node said need not be text, and a record is written for people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def printable(value: T) -> T:
+    """Return an event or an entry in whose texts lone surrogates are question marks; itself where there are none."""
+    return _printable(value)  # type: ignore[no-any-return]  # each kind of value gives one of its kind
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else _text(value)
+    if isinstance(value, tuple):
+        items = tuple([_printable(item) for item in value])
+        return items if items != value else value
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    changed = {}
+    for name in getattr(value, "__slots__", ()):  # a slotted dataclass: its fields
+        before = getattr(value, name)
+        after = _printable(before)
+        if after is not before and after != before:
+            changed[name] = after
+    return replace(value, **changed) if changed else value
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "replace").decode("utf-8")

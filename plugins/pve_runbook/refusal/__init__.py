@@ -1,0 +1,1 @@
+"""Refusals: the id that each has for good, and the form in which it is said."""

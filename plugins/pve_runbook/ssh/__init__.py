@@ -1,0 +1,1 @@
+"""One connection a node: targets, host keys, one bounded command, the guarded transport."""

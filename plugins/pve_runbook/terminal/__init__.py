@@ -1,0 +1,1 @@
+"""What the operator sees while a run goes on."""

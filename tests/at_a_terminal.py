@@ -1,0 +1,75 @@
+"""A run in a pseudo-terminal, whose questions are answered."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+from bounded import no_longer_than, pieces
+
+PROJECT = Path(__file__).parents[1]
+PROMPT = "anything else to stop:"
+
+
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+
+
+def at_a_terminal(
+    lab: Any, tmp_path: Path, answers: list[str | bytes], *options: str, suite: str = "runbook/", prompt: str = PROMPT
+) -> tuple[int, str]:
+    """Run it in a pseudo-terminal and type ``answers``, one at each question; (exit status, screen).
+
+    Text is typed with a return after it, bytes as they are.
+    """
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            suite,
+            *lab.options,
+            *options,
+            f"--records={tmp_path}/records",
+            "-p",
+            "no:cacheprovider",
+        ],
+        cwd=PROJECT,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+    )
+    os.close(terminal)
+    screen, waiting = "", [a.encode() + b"\n" if isinstance(a, str) else a for a in answers]
+    typed = b""
+    with os.fdopen(controller, "rb+", buffering=0) as keyboard, no_longer_than(process):
+        for data in pieces(controller):
+            asked = screen.count(prompt)
+            screen += data.decode(errors="replace")
+            if screen.count(prompt) > asked:
+                assert waiting, f"it asks once more than was answered: {screen}"
+                typed = waiting.pop(0)
+                keyboard.write(typed)
+            for _ in range(12 if typed == CTRL_C else 0):
+                if select.select([keyboard], [], [], 10)[0]:
+                    break
+                if not approvals(tmp_path):  # a second one would interrupt the record
+                    keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
+        return process.wait(30), " ".join(screen.split())
+
+
+def approvals(tmp_path: Path) -> list[dict[str, Any]]:
+    """The approvals in the newest journal."""
+    newest = max((tmp_path / "records").glob("*/journal.jsonl"))
+    events = [json.loads(line) for line in newest.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    return [e for e in events if e["kind"] == "approval"]

@@ -1,0 +1,67 @@
+"""Waits that end. What is read from a process or a terminal is read up to a moment: a test fails, it never hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import subprocess
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TypeVar
+
+T = TypeVar("T")
+
+BOUND = 240
+"""Seconds that nothing which a test waits for may take."""
+
+
+def pieces(fd: int, seconds: float = BOUND) -> Iterator[bytes]:
+    """What comes from ``fd`` until its other side is closed. Raises TimeoutError when that takes longer."""
+    end = time.monotonic() + seconds
+    while select.select([fd], [], [], max(0.0, end - time.monotonic()))[0]:
+        try:
+            data = os.read(fd, 65536)
+        except OSError:  # a pseudo-terminal that nobody has open any more
+            return
+        if not data:
+            return
+        yield data
+    raise TimeoutError(f"it was not closed within {seconds:g} s")
+
+
+def up_to(stream: IO[Any], words: str, seconds: float = BOUND) -> str:
+    """What a process says up to the first line with ``words``; nothing else reads its ``stream``.
+
+    Raises AssertionError when it ends without, TimeoutError.
+    """
+    said = b""
+    for piece in pieces(stream.fileno(), seconds):
+        said += piece
+        *lines, _ = said.split(b"\n")
+        for number, line in enumerate(lines, 1):
+            if words.encode() in line:
+                return b"\n".join(lines[:number]).decode()
+    raise AssertionError(f"it ended before {words!r}: {said.decode(errors='replace')}")
+
+
+def first_line(stream: IO[Any], seconds: float = BOUND) -> str:
+    """The first line that a process says. Raises AssertionError, TimeoutError."""
+    return up_to(stream, "", seconds)
+
+
+@contextmanager
+def no_longer_than(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Whatever happens within, ``process`` does not outlive it."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(30)
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Carry out what is asynchronous. Raises TimeoutError when it does not end."""
+    return asyncio.run(asyncio.wait_for(work, BOUND))

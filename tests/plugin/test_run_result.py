@@ -1,0 +1,117 @@
+"""What the exit status of a run promises: 0 only where all of it ran and passed; one unknown is enough for 3."""
+
+from __future__ import annotations
+
+import errno
+from types import SimpleNamespace
+
+import pytest
+from pve_runbook.actions.errors import ActionFailed, OutcomeUnknown
+from pve_runbook.actions.registry import STOP_SCHEDULER
+from pve_runbook.journal.journal import JournalLost
+from pve_runbook.options.options import read_options
+from pve_runbook.parsers.output import Output
+from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.run_result import result_of
+from pve_runbook.plugin.steps.step import Step, judge, worse
+from pve_runbook.probes.answers import UnknownFact
+from pve_runbook.refusal.text import ids_in
+from pve_runbook.ssh.exec import ConnectionLost
+
+OPENED = SimpleNamespace(
+    unreached=(),
+    cluster=SimpleNamespace(brakes=SimpleNamespace(pending=None)),
+    members=SimpleNamespace(cluster_name="lab"),
+)
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> Run:
+    """A run over checks/ or runbook/ whose command line was read."""
+    mode = request.param
+    (pytester.path / mode).mkdir()
+    config = pytester.parseconfig(f"{mode}/", "--hosts=pve1")
+    return Run(config, read_options(config, mode))
+
+
+def ended(run: Run, *outcomes: str) -> int:
+    """The exit status where so many steps ended in these ways, and pytest says 1 for any that it calls failed."""
+    for number, outcome in enumerate(outcomes):
+        item = SimpleNamespace(nodeid=f"step {number}", name=f"test_{number}", path=SimpleNamespace(name="x", stem="x"))
+        run.outcome.count(Step(item, None, "", outcome=outcome, message="what\nto do"))  # type: ignore[arg-type]
+    said = 1 if {"failed", "unknown"} & set(outcomes) else 0
+    return result_of(run, OPENED, said).exit_status  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("run", ["checks"], indirect=True)
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        (["passed"] * 9, 0),
+        ([*["passed"] * 8, "not evaluated"], 0),
+        ([*["passed"] * 8, "unknown"], 3),
+        (["unknown", *["passed"] * 8], 3),
+        (["passed", "failed"], 1),
+        (["unknown", "failed"], 1),
+    ],
+)
+def test_checks(run: Run, outcomes: list[str], status: int) -> None:
+    assert ended(run, *outcomes) == status
+
+
+@pytest.mark.parametrize("run", ["runbook"], indirect=True)
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        (["passed"] * 9, 0),
+        ([*["passed"] * 8, "unknown"], 3),
+        (["passed", "unknown", "blocked", "blocked"], 3),
+        ([*["passed"] * 8, "blocked"], 3),
+        ([*["passed"] * 8, "not evaluated"], 3),
+        (["passed", "failed", "blocked"], 1),
+    ],
+)
+def test_the_runbook(run: Run, outcomes: list[str], status: int) -> None:
+    assert ended(run, *outcomes) == status
+
+
+@pytest.mark.parametrize("run", ["runbook", "checks"], indirect=True)
+def test_where_nothing_was_judged_nothing_has_passed(run: Run) -> None:
+    assert result_of(run, None, 5).exit_status == 4
+    assert result_of(run, None, 3).exit_status == 3
+    assert result_of(run, OPENED, 2).exit_status == 2  # type: ignore[arg-type]
+
+
+ACTION = STOP_SCHEDULER.bind()
+IDS = {
+    UnknownFact: ("PVE-R133",),
+    ConnectionLost: ("PVE-R133",),
+    OutcomeUnknown: ("PVE-R135",),
+    JournalLost: ("PVE-R136",),
+    OSError: ("PVE-R137",),
+    ActionFailed: ("PVE-R138",),
+}
+"""A refusal has its id; what an assertion says has the gate's, and a fault of the tool is no refusal."""
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (UnknownFact("pve1", "whether it is quorate", "no answer"), "unknown"),
+        (OutcomeUnknown("pve1", ACTION, "the line was lost"), "unknown"),
+        (ConnectionLost("pve1", "x", "lost", seconds=1, sent=False), "unknown"),
+        (JournalLost("full"), "unknown"),
+        (ActionFailed("pve1", ACTION, Output("", "", 1)), "failed"),
+        (AssertionError("it does not hold"), "failed"),
+        (KeyError("a fault of the tool"), "failed"),
+        (OSError(errno.ENOSPC, "No space left on device"), "failed"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_what_is_not_known_is_unknown_and_never_passed(error: Exception, outcome: str) -> None:
+    call = SimpleNamespace(excinfo=SimpleNamespace(value=error))
+    report = SimpleNamespace(outcome="failed")
+    found, message = judge(call, report, evaluates=True, stopped_by=None)  # type: ignore[arg-type]
+    assert found == outcome and message
+    assert ids_in(message) == IDS.get(type(error), ())
+    assert worse("passed", found) == worse(found, "passed") == outcome

@@ -1,0 +1,132 @@
+"""The proof that every guest runs on, held against nodes that another hand changed: one thing at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from bench_run import BenchRun, MakeRun
+from pve_runbook.probes.answers import UnknownFact
+
+CONFIG = "/etc/pve/nodes/pve1/qemu-server/101.conf"
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> BenchRun:
+    """A quorate cluster, so that configs can be changed, whose baseline is taken."""
+    run = make_run("quorate")
+    run.survival.take(frozenset())
+    run.cluster.forget()
+    return run
+
+
+def pid_of(run: BenchRun, vmid: int) -> int:
+    """The process of a guest, as at the baseline."""
+    pid = run.survival.baseline.guests[vmid].pid
+    assert pid is not None
+    return pid
+
+
+def another_start(run: BenchRun, node: str, pid: int) -> None:
+    """The pid was taken by a process that began later."""
+    model = run.bench.node(node)
+    old = model.processes.table[pid]
+    new = model.processes.table[pid] = replace(old, start=old.start + 1)
+    model.files.put(f"/proc/{pid}/stat", new.stat.encode())
+
+
+def by_hand(run: BenchRun, node: str, command: str) -> None:
+    """Another hand types something."""
+    said = run.bench.run(node, command)
+    assert said.exit_status == 0, said
+
+
+def test_nothing_is_lost_where_nothing_was_changed(run: BenchRun) -> None:
+    assert run.survival.losses(0) == ""
+
+
+def test_a_pid_that_another_process_has_now(run: BenchRun) -> None:
+    pid = pid_of(run, 101)
+    another_start(run, "pve1", pid)
+    lost = run.survival.losses(0)
+    assert f"guest 101 (web101) on pve1: its process ended, and another one that began later has its pid {pid}" in lost
+    assert "--accept-changed=101" in lost
+
+
+def test_a_guest_that_was_killed(run: BenchRun) -> None:
+    by_hand(run, "pve3", "kill -9 $(cat /run/qemu-server/301.pid)")
+    assert f"its process was pid {pid_of(run, 301)} and is gone" in run.survival.losses(0)
+
+
+def test_a_boot_alone(run: BenchRun) -> None:
+    """The node says the same of every guest, and that it was booted."""
+    run.bench.node("pve2").files.put("/proc/sys/kernel/random/boot_id", b"11111111-2222-3333-4444-555555555555\n")
+    lost = run.survival.losses(0)
+    assert "cluster: pve2 was rebooted.\n" in lost
+
+
+def test_a_config_that_was_changed(run: BenchRun) -> None:
+    by_hand(run, "pve1", f"printf 'description: x\\n' >> {CONFIG}")
+    assert "on pve1: its config changed" in run.survival.losses(0)
+
+
+def test_a_backup_that_begins_after_the_thaw_changes_no_config(run: BenchRun) -> None:
+    by_hand(run, "pve1", f"printf 'lock: backup\\n' > /tmp/new; cat {CONFIG} >> /tmp/new; cat /tmp/new > {CONFIG}")
+    assert run.survival.losses(7, backups_may_run=True) == ""
+    assert "its config changed" in run.survival.losses(7)
+
+
+@pytest.mark.parametrize("head", ["lock: snapshot\\n", "lock: backup\\ndescription: x\\n", "description: x\\n"])
+def test_anything_else_after_the_thaw_is_a_change_of_the_config(run: BenchRun, head: str) -> None:
+    by_hand(run, "pve1", f"printf '{head}' > /tmp/new; cat {CONFIG} >> /tmp/new; cat /tmp/new > {CONFIG}")
+    assert "on pve1: its config changed" in run.survival.losses(7, backups_may_run=True)
+
+
+def test_a_guest_that_is_new_after_the_thaw_and_in_a_backup_is_no_loss(run: BenchRun) -> None:
+    by_hand(run, "pve1", "qm create 299 --memory 16 --name new --kvm 0")
+    by_hand(run, "pve1", "printf 'lock: backup\\n' >> /etc/pve/nodes/pve1/qemu-server/299.conf")
+    assert run.survival.losses(7, backups_may_run=True) == ""
+
+
+def test_before_a_baseline_there_is_none(make_run: MakeRun) -> None:
+    run = make_run("broken", 2)
+    assert (run.survival.is_taken, run.survival.running) == (False, 0)
+    run.survival.take(frozenset())
+    running = sum(len(node.facts.running) for node in run.cluster.nodes)
+    assert (run.survival.is_taken, run.survival.running) == (True, running) and running > 1
+
+
+def test_a_guest_that_moved(run: BenchRun) -> None:
+    by_hand(run, "pve1", f"mv {CONFIG} /etc/pve/nodes/pve2/qemu-server/101.conf")
+    assert "it moved from pve1 to pve2" in run.survival.losses(0)
+
+
+def test_a_volume_that_is_gone(run: BenchRun) -> None:
+    by_hand(run, "pve3", "rm -f /var/lib/vz/images/303/*")
+    assert "volumes are found" in run.survival.losses(0)
+
+
+def test_what_a_node_does_not_say_is_unknown_and_not_lost(run: BenchRun) -> None:
+    run.bench.node("pve2").files.discard("/proc/sys/kernel/random/boot_id")
+    with pytest.raises(UnknownFact):
+        run.survival.losses(0)
+
+
+def test_a_loss_stands_in_the_journal(run: BenchRun) -> None:
+    another_start(run, "pve1", pid_of(run, 101))
+    assert run.survival.losses(0)
+    lines = [json.loads(line) for line in (run.folder / "journal.jsonl").read_text().splitlines()]
+    [row] = next(e for e in lines if e["kind"] == "continuity")["rows"]
+    assert (row["vmid"], row["same"], row["pid_after"] == row["pid_before"]) == (101, False, True)
+
+
+def test_a_look_within_a_window_sees_a_process_that_is_gone_or_another(run: BenchRun) -> None:
+    run.survival.sample()
+    assert run.survival.interrupted == []
+    another_start(run, "pve1", pid_of(run, 101))
+    run.survival.sample()
+    assert run.survival.interrupted == [101]
+    by_hand(run, "pve3", "kill -9 $(cat /run/qemu-server/301.pid)")
+    run.survival.sample()
+    assert run.survival.interrupted == [101, 301]
