@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 import termios
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,7 @@ def at_a_terminal(
 
     Text is typed with a return after it, bytes as they are.
     """
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
+    return typed_in(
         [
             sys.executable,
             "-m",
@@ -42,7 +42,27 @@ def at_a_terminal(
             "-p",
             "no:cacheprovider",
         ],
-        cwd=PROJECT,
+        tmp_path / "records",
+        answers,
+        prompt=prompt,
+    )
+
+
+def typed_in(
+    command: list[str],
+    records: Path,
+    answers: list[str | bytes],
+    *,
+    prompt: str = PROMPT,
+    cwd: Path = PROJECT,
+    env: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
+    """A command in a pseudo-terminal that keeps its records there; (exit status, screen)."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -63,13 +83,17 @@ def at_a_terminal(
             for _ in range(12 if typed == CTRL_C else 0):
                 if select.select([keyboard], [], [], 10)[0]:
                     break
-                if not approvals(tmp_path):  # a second one would interrupt the record
+                if not _approvals(records):  # a second one would interrupt the record
                     keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
         return process.wait(30), " ".join(screen.split())
 
 
 def approvals(tmp_path: Path) -> list[dict[str, Any]]:
     """The approvals in the newest journal."""
-    newest = max((tmp_path / "records").glob("*/journal.jsonl"))
+    return _approvals(tmp_path / "records")
+
+
+def _approvals(records: Path) -> list[dict[str, Any]]:
+    newest = max(records.glob("*/journal.jsonl"))
     events = [json.loads(line) for line in newest.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     return [e for e in events if e["kind"] == "approval"]

@@ -27,7 +27,7 @@ class Stage:
     def __init__(self, ready: dict[str, object], records: Path) -> None:
         self.control = LabControl(str(ready["control"]))
         self.hosts = [str(h) for h in ready["hosts"]]  # type: ignore[attr-defined]
-        self._ssh_config = str(ready["ssh_config"])
+        self.ssh_config = str(ready["ssh_config"])
         self._records = records
         self._point = 0
         self._scenario = "broken"
@@ -66,7 +66,7 @@ class Stage:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", *arguments, "-p", "no:cacheprovider"),
-                *(f"--hosts={','.join(self.hosts)}", f"--ssh-config={self._ssh_config}"),
+                *(f"--hosts={','.join(self.hosts)}", f"--ssh-config={self.ssh_config}"),
                 f"--records={self.records}",
             ],
             cwd=PROJECT,
