@@ -239,6 +239,13 @@ MADE: dict[str, State] = {
     # Only some nodes leave.
     "leaving": State("own-link", "pve3 leaves a healthy cluster", RUNBOOK, LEAVE),
     "leaving-apart": State("broken", "pve3 leaves, and nobody sees another", RUNBOOK, LEAVE),
+    "leaving-forced-apart": State(
+        "broken",
+        "pve3 leaves, and those that stay were given quorum each by itself",
+        RUNBOOK,
+        LEAVE,
+        typed={"pve1": "pvecm expected 1", "pve2": "pvecm expected 1"},
+    ),
     "leaving-unsettled": State("settling", "pve3 leaves, a moment after quorum came back", RUNBOOK, LEAVE),
     "leaving-edited": State("conf-differs", "pve1 leaves, pve3's corosync.conf was edited", RUNBOOK, ("--leave=pve1",)),
     "leaving-ha": State("ha-quorate", "pve3 leaves, and HA manages a guest of it", RUNBOOK, LEAVE),
