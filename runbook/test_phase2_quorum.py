@@ -20,7 +20,7 @@ Sends, where it is still to be done:
 from __future__ import annotations
 
 import pytest
-from pve_runbook.diagnosis import leaving, refusals
+from pve_runbook.diagnosis import leaving, refusals, refusals_cluster
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
@@ -36,13 +36,7 @@ def test_scheduler_still_waits_for_nobody(host):
     """No scheduler runs, and none waits for quorum."""
     if host.pve.state is NodeState.STANDALONE:
         return
-    assert not host.pve.scheduler_runs, refusal(
-        RefusalId.SCHEDULER_WAITS,
-        host.pve.node,
-        seen="the scheduler runs or waits for quorum again",
-        why="overdue jobs would start within a minute of the quorum that this phase grants",
-        do="Run the same command line again: phase 0 stops it",
-    )
+    assert not host.pve.scheduler_runs, refusals_cluster.scheduler_waits(host.pve)
 
 
 @pytest.mark.all_leave

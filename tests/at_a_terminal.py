@@ -10,7 +10,7 @@ import select
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,14 @@ PROMPT = "anything else to stop:"
 
 
 CTRL_C, CTRL_D = b"\x03", b"\x04"
+Answer = str | bytes | Callable[[], str]
+"""Text is typed with a return after it, bytes as they are; what is called happens while the question stands."""
 
 
 def at_a_terminal(
-    lab: Any, tmp_path: Path, answers: list[str | bytes], *options: str, suite: str = "runbook/", prompt: str = PROMPT
+    lab: Any, tmp_path: Path, answers: list[Answer], *options: str, suite: str = "runbook/", prompt: str = PROMPT
 ) -> tuple[int, str]:
-    """Run it in a pseudo-terminal and type ``answers``, one at each question; (exit status, screen).
-
-    Text is typed with a return after it, bytes as they are.
-    """
+    """Run it in a pseudo-terminal and give ``answers``, one at each question; (exit status, screen)."""
     return typed_in(
         [
             sys.executable,
@@ -51,7 +50,7 @@ def at_a_terminal(
 def typed_in(
     command: list[str],
     records: Path,
-    answers: list[str | bytes],
+    answers: list[Answer],
     *,
     prompt: str = PROMPT,
     cwd: Path = PROJECT,
@@ -70,7 +69,7 @@ def typed_in(
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
     )
     os.close(terminal)
-    screen, waiting = "", [a.encode() + b"\n" if isinstance(a, str) else a for a in answers]
+    screen, waiting = "", [*answers]
     typed = b""
     with os.fdopen(controller, "rb+", buffering=0) as keyboard, no_longer_than(process):
         for data in pieces(controller):
@@ -78,7 +77,7 @@ def typed_in(
             screen += data.decode(errors="replace")
             if screen.count(prompt) > asked:
                 assert waiting, f"it asks once more than was answered: {screen}"
-                typed = waiting.pop(0)
+                typed = _keys(waiting.pop(0))
                 keyboard.write(typed)
             for _ in range(12 if typed == CTRL_C else 0):
                 if select.select([keyboard], [], [], 10)[0]:
@@ -86,6 +85,12 @@ def typed_in(
                 if not _approvals(records):  # a second one would interrupt the record
                     keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
         return process.wait(30), " ".join(screen.split())
+
+
+def _keys(answer: Answer) -> bytes:
+    if callable(answer):
+        answer = answer()
+    return answer.encode() + b"\n" if isinstance(answer, str) else answer
 
 
 def approvals(tmp_path: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from at_a_terminal import typed_in
+from at_a_terminal import Answer, typed_in
 from environment import as_typed
 from lab_stage import Stage, a_lab
 from paper_blocks import ROOT
@@ -20,8 +20,8 @@ from paper_blocks import ROOT
 _SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.M | re.S)
 ELSEWHERE = ("python3 -m venv .venv", ".venv/bin/pip ", ".venv/bin/pytest -n auto ", ".venv/bin/pve-runbook init")
 """How a part of a line begins that another test types."""
-NAMES: list[str | bytes] = ["labcluster", "labcluster", "pve1", "pve3", "pve2", "labcluster"]
-README: list[tuple[str, int, list[str | bytes]]] = [
+NAMES: list[Answer] = ["labcluster", "labcluster", "pve1", "pve3", "pve2", "labcluster"]
+README: list[tuple[str, int, list[Answer]]] = [
     (".venv/bin/pytest checks/ --hosts=pve1,pve2,pve3", 1, []),
     (".venv/bin/pytest runbook/ --hosts=pve1,pve2,pve3 --plan", 0, []),
     (".venv/bin/pytest runbook/ --hosts=pve1,pve2,pve3", 1, ["no"]),

@@ -12,7 +12,7 @@ from bench_run import BenchRun, runs
 from pve_runbook.options.option_types import Approve
 from pve_runbook.plan import files
 from pve_runbook.plan.model import Plan, Question
-from pve_runbook.plugin.approval import Ahead, Approvals, Asking, NotApproved
+from pve_runbook.plugin.approval import Ahead, Approvals, Asking, NoLongerHolds, NotApproved
 from pve_runbook.procedure import stages
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.planning import Place
@@ -39,9 +39,16 @@ def run(tmp_path: Path) -> Iterator[BenchRun]:
 
 
 def approvals(
-    run: BenchRun, given: Approve, typed: str | None = None, *, code: str = "1" * 64, taken_up: bool = False
+    run: BenchRun,
+    given: Approve,
+    typed: str | None = None,
+    *,
+    code: str = "1" * 64,
+    taken_up: bool = False,
+    meanwhile: str = "",
 ) -> Approvals:
-    """What asks in a run: ``given`` on the command line, ``typed`` at the prompt (None: there is no terminal)."""
+    """What asks in a run: ``given`` on the command line, ``typed`` at the prompt (None: there is no terminal),
+    ``meanwhile``: what a second look finds."""
     ahead = Ahead(
         forecasts=lambda: {n.name: Forecast(n) for n in run.cluster.nodes},
         work=run.work,
@@ -64,6 +71,7 @@ def approvals(
         ask=lambda prompt: typed,
         write=write,
         candidates=lambda: (),
+        second_look=lambda question: meanwhile,
     )
     return Approvals(ahead, asking, run.notes)
 
@@ -75,6 +83,19 @@ def answers(run: BenchRun) -> list[tuple[str, str]]:
 
 
 # --- at the terminal
+
+
+def test_a_yes_to_what_is_not_so_any_more_is_none(run: BenchRun) -> None:
+    approve = approvals(run, Approve(), "labcluster", meanwhile="While this question stood: it fell")
+    with pytest.raises(NoLongerHolds, match="it fell"):
+        approve(FREEZE)
+    assert approve.approved is None
+
+
+def test_no_time_passes_where_nobody_is_asked(run: BenchRun) -> None:
+    approve = approvals(run, Approve(frozenset({0})), meanwhile="While this question stood: it fell")
+    approve(FREEZE)
+    assert approve.approved is not None
 
 
 def test_the_word_in_full_is_a_yes(run: BenchRun) -> None:

@@ -135,3 +135,14 @@ def interrupted(vmids: Iterable[int]) -> str:
         why="no guest may be interrupted; the next node is not touched",
         do="Look at these guests first (`qm status VMID`, the console), then at the journal's samples",
     )
+
+
+def scheduler_waits(facts: NodeFacts) -> str:
+    """A scheduler that runs or waits where quorum is about to be granted."""
+    return refusal(
+        RefusalId.SCHEDULER_WAITS,
+        facts.node,
+        seen="the scheduler runs or waits for quorum again",
+        why="overdue jobs would start within a minute of the quorum that this phase grants",
+        do="Run the same command line again: phase 0 stops it",
+    )

@@ -81,6 +81,12 @@ class Asking:
     write: Callable[[Plan, Question], None]
     """Puts a plan beside the record, before the question is asked."""
     candidates: Callable[[], Sequence[authority.Candidate]]
+    second_look: Callable[[Question], str]
+    """What changed while a question stood, in words; "" when nothing did."""
+
+
+class NoLongerHolds(ForOperator):
+    """The operator said yes to what is not so any more."""
 
 
 class Approvals:
@@ -99,7 +105,7 @@ class Approvals:
 
     def __call__(self, question: Question) -> None:
         """Ask for the question's word to be typed before going on; with the hash of the commands that are left it
-        stands in the record. Raises NotApproved, and UnknownFact where no plan can be made."""
+        stands in the record. Raises NotApproved, NoLongerHolds, and UnknownFact where no plan can be made."""
         if self._asking.only_plans:
             self.asked = True
             pytest.skip(IN_THE_RUN)
@@ -115,6 +121,9 @@ class Approvals:
             self._by_option(question, plan, changed)
         else:
             self._at_the_terminal(question, plan, changed)
+            found = self._asking.second_look(question)
+            if found:
+                raise NoLongerHolds(found)
         self.approved = plan
 
     def plan(self) -> Plan:

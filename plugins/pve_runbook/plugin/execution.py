@@ -19,6 +19,7 @@ from pve_runbook.plugin.cluster_verdict import ClusterVerdict
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.perform import Performer
 from pve_runbook.plugin.provenance import operator
+from pve_runbook.plugin.second_look import SecondLook
 from pve_runbook.plugin.steps import step as steps
 from pve_runbook.plugin.steps.places import places
 from pve_runbook.procedure import authority, left_to_do, planning
@@ -77,8 +78,16 @@ class Execution:
             ask=self._ask,
             write=self.write_plan,
             candidates=lambda: authority.candidates(self._opened.members.may_lead),
+            second_look=SecondLook(self._opened.members, self.survival, self._law),
         )
         return Approvals(ahead, asking, self._run.notes)
+
+    def _law(self) -> str:
+        if self._run.options.anyway:
+            return ""
+        verdict = ClusterVerdict(self._opened)
+        part = verdict.quorate_majority()
+        return verdict.law(part) if part is not None else ""
 
     @cached_property
     def _places(self) -> list[Place]:

@@ -103,8 +103,10 @@ class Survival:
             sync=True,
         )
 
-    def losses(self, phase: int, *, backups_may_run: bool = False) -> str:
-        """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact."""
+    def losses(self, phase: int, *, backups_may_run: bool = False, label: str = "") -> str:
+        """Hold everything against the baseline and record it; what was lost, in words, or "". Raises UnknownFact.
+
+        ``label``: when that was, in words; without it, at the end of the phase."""
         assert self.first is not None
         # Those that stay a cluster (--leave) were not frozen: their backups go on.
         since = self.baseline if backups_may_run or self._members.staying else None
@@ -115,7 +117,7 @@ class Survival:
         journal.write(
             events.Continuity(
                 phase=phase,
-                label=f"at the end of phase {phase}",
+                label=label or f"at the end of phase {phase}",
                 guests=len(shown.rows),
                 rows=shown.rows_for_journal(),
                 nodes=shown.nodes_for_journal(),
