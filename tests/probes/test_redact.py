@@ -68,3 +68,28 @@ def test_the_guests_of_the_api_keep_what_is_read_of_them() -> None:
     text = f'[{{"id":"qemu/101",{guest}}},{{"id":"node/pve1","type":"node","node":"pve1","status":"online"}}]'
     assert redact.resources(said(text)) == "qemu/101 pve1 running\n"
     assert redact.resources(said(f"[{SECRET}")) == "7 characters that are no list of guests\n"
+
+
+def test_a_journal_keeps_what_services_say_of_themselves() -> None:
+    text = (
+        "2026-11-20T10:00:01+0000 systemd[1]: Stopping pve-cluster.service - The Proxmox VE cluster filesystem...\n"
+        "2026-11-20T10:00:02+0000 pmxcfs[811]: [main] notice: exit proxmox configuration filesystem (0)\n"
+        "2026-11-20T10:00:02+0000 systemd[1]: pve-cluster.service: Deactivated successfully.\n"
+        "2026-11-20T10:00:03+0000 corosync[902]:   [QUORUM] Members[1]: 1\n"
+        f"2026-11-20T10:00:04+0000 sshd[77]: Accepted publickey for root from 10.0.0.9 port 5 ssh2: RSA {SECRET}\n"
+        f"2026-11-20T10:00:05+0000 sshd[78]: Failed password for {SECRET} from 10.0.0.9 port 6 ssh2\n"
+        f"2026-11-20T10:00:06+0000 sshd-session[79]: Accepted publickey for {SECRET} from 10.0.0.9 port 7 ssh2\n"
+        f"2026-11-20T10:00:07+0000 curl[80]: token={SECRET}\n"
+    )
+    assert redact.own_words(said(text)) == (
+        "2026-11-20T10:00:01+0000 systemd: Stopping pve-cluster.service - The Proxmox VE cluster filesystem...\n"
+        "2026-11-20T10:00:02+0000 pmxcfs: [main] notice: exit proxmox configuration filesystem (0)\n"
+        "2026-11-20T10:00:02+0000 systemd: pve-cluster.service: Deactivated successfully.\n"
+        "2026-11-20T10:00:03+0000 corosync: [QUORUM] Members[1]: 1\n"
+        "2026-11-20T10:00:04+0000 sshd: Accepted publickey for root from 10.0.0.9\n"
+        "(3 other lines)\n"
+    )
+
+
+def test_a_journal_without_lines_keeps_nothing() -> None:
+    assert redact.own_words(said("-- No entries --\n")) == ""

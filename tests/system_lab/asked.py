@@ -58,6 +58,7 @@ SUBJECTS = {
     "sizes": "/etc/corosync",
     "folder_space": "none-such",
     "own_folder": "none-such",
+    "own_words": "60",
     "window_status": f"{BACKUP_ROOT}/none-such/window-1",
     "window_log": f"{BACKUP_ROOT}/none-such/window-1",
     "guest_status": "101",

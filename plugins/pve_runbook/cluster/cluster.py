@@ -109,6 +109,13 @@ class Cluster:
         seen = self._executor.map(lambda n: n.glimpse(seconds), self.nodes)
         return {n.name: g for n, g in zip(self.nodes, seen, strict=True)}
 
+    def keep_own_words(self, seconds: int, name: str | None) -> None:
+        """Have the record keep what the node called ``name``, or every node, says in its journal of the last
+        ``seconds``. No fact ends with it.
+        """
+        chosen = [n for n in self.nodes if name in (None, n.name)]
+        list(self._executor.map(lambda n: n.keep_own_words(seconds), chosen))
+
     def clock_offsets(self) -> dict[str, float]:
         """Node name → seconds by which its clock is ahead of the control host's. Raises UnknownFact.
 

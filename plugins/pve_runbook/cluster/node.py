@@ -137,6 +137,13 @@ class Node:
         answer = self._ask([question])[question.key]
         return None if isinstance(answer, Missing) else answer
 
+    def keep_own_words(self, seconds: int) -> None:
+        """Have the record keep what the node's journal says of the last ``seconds``: of pve-cluster, corosync and sshd.
+
+        Nothing is judged by it, and a connection that is lost is not brought back for it.
+        """
+        self._ask([of_family(per_subject.OWN_WORDS, str(seconds))], over=self.connection)
+
     def glimpse(self, seconds: int) -> Glimpse:
         """What pvecm and pmxcfs say of the membership now, None for what does not answer; the round trip ends after
         ``seconds``. Does not touch its facts."""

@@ -162,7 +162,7 @@ def of_probe(probe: Probe[T]) -> Question[T]:
 def of_family(family: ProbeFamily[T], subject: str) -> Question[T]:
     """A probe of a family as a question. Raises ValueError for a subject that it does not accept."""
     key = f"{family.name}:{subject}"
-    return Question(key, family.argv(subject), family.timeout, family.parse, family.why, None)
+    return Question(key, family.argv(subject), family.timeout, family.parse, family.why, family.redact)
 
 
 def _about(family: ProbeFamily[T], subjects: Iterable[str]) -> list[Question[object]]:

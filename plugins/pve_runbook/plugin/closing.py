@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,6 +22,8 @@ TITLES = {
     "plan": "plan",
     "rehearsal": "REHEARSAL: nothing was changed on your nodes",
 }
+WHAT_LED_TO_IT = 120
+"""Seconds before the run of which a node's own words are kept too."""
 NOT_COMPARED = "guests, nodes, configs, volumes: not compared, the run ended before that"
 STILL_FROZEN = (
     "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the whole "
@@ -76,6 +79,16 @@ def _guests(outcome: Outcome) -> str:
     if executed is None or not (executed.is_compared or outcome.stopped_at is None):
         return NOT_COMPARED
     return executed.guests
+
+
+def keep_own_words(step: Step, opened: OpenRun) -> None:
+    """Where a step did not pass after something was changed: have the nodes' own words of the run kept under it."""
+    executed = opened.run.outcome.executed
+    if step.outcome not in ("failed", "unknown") or executed is None or not executed.changed_something:
+        return
+    if opened.run.journal.failure is None:
+        run_took = int((datetime.now(UTC) - opened.run.started).total_seconds())
+        opened.cluster.keep_own_words(run_took + WHAT_LED_TO_IT, step.node)
 
 
 def still_so(run: Run) -> str:

@@ -213,7 +213,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     closing.announce(item, opened)
     step = item.stash[STEP] = steps.begin(item, node, run.journal)
     try:
-        return (yield)
+        done = yield
+        closing.keep_own_words(step, opened)
+        return done
     except BaseException:
         step.outcome, step.message = "unknown", CUT
         raise

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pve_runbook.parsers import config_db, corosync_log, guests, host, iproute, output, own_files, storage
 from pve_runbook.parsers.devices import of_processes
 from pve_runbook.parsers.output import Output
+from pve_runbook.probes import redact as kept
 from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB, ProbeFamily
 
 T = TypeVar("T")
@@ -44,8 +45,9 @@ def _family(
     *,
     timeout: int = 10,
     separator: str | None = None,
+    redact: Callable[[Output], str] | None = None,
 ) -> ProbeFamily[T]:
-    family = ProbeFamily(name, words, re.compile(subject), parse, why, timeout, separator)
+    family = ProbeFamily(name, words, re.compile(subject), parse, why, timeout, separator, redact)
     _registry.append(family)
     return family
 
@@ -243,6 +245,17 @@ LINE_BEFORE = _family(
     SECONDS,
     corosync_log.parse_line_before,
     "whether the journal reaches back so far",
+)
+OWN_WORDS = _family(
+    "own_words",
+    (
+        *("journalctl", "--unit=pve-cluster.service", "--unit=corosync.service", "--unit=ssh.service"),
+        *("--since=-{}s", "--lines=80", "--output=short-iso", "--no-hostname", "--no-pager"),
+    ),
+    SECONDS,
+    output.parse_text,
+    "what the node itself says of the time in which a step failed: kept in the record, and judged by nobody",
+    redact=kept.own_words,
 )
 ZFS_DATASET = _family(
     "zfs_dataset",

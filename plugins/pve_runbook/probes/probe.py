@@ -79,6 +79,7 @@ class ProbeFamily(Generic[T_co]):
     why: str
     timeout: int = 10
     separator: str | None = None
+    redact: Callable[[Output], str] | None = None
 
     def accepts(self, subject: str) -> bool:
         """Whether this may be asked about: no subject becomes an option, or anything but the one word it is."""

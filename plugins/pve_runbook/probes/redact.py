@@ -89,3 +89,38 @@ def resources(output: Output) -> str:
     except ParseError:
         return f"{len(output.stdout)} characters that are no list of guests\n"
     return "".join(f"{g.type}/{g.vmid} {g.node} {g.status}\n" for g in guests.values())
+
+
+_STAMP = re.compile(r"(?P<when>\S+) (?P<who>[\w.-]+)(?:\[(?P<pid>\d+)\])?: (?P<said>.*)")
+_ADDRESS = r"[0-9A-Fa-f.:%a-z]+"
+_SSHD = re.compile(
+    rf"(?:Accepted|Failed) \w+ for root from {_ADDRESS}|Connection (?:closed|reset) by .*?{_ADDRESS} port \d+"
+    rf"|drop connection .*?{_ADDRESS}|Received disconnect from {_ADDRESS}|Server listening on {_ADDRESS}"
+    r"|pam_unix\(sshd:session\): session (?:opened|closed) for user root"
+)
+_OWN_WORDS: dict[str, re.Pattern[str]] = {
+    "systemd": re.compile(
+        r"(?:Starting|Started|Stopping|Stopped|Finished|Failed to start|Dependency failed for) [\w@.-]+.*"
+        r"|[\w@-]+\.service: .*"
+    ),
+    "pmxcfs": re.compile(r"\[\w+\] (?:\w+): .*"),
+    "corosync": re.compile(r"\s*\[\w+\s*\] .*"),
+    "sshd": _SSHD,
+    "sshd-session": _SSHD,
+}
+"""Who writes into the journals of these services → what of it is kept: no key, no name but root."""
+
+
+def own_words(output: Output) -> str:
+    """Of a node's journal what systemd, pmxcfs, corosync and sshd say of themselves; the other lines are counted."""
+    kept, left_out = [], 0
+    for line in output.stdout.splitlines():
+        found = _STAMP.fullmatch(line)
+        said = (
+            _OWN_WORDS[found["who"]].match(found["said"]) if found is not None and found["who"] in _OWN_WORDS else None
+        )
+        if found is None or said is None:
+            left_out += not line.startswith("-- ")
+            continue
+        kept.append(f"{found['when']} {found['who']}: {said[0].strip()}\n")
+    return "".join([*kept, f"({left_out} other lines)\n"] if left_out else kept)
