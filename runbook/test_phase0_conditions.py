@@ -1,6 +1,6 @@
 """Phase 0: freeze: nothing starts, moves or takes over a guest any more, and a way back exists.
 
-Why: on a cluster that lost quorum or flaps, HA, backups and replication act the moment quorum returns.
+Why: HA, backups and replication act the moment quorum returns.
 Not as in the article: everything that reading can judge is judged first, so that a refusal leaves no change
 behind; backups come before the first change; and HA is disabled on all nodes, not only stopped: a stopped daemon
 comes back at the next boot and would take over the other nodes' guests.

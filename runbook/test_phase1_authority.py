@@ -1,6 +1,6 @@
 """Phase 1: choose the authority: the node that is given quorum first and leaves last.
 
-Why: quorum can be forced on one node only; two forced nodes would write two histories.
+Why: quorum can be forced on one node only: two would write two histories.
 Not as in the article: the newest configuration database comes before the number of running guests, because what
 the newest one knows and another does not would be lost.
 

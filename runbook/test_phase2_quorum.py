@@ -1,6 +1,6 @@
 """Phase 2: force quorum on the authority, for the moment.
 
-Why: without quorum /etc/pve is read-only and no guest can be started; the article wants one node in control.
+Why: without quorum /etc/pve is read-only and no guest can be started. The article wants one node in control.
 Not as in the article: corosync on the peers is stopped and masked first. `pvecm expected` is a message to all
 visible members, refused while more votes are visible than it names, and undone by the first peer that rejoins. It names
 the authority's own votes, nearly always 1.

@@ -1,6 +1,6 @@
 """Phase 3: verify that the guests are intact.
 
-Why: from here on nothing is repaired; what is broken now has to be found now. If disks are unavailable, stop.
+Why: from here on nothing is repaired; what is broken has to be found now. If disks are unavailable, stop.
 Not as in the article: `qm list` and `pvesm status` say "running" and "active" of guests that stand still on a
 read-only disk, and exit with 0; so every volume is looked up and every mount is read.
 

@@ -1,6 +1,6 @@
 """Phase 4: remove corosync, one node at a time, the authority last.
 
-Why: this is the change itself: each node leaves the cluster and becomes its own master.
+Why: this is the change: each node leaves the cluster and is its own master.
 Not as in the article: `rm /etc/pve/corosync.conf` is refused once corosync is stopped, and a restarted pve-cluster
 then writes /etc/corosync/corosync.conf back and starts corosync, which dies without its key: read-only nodes.
 So every node goes through pmxcfs's local mode, where the file can be removed, on its own and with a way back.

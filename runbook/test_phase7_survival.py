@@ -1,9 +1,9 @@
 """Phase 7: why the guests survived, and the proof that they did.
 
-Why: a running guest is a process; its config is read when it starts, migrates or is backed up, and lives in each
-node's own database. Corosync coordinates, it stores nothing. The table in the record shows it guest by guest.
-What still ties the nodes together is listed for the operator; the scheduler comes back only after its jobs were
-looked at.
+Why: a running guest is a process; its config was read when it started. It is read again when the guest migrates or is
+backed up, and lives in each node's own database. Corosync coordinates, it stores nothing. The record's table shows it
+guest by guest. What still ties the nodes together is listed for the operator; the scheduler comes back only after its
+jobs were looked at.
 
 With --leave: every guest of every node; the schedulers come back on the nodes that left.
 

@@ -103,7 +103,7 @@ class Ran:
 
     def following(self) -> list[str]:
         """The arguments after `next`, without the folder of the records, which is given by the test."""
-        found = re.search(r"^next {6}(.*?)^journal", self.said, re.MULTILINE | re.DOTALL)
+        found = re.search(r"^next {6}(.*?)^[a-z]", self.said, re.MULTILINE | re.DOTALL)
         assert found is not None, self.said
         return [a for a in shlex.split(found[1])[1:] if not a.startswith(("--records=", "-p", "no:"))]
 
@@ -131,14 +131,15 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
     ``called_for``: the verdict calls for the runbook, so no reason to run it anyway is given.
     """
 
-    def run_it(*arguments: str, project: Path = PROJECT, called_for: bool = False) -> Ran:
+    def run_it(
+        *arguments: str, project: Path = PROJECT, called_for: bool = False, records: Path = tmp_path / "records"
+    ) -> Ran:
         if (
             arguments[0] == "runbook/"
             and not called_for
             and not any(a.startswith(("--rollback", "--anyway")) for a in arguments)
         ):
             arguments = (*arguments, "--anyway=a test of what comes after the verdict")
-        records = tmp_path / "records"
         before = set(records.iterdir()) if records.exists() else set()
         said = subprocess.run(
             [

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
 
+from pve_runbook.diagnosis.verdict import Verdict
 from pve_runbook.options.options import RunOptions
+from pve_runbook.plugin.cluster_verdict import few
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.run_result import Result
 from pve_runbook.plugin.steps.outcome import Outcome
 from pve_runbook.plugin.steps.step import Step
+from pve_runbook.terminal.alike import folded
 from pve_runbook.terminal.screen import Banner
 from pve_runbook.terminal.wrap import wrapped
 
@@ -24,6 +27,9 @@ TITLES = {
 }
 WHAT_LED_TO_IT = 120
 """Seconds before the run of which a node's own words are kept too."""
+WELL = (Verdict.HEALTHY, Verdict.STANDALONE)
+GATES = "Gates"
+"""What the steps of a phase are called where they are counted."""
 NOT_COMPARED = "guests, nodes, configs, volumes: not compared, the run ended before that"
 STILL_FROZEN = (
     "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the whole "
@@ -62,6 +68,7 @@ def announce(item: pytest.Item, opened: OpenRun) -> None:
     run = opened.run
     step = Step(item, None, "")
     name = f"PHASE {step.phase}" if step.phase is not None else ""
+    run.screen.enters_module(item.path.name, step.phase_title.partition(":")[0] if step.phase is None else GATES)
     if not run.screen.enters(name or item.path.name):
         return
     if step.deviation:
@@ -108,6 +115,7 @@ def close(opened: OpenRun, result: Result) -> None:
         is_good=result.exit_status == 0,
         guests=_guests(run.outcome),
         plan=_plan(run),
+        told=str(run.outcome.diagnosis or ""),
         lines=_lines(opened, result),
     )
 
@@ -118,18 +126,31 @@ def _plan(run: Run) -> str:
 
 
 def _lines(opened: OpenRun, result: Result) -> Iterator[tuple[str, str]]:
+    """The answer first: after the verdict why, and what to type; then what is left, and what was counted."""
     run = opened.run
+    names = [n.name for n in opened.cluster.nodes]
+    yield from (("cause", text) for text in _causes(run, result, names))
+    yield "next", result.next
+    yield from (("left", text) for text in folded(run.notes.left, names, with_numbers=True))
+    if run.rehearsal is not None:
+        yield from (("rehearsed", text) for text in run.rehearsal.account)
+        yield from (("not known", text) for text in run.rehearsal.limits)
     yield "steps", ", ".join(f"{n} {name}" for name, n in run.outcome.counts.items()) or "none ran"
     executed = run.outcome.executed
     if executed is not None and executed.is_compared:
         yield "guests", executed.guests.removeprefix("guests ")
     if run.options.mode == "checks":
         yield "sent", str(run.record().sent)
-    yield from (("left", text) for text in run.notes.left)
-    if run.rehearsal is not None:
-        yield from (("rehearsed", text) for text in run.rehearsal.account)
-        yield from (("not known", text) for text in run.rehearsal.limits)
-    yield "next", result.next
     yield "journal", f"head {run.journal.head[:16]}"
     page = opened.folder / ("plan.md" if _plan(run) else "report.html")
     yield "record", str(page if page.exists() else opened.folder / "journal.jsonl")
+
+
+def _causes(run: Run, result: Result, names: Sequence[str]) -> list[str]:
+    """Why the verdict is not good, in few lines: of checks/ what the diagnosis rests on, of a run what stopped it."""
+    outcome, found = run.outcome, run.outcome.diagnosis
+    if result.signal is not None:
+        return []
+    if run.options.mode == "checks" and found is not None and found.verdict not in WELL:
+        return few(found, names, besides=result.sentence)
+    return [outcome.seen] if outcome.seen and outcome.seen not in result.sentence else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from pve_runbook.diagnosis.verdict import Diagnosis, Verdict, diagnose
@@ -11,6 +12,9 @@ from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.probes.answers import known, known_or_why
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
+from pve_runbook.terminal.alike import folded
+from pve_runbook.terminal.fold import INDENT
+from pve_runbook.terminal.wrap import cut
 
 
 class ClusterVerdict:
@@ -74,9 +78,13 @@ class ClusterVerdict:
         return f"The verdict does not call for this runbook.\n{found}\nTAKE {cluster} APART ANYWAY: {anyway}"
 
     def show(self, found: Diagnosis) -> None:
-        """The verdict with its evidence and the criteria, on the terminal."""
-        for line in str(found).splitlines():
-            self._opened.run.screen.progress(line)
+        """The verdict on the terminal: with -v all of it, else its first words; checks/ end with it."""
+        run = self._opened.run
+        lines = str(found).splitlines()
+        if not run.screen.verbosity:
+            lines = [] if run.options.mode == "checks" else lines[: 3 if found.urgent else 1]
+        for line in lines:
+            run.screen.progress(line)
 
     def refusal(self, found: Diagnosis) -> str:
         """Why a run that the verdict does not ask for stops, in words."""
@@ -91,6 +99,16 @@ class ClusterVerdict:
         )
 
 
+def few(found: Diagnosis, names: Sequence[str], besides: str = "") -> list[str]:
+    """The evidence that says most, in few lines: what is the same of several of the nodes ``names`` once; without what
+    stands in the text ``besides``."""
+    evidence = folded((seen for seen in found.evidence if seen not in besides), names)
+    more = [f"and {len(evidence) - EVIDENCE} more: see the record"] if len(evidence) > EVIDENCE else []
+    return [cut(INDENT, line).lstrip() for line in evidence[:EVIDENCE]] + more
+
+
+EVIDENCE = 2
+"""Pieces of evidence that a terminal shows."""
 _WHY = {
     Verdict.HEALTHY: "taking a cluster apart that works costs HA, replication and shared administration, and cannot be "
     "undone once the nodes have changed",

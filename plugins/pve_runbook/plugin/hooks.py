@@ -34,8 +34,8 @@ from pve_runbook.plugin.steps import order as step_order
 from pve_runbook.plugin.steps import step as steps
 from pve_runbook.record.pytest_html import STYLE, ChangeRecord, page_title
 from pve_runbook.ssh.connection import Connection, ConnectOptions
+from pve_runbook.terminal.fold import ALL, Fold, StepLine
 from pve_runbook.terminal.live import Live
-from pve_runbook.terminal.screen import StepLine
 
 STEP = pytest.StashKey[steps.Step]()
 HTML = pytest.StashKey[Path]()
@@ -79,7 +79,7 @@ def pytest_report_header(config: pytest.Config) -> Generator[None, list[object],
     """Say at once what this run may do, in place of pytest's paths and plugins; they come back with -v."""
     run = config.stash[RUN]
     lines = yield
-    return [*(lines if run.screen.verbosity or config.option.collectonly else ()), *closing.header(run.options)]
+    return [*(lines if run.screen.verbosity or config.option.collectonly else ()), closing.header(run.options)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -144,12 +144,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             step_order.prove_gated(session.items, [t.name for t in run.options.targets])
     outcome.steps = list(session.items)
     if not only_lists(config) and session.items and not session.testsfailed:
+        if not run.screen.verbosity:
+            run.screen.fold = _fold(session.items, run.options)
         config.option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
         opened = _open(config, run)
         if run.options.mode == "runbook":
             from pve_runbook.plugin import execution
 
             outcome.executed = config.stash[execution.EXECUTION] = execution.Execution(opened)
+
+
+def _fold(items: Sequence[pytest.Item], options: RunOptions) -> Fold:
+    fold = Fold([t.name for t in options.targets], at_the_end=options.mode == "checks")
+    acting = {item.path.name for item in items if not steps.only_reads(item)}
+    fold.expect(map(step_order.place_of, items), {item.path.name for item in items} - acting)
+    return fold
 
 
 def _open(config: pytest.Config, run: Run) -> OpenRun:
@@ -202,7 +211,7 @@ def _build_twin(config: pytest.Config, run: Run, connect: ConnectOptions, live: 
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """File everything that happens under its step."""
     opened = item.config.stash.get(OPENED, None)
     if opened is None:
@@ -212,6 +221,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     node = step_order.node_of(item, opened.members.leaving if opened.members.authority is not None else ())
     closing.announce(item, opened)
     step = item.stash[STEP] = steps.begin(item, node, run.journal)
+    place = step_order.place_of(item)
+    run.screen.under_way(place, step.title)
     try:
         done = yield
         closing.keep_own_words(step, opened)
@@ -222,8 +233,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     finally:
         steps.end(step, run.journal)
         run.outcome.count(step)
-        line = StepLine(step.outcome, step.node or "all", step.title, step.message, step.traceback)
-        run.screen.step(line, is_over=run.outcome.is_over)
+        line = StepLine(step.outcome, step.node or ALL, step.title, step.message, step.traceback, step.reason)
+        run.screen.step(place, line, is_over=run.outcome.is_over)
+        if nextitem is None:
+            run.screen.no_more_steps()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -240,6 +253,7 @@ def pytest_runtest_makereport(
     outcome, message = steps.judge(call, report, evaluates=evaluates, stopped_by=run.outcome.stopped_by)
     step.outcome = steps.worse(step.outcome, outcome)
     step.message = "\n".join(m for m in (step.message, message) if m)
+    step.reason = step.reason or steps.reason_of(call)
     step.seconds += report.duration
     if report.outcome == "failed":
         if steps.speaks_for_itself(call):

@@ -42,7 +42,10 @@ class Live:
         self._verbosity = verbosity
         self._is_terminal = os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
         self._lock = threading.RLock()
-        self._drawn = False
+        self._drawn = ""
+        """What stands in the line that comes and goes."""
+        self._under_way = ""
+        """What stands there while nothing is waited for."""
         self._said: dict[Wait, float] = {}
         self._questions = Questions()
         self._asked: dict[int, dict[str, Sequence[str]]] = {}
@@ -77,6 +80,13 @@ class Live:
             self._erase()
             self._write(text + "\n")
 
+    def show(self, text: str) -> None:
+        """What is under way, in one line, until that is told anew; on a terminal only."""
+        with self._lock:
+            self._under_way = text
+            if self._is_terminal:
+                self._draw(text)
+
     def line_of(self, node: str, text: str) -> None:
         """Write what is to be read of a node."""
         self.say("\n".join(wrapped(f"  {'..':<8} {node:<8} ", text)))
@@ -102,10 +112,7 @@ class Live:
         with self._lock:
             waits = [wait for wait in self._waits.now if wait.elapsed(now) >= WORTH_A_LINE]
             if self._is_terminal:
-                self._erase()
-                if waits:
-                    self._write(in_words(waits, now))
-                    self._drawn = True
+                self._draw(in_words(waits, now) if waits else self._under_way)
                 return
         self._said = {wait: at for wait, at in self._said.items() if wait in waits}
         due = [wait for wait in waits if now - self._said.get(wait, wait.since) >= EVERY_ON_PAPER]
@@ -188,10 +195,16 @@ class Live:
 
     # --- the terminal
 
+    def _draw(self, text: str) -> None:
+        if text != self._drawn:
+            self._erase()
+            self._write(text)
+            self._drawn = text
+
     def _erase(self) -> None:
         if self._drawn:
             self._write(_ERASE)
-            self._drawn = False
+            self._drawn = ""
 
     def _write(self, text: str) -> None:
         data = text.encode("utf-8", "replace")

@@ -15,6 +15,15 @@ def wrapped(head: str, text: str) -> list[str]:
     return [(head if i == 0 else " " * len(head)) + line for i, line in enumerate(lines)]
 
 
+def cut(head: str, text: str) -> str:
+    """``text`` behind ``head`` in one line of 80 columns, cut between words where it is longer."""
+    room = WIDTH - len(head)
+    if len(text) <= room:
+        return head + text
+    kept, blank, _ = text[:room].rpartition(" ")
+    return f"{head}{kept if blank else text[: room - 1]}…"
+
+
 @lru_cache(maxsize=256)
 def _lines(text: str, width: int) -> Sequence[str]:
     """The same is said of node after node."""

@@ -17,6 +17,7 @@ import pytest
 from pve_runbook.cluster.node import Node
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.usage import usage_error
+from pve_runbook.terminal.fold import Place
 
 ROLLBACK = 8
 """The phase that runs on its own, and only with --rollback."""
@@ -43,6 +44,11 @@ def leave_slots(item: pytest.Item) -> int:
     """Which node in the order of leaving an item is for (from 0); -1 for the others of its module."""
     callspec = getattr(item, "callspec", None)
     return int(callspec.params.get("_leaver", -1)) if callspec is not None else -1
+
+
+def place_of(item: pytest.Item) -> Place:
+    """Which step an item is, on whichever node."""
+    return Place(item.path.name, item.name.partition("[")[0], leave_slots(item))
 
 
 def host_name(item: pytest.Item) -> str | None:

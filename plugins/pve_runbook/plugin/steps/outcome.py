@@ -65,6 +65,8 @@ class Outcome:
         """The first step that ended so, in words."""
         self.stopped_at: str | None = None
         """The first step that did not pass, in words."""
+        self.seen = ""
+        """The first line of what that step said: what was seen, and on which node."""
         self.asked_for = ""
         """The last line of what that step said: what to do."""
         self.stopped_by: str | None = None
@@ -89,4 +91,5 @@ class Outcome:
             self.judged[step.phase, step.title] = step.outcome
         if step.outcome in ("failed", "unknown") and self.stopped_at is None:
             self.stopped_at, self.stopped_by = step.title, step.item.nodeid
+            self.seen = step.message.partition("\n")[0]
             self.asked_for = step.message.rpartition("\n")[2]

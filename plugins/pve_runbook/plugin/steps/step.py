@@ -56,6 +56,8 @@ class Step:
     seconds: float = 0.0
     traceback: str = ""
     """Of an error that does not speak for itself."""
+    reason: str = ""
+    """Why, where other steps fail for the same one: which node was silent, and how; else ""."""
 
     @cached_property
     def title(self) -> str:
@@ -101,6 +103,11 @@ class Step:
 def _doc(described: object) -> str:
     """The docstring of a module or a function, which many steps ask for again and again."""
     return inspect.getdoc(described) or ""
+
+
+def only_reads(item: pytest.Item) -> bool:
+    """Whether a step neither sends anything that changes a node nor asks the operator."""
+    return not {"perform", "approve"} & set(getattr(item, "fixturenames", ()))
 
 
 def title_of(item: pytest.Item) -> str:
@@ -160,6 +167,14 @@ def _unknown(error: BaseException) -> str:
         advice = NOT_UNDERSTOOD_ADVICE.format(node=error.node)
         return with_id(RefusalId.FACT_IS_NOT_UNDERSTOOD, f"{error}\n{advice}")
     return with_id(RefusalId.FACT_IS_UNKNOWN, f"{error}\n{UNKNOWN_ADVICE}")
+
+
+def reason_of(call: pytest.CallInfo[None]) -> str:
+    """Why a step is unknown, where many others are for the same reason, whatever each asked; else ""."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    if not isinstance(error, UnknownFact) or error.not_understood:
+        return ""
+    return f"{error.node}: {'no answer in time' if error.why.rstrip('.').endswith('timed out') else error.why}"
 
 
 def speaks_for_itself(call: pytest.CallInfo[None]) -> bool:

@@ -1,0 +1,65 @@
+"""A command on a terminal of 80 columns and 24 lines: a real pseudo-terminal, and a terminal's own rules."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyte
+from bounded import no_longer_than, pieces
+
+COLUMNS, LINES = 80, 24
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What came of it. ``cells``: every line that stood on the screen in the end, as pyte has it; ``sent``: to it."""
+
+    status: int
+    cells: Sequence[Mapping[int, Any]]
+    sent: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines without colours and without what follows the last word."""
+        return ["".join(line[column].data for column in range(COLUMNS)).rstrip() for line in self.cells]
+
+
+def on_a_terminal(
+    argv: Sequence[str], cwd: Path, environment: Mapping[str, str], answer: Callable[[list[str]], str | None]
+) -> Shown:
+    """Run ``argv``. ``answer``: what is typed when the screen shows these lines up to the cursor, None for nothing."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    process = subprocess.Popen(
+        argv,
+        cwd=cwd,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+        env={**os.environ, "TERM": "xterm", **environment},
+    )
+    os.close(terminal)
+    screen = pyte.HistoryScreen(COLUMNS, LINES, history=100_000, ratio=1.0)
+    stream = pyte.ByteStream(screen)
+    sent = b""
+    with os.fdopen(controller, "rb+", buffering=0) as keyboard, no_longer_than(process):
+        for data in pieces(controller):
+            stream.feed(data)
+            sent += data
+            typed = answer([line.rstrip() for line in screen.display[: screen.cursor.y + 1]])
+            if typed is not None:
+                keyboard.write(typed.encode())
+        status = process.wait(30)
+    shown = [*screen.history.top, *(screen.buffer[row] for row in range(LINES))]
+    return Shown(status, shown, sent.decode())
