@@ -75,13 +75,13 @@ def _banner(record: Record) -> Html:
     ]
     if record.header.mode in phrases.ON_NO_REAL_NODE:
         lines.append(tag("p", phrases.ON_NO_REAL_NODE[record.header.mode], css="pve-changed"))
+    for label, text in (("Cause", phrases.cause(record)), ("Next", phrases.what_next(record))):
+        if text:
+            lines.append(tag("p", join([tag("b", f"{label}: "), tag("span", text, css="pve-next")])))
     if record.survival is not None:
         lines.append(tag("p", f"{phrases.interrupted(record.survival)}."))
         lines.append(tag("p", f"{phrases.survival(record.survival)}."))
         lines.extend(tag("p", f"{what}.", css="pve-changed") for what in phrases.changed(record.survival))
-    following = phrases.what_next(record)
-    if following:
-        lines.append(tag("p", join([tag("b", "Next: "), tag("span", following, css="pve-next")])))
     return tag("header", join(lines), css=f"pve-banner pve-is-{judgement}")
 
 

@@ -16,7 +16,7 @@ MAX_ITEM = 200
 
 
 def summary_md(record: Record, journal_head: str = "") -> str:
-    """Return at most 25 lines of Markdown: verdict, what, who, when, phases, what is left, what next.
+    """Return at most 25 lines of Markdown: verdict, cause, what next, what is left; then who, when, phases.
 
     ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
     """
@@ -46,14 +46,22 @@ def _facts(record: Record, journal_head: str) -> list[str]:
     header = record.header
     took = phrases.took(record)
     authority = phrases.authority(record)
-    facts = [
+    cause = phrases.cause(record)
+    facts = [f"Cause: {_md(cause)}"] if cause and header.mode == "checks" else []
+    facts.extend(f"Stopped at: {_md(_stop(step))}" for step in phrases.stopped_at(record)[:1])
+    following = phrases.what_next(record)
+    if following:
+        facts.append(f"Next: {_md(following)}")
+    left = [phrases.said(node, text) for node, text in phrases.merged(record.topic("left"))]
+    if left:
+        facts.append(f"Left to do ({len(left)}): {_md('; '.join(left))}")
+    if record.survival is not None:
+        facts.append(f"{_md(phrases.interrupted(record.survival))}; {phrases.survival(record.survival)}")
+    facts += [
         f"Nodes: {_md(', '.join(header.hosts))}" + (f" (authority: {_md(authority)})" if authority else ""),
         f"By {_md(header.operator)}, until {date_time(phrases.ended_at(record))}{took and f' ({took})'}",
         f"Command: {_code(header.command)} ({_md(header.code)})",
     ]
-    if record.survival is not None:
-        facts.append(f"{_md(phrases.interrupted(record.survival))}; {phrases.survival(record.survival)}")
-    facts.extend(f"Stopped at: {_md(_stop(step))}" for step in phrases.stopped_at(record)[:1])
     if record.approvals:
         facts.append(f"Approved: {_md(phrases.approved(record))}")
     proof = []
@@ -64,12 +72,6 @@ def _facts(record: Record, journal_head: str) -> list[str]:
         proof.append(f"Journal head: `{journal_head}`")
     if proof:
         facts.append("; ".join(proof))
-    left = [phrases.said(node, text) for node, text in phrases.merged(record.topic("left"))]
-    if left:
-        facts.append(f"Left to do ({len(left)}): {_md('; '.join(left))}")
-    following = phrases.what_next(record)
-    if following:
-        facts.append(f"Next: {_md(following)}")
     return facts
 
 

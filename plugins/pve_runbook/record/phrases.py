@@ -110,6 +110,17 @@ def stopped_at(record: Record) -> tuple[Step, ...]:
     return tuple(step for step in record.steps if step.outcome in ("failed", "unknown"))
 
 
+def cause(record: Record) -> str:
+    """Return why the verdict is not good, in one line: of checks the evidence that says most, of a run what was seen
+    where it stopped; empty when all is well."""
+    stops = stopped_at(record)
+    if judgement(record) == "passed" or not stops:
+        return ""
+    notes = record.topic("verdict") if record.header.mode == "checks" else ()
+    evidence = [line.removeprefix("- ") for note in notes[-1:] for line in note.text.splitlines() if line[:2] == "- "]
+    return evidence[0] if evidence else stops[0].message.partition("\n")[0]
+
+
 def blocked(record: Record) -> int:
     """Return how many steps did not run because of an earlier one."""
     return sum(step.outcome == "blocked" for step in record.steps)
