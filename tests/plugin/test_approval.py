@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +46,7 @@ def approvals(
     code: str = "1" * 64,
     taken_up: bool = False,
     meanwhile: str = "",
+    ask: Callable[[str], str | None] | None = None,
 ) -> Approvals:
     """What asks in a run: ``given`` on the command line, ``typed`` at the prompt (None: there is no terminal),
     ``meanwhile``: what a second look finds."""
@@ -68,10 +69,11 @@ def approvals(
         only_plans=False,
         records=run.folder.parent,
         folder=run.folder,
-        ask=lambda prompt: typed,
+        ask=ask or (lambda prompt: typed),
         write=write,
         candidates=lambda: (),
         second_look=lambda question: meanwhile,
+        ahead=lambda plan: (),
     )
     return Approvals(ahead, asking, run.notes)
 
@@ -102,6 +104,29 @@ def test_the_word_in_full_is_a_yes(run: BenchRun) -> None:
     approve = approvals(run, Approve(), "labcluster")
     approve(FREEZE)
     assert answers(run) == [("approved", "typed")] and approve.approved is not None
+
+
+def test_a_question_mark_shows_every_command_that_the_approval_is_for_and_asks_again(run: BenchRun) -> None:
+    shown: list[str] = []
+    typed = iter(["?", "?", "labcluster"])
+
+    def ask(prompt: str) -> str:
+        shown.append(prompt)
+        if prompt.endswith("anything else to stop: "):
+            return next(typed)
+        return "q" if len(asked_so_far()) == 2 else ""
+
+    def asked_so_far() -> list[str]:
+        return [prompt for prompt in shown if prompt.endswith("anything else to stop: ")]
+
+    approve = approvals(run, Approve(), ask=ask)
+    approve(FREEZE)
+    assert answers(run) == [("approved", "typed")] and approve.approved is not None
+    asked = [number for number, prompt in enumerate(shown) if prompt.endswith("anything else to stop: ")]
+    assert len(asked) == 3 and asked[0] == 0 and asked[2] == len(shown) - 1 == asked[1] + 2, shown
+    said = " ".join(" ".join(shown[: asked[1]]).split())
+    for command in approve.approved.commands:
+        assert f"$ {command.line} " in said
 
 
 @pytest.mark.parametrize("typed", ["", "yes", "y", "labcluste", "labcluster x", "LABCLUSTER", "pve1"])

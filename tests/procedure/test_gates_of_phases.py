@@ -180,7 +180,7 @@ def test_quorum_that_is_not_there_is_not_believed(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(("against", "asked"), [("", []), ("The verdict is healthy. Anyway: a move", ["labcluster"])])
 def test_what_speaks_against_a_run_is_asked_for_once_more(make_run: MakeRun, against: str, asked: list[str]) -> None:
     run = make_run("quorate")
-    questions = Questions(run.members, run.survival, (), None, lambda: against)
+    questions = Questions(run.members, run.survival, (), lambda: against)
     given: list[Question] = []
     assert stops(FREEZE.test_operator_means_it_anyway, run, questions=questions, approve=given.append) == []
     assert [question.word for question in given] == asked

@@ -158,7 +158,7 @@ def test_a_key_that_does_not_open_the_node_leaves_the_console_to_be_confirmed(
         ways = fixture("second_way")(run.perform, opened, run.members, run.notes)
     assert all("efused" in why for why in ways.values()) and set(ways) == {"pve1", "pve2"}
     asked: list[Question] = []
-    questions = Questions(run.members, run.survival, (), run.folder)
+    questions = Questions(run.members, run.survival, ())
     step = phase("phase4_corosync" if number == 4 else "phase8_rollback").test_there_is_a_second_way_in
     node = run.cluster.node("pve1")
     given = {"host": SimpleNamespace(pve=node.facts), "node": node, "questions": questions, "approve": asked.append}

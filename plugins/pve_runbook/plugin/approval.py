@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from pve_runbook.procedure.planning import Done, Place
 from pve_runbook.procedure.work import Work
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import with_id
+from pve_runbook.terminal.question import SHOW, covered, in_full, page, pages
 
 NO_TERMINAL = (
     "not approved: phase {phase} ({name}) asks before it goes on, and there is no terminal to ask on.\n"
@@ -42,11 +43,14 @@ CHANGED = (
 )
 NOT_FOUND = "no plan {hash} in {records}: what it named is not known here"
 ASKED_AGAIN = "SINCE THE LAST APPROVAL what is to be sent has CHANGED (-: approved, +: now):\n{difference}\n"
-AHEAD = "Plan {hash}: {count} commands are left to be sent; they stand in {folder}/plan.md.\n"
+AHEAD = "Plan {hash}: {covered} commands until the next question, {count} in all.\n{folder}/plan.md has them."
+PROMPT = "Type {word} to go on, ? for more, anything else to stop:"
 IN_THE_RUN = "it is asked by the run; a plan changes nothing"
 INTERRUPTED = "interrupted"
 SHOWN = 20
 """Lines of a difference that are shown; the journal has all."""
+SHOWN_IN_SHORT = 2
+"""Of them those that stand above a question; ? shows the others."""
 
 
 class NotApproved(ForOperator):
@@ -83,6 +87,8 @@ class Asking:
     candidates: Callable[[], Sequence[authority.Candidate]]
     second_look: Callable[[Question], str]
     """What changed while a question stood, in words; "" when nothing did."""
+    ahead: Callable[[Plan], Iterable[Question]]
+    """What else is asked in the course of a plan."""
 
 
 class NoLongerHolds(ForOperator):
@@ -181,11 +187,8 @@ class Approvals:
 
     def _at_the_terminal(self, question: Question, plan: Plan, changed: Sequence[str]) -> None:
         text = question.text.rstrip()
-        ahead = AHEAD.format(hash=plan.hash, count=len(plan.commands), folder=self._asking.folder)
-        if changed:
-            ahead = ASKED_AGAIN.format(difference=_shown(changed)) + ahead
         try:
-            typed = self._asking.ask(f"\n{text}\n{ahead}Type {question.word} to go on, anything else to stop: ")
+            typed = self._typed(question, plan, changed)
         except KeyboardInterrupt:
             self._record(question, plan, "refused", INTERRUPTED)
             raise
@@ -201,6 +204,22 @@ class Approvals:
                 with_id(RefusalId.NOT_APPROVED, REFUSED.format(by=getpass.getuser(), typed=typed, word=question.word))
             )
         self._record(question, plan, "approved", "typed")
+
+    def _typed(self, question: Question, plan: Plan, changed: Sequence[str]) -> str | None:
+        """What is typed at the prompt; ? shows the commands, and asks again. None without a terminal."""
+        told, in_short = (
+            ASKED_AGAIN.format(difference=_shown(changed, most)) if changed else "" for most in (SHOWN, SHOWN_IN_SHORT)
+        )
+        commands = covered(plan.commands, question, self._asking.ahead(plan))
+        where = AHEAD.format(
+            hash=plan.hash, covered=len(commands), count=len(plan.commands), folder=self._asking.folder
+        )
+        asked = page(in_short + question.text, where, PROMPT.format(word=question.word))
+        while (typed := self._asking.ask(asked)) == SHOW:
+            for shown in pages(in_full(told + question.text, commands, [n.name for n in plan.nodes])):
+                if self._asking.ask(shown):
+                    break
+        return typed
 
     def _record(self, question: Question, plan: Plan, answer: Literal["approved", "refused"], how: str) -> None:
         """Journal who answered what, when and how."""
@@ -219,6 +238,6 @@ class Approvals:
         )
 
 
-def _shown(changed: Sequence[str]) -> str:
-    more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
-    return "\n".join([*changed[:SHOWN], *more])
+def _shown(changed: Sequence[str], most: int = SHOWN) -> str:
+    more = [f"- and {len(changed) - most} more."] if len(changed) > most else []
+    return "\n".join([*changed[:most], *more])

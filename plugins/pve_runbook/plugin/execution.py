@@ -49,7 +49,7 @@ class Execution:
         """What the operator is asked."""
         opened = self._opened
         against = ClusterVerdict(opened).against
-        return Questions(opened.members, self.survival, self._run.options.absent, opened.folder, against)
+        return Questions(opened.members, self.survival, self._run.options.absent, against)
 
     @cached_property
     def perform(self) -> Performer:
@@ -59,7 +59,7 @@ class Execution:
     @cached_property
     def approve(self) -> Approvals:
         """What asks for an approval, and holds it against the plan."""
-        options = self._run.options
+        options, back = self._run.options, self._run.rollback
         ahead = Ahead(
             forecasts=self._forecasts,
             work=self.work,
@@ -79,6 +79,7 @@ class Execution:
             write=self.write_plan,
             candidates=lambda: authority.candidates(self._opened.members.may_lead),
             second_look=SecondLook(self._opened.members, self.survival, self._law),
+            ahead=self.questions.ahead if back is None else lambda plan: (),
         )
         return Approvals(ahead, asking, self._run.notes)
 

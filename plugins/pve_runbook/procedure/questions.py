@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis import overdue_jobs
@@ -19,6 +18,15 @@ FREEZE, FORCE, WINDOWS, LET_GO, THAW, ROLLBACK = 0, 2, 4, 6, 7, 8
 """The phases that ask before they go on; 6 only where the others stay a cluster (--leave)."""
 
 
+NAMED = 5
+"""Nodes that a question about all of them names."""
+BACKED_UP = "First every node's configuration is backed up, there and here, and checked"
+UNFREEZE = (
+    "Undo: systemctl unmask --runtime pvescheduler; systemctl start pvescheduler; "
+    "systemctl enable --now pve-ha-lrm pve-ha-crm."
+)
+A_KEY = "Until the end root's authorized_keys2 holds a key made for this run"
+CONSOLES = "By approving you also say that you can reach the console of {nodes} (IPMI, screen)."
 STAYS_OFF = "its scheduler did not run before the first change and stays off; cron's backups come back"
 
 
@@ -30,15 +38,13 @@ class Questions:
         members: Members,
         survival: Survival,
         absent: Sequence[str],
-        folder: Path | None,
         against: Callable[[], str] = lambda: "",
     ) -> None:
-        """``folder``: the record's. ``absent``: members that the operator calls powered off. ``against``: what speaks
+        """``absent``: members that the operator calls powered off. ``against``: what speaks
         against the run, and the reason that was given for it all the same, in words; "" where nothing does."""
         self._members = members
         self._survival = survival
         self._absent = absent
-        self._folder = folder
         self._against = against
 
     @property
@@ -73,10 +79,9 @@ class Questions:
         """Before the first change. Raises UnknownFact."""
         members = self._members
         if members.staying:
-            folder = f"{self._folder}/backups"
-            said = _leave_freeze(members, self._absent, folder, self._survival.running)
+            said = _leave_freeze(members, self._absent, self._survival.running)
             return Question(FREEZE, stages.LOCKED.name, None, self._leavers, said)
-        text = _freeze(self._cluster, self._nodes, self._survival.running, f"{self._folder}/backups")
+        text = _freeze(self._cluster, self._nodes, self._survival.running)
         return Question(FREEZE, stages.LOCKED.name, None, self._cluster, text)
 
     def quorum(self, authority: Node) -> Question:
@@ -163,19 +168,15 @@ class Questions:
             yield self.thaw(jobs)
 
 
-def _freeze(cluster: str, nodes: Sequence[Node], running: int, folder: str) -> str:
+def _freeze(cluster: str, nodes: Sequence[Node], running: int) -> str:
     """Before the first change."""
-    names = ", ".join(n.name for n in nodes)
+    names = ", ".join(n.name for n in nodes) if len(nodes) <= NAMED else f"all {len(nodes)} nodes"
     return (
         f"FREEZE the cluster {cluster}: {names}.\n"
-        f"First every node's configuration is backed up into {BACKUP_ROOT} there and into {folder} here, and checked;\n"
-        "then scheduler and HA are stopped and disabled on all of them, and stay off after a reboot (HA).\n"
-        f"At stake: {running} running guests; they are not touched. Undo: systemctl unmask --runtime pvescheduler,\n"
-        "systemctl enable --now pve-ha-lrm pve-ha-crm, start pvescheduler.\n"
-        "Before the first node leaves, a key made for this run goes into root's authorized_keys2 (out at the end).\n"
-        "By approving you also say that you can reach the console of every node (IPMI, screen) if SSH is lost.\n"
-        + _without_volumes(nodes)
-        + waiting(nodes)
+        f"{BACKED_UP}; then scheduler and HA are stopped and disabled on all of them.\n"
+        f"At stake: {running} running guests; they are not touched. HA stays off after a reboot.\n"
+        f"{UNFREEZE}\n"
+        f"{A_KEY}.\n{CONSOLES.format(nodes='every node')}\n" + _without_volumes(nodes) + waiting(nodes)
     )
 
 
@@ -245,11 +246,13 @@ def _window(leaver: Node, run: str, is_last: bool) -> str:
 
 def _thaw(jobs: Mapping[str, Sequence[str]]) -> str:
     """Before the schedulers run again."""
-    lines = [f"THAW: the schedulers run again on {', '.join(jobs)}."]
+    lines = [
+        f"THAW: the schedulers run again on {', '.join(jobs)}.",
+        "Undo: systemctl stop pvescheduler. If you say no they stay off; type later, on each node:",
+        "systemctl unmask --runtime pvescheduler; systemctl start pvescheduler; rm /var/lib/pve-runbook/lock",
+    ]
     for node, found in jobs.items():
         lines += [f"  {node}: {line}" for line in found] or [f"  {node}: no job that deserves a look"]
-    lines.append("Undo: systemctl stop pvescheduler. If you say no they stay off; type later, on each node:")
-    lines.append("systemctl unmask --runtime pvescheduler; systemctl start pvescheduler; rm /var/lib/pve-runbook/lock")
     return "\n".join(lines)
 
 
@@ -264,18 +267,17 @@ def waiting(nodes: Sequence[Node]) -> str:
 # --- where others stay a cluster (--leave)
 
 
-def _leave_freeze(members: Members, absent: Collection[str], folder: str, running: int) -> str:
+def _leave_freeze(members: Members, absent: Collection[str], running: int) -> str:
     """Before the first change."""
     leave = ", ".join(members.is_let_go)
     live = ", ".join(n.name for n in members.leaving)
     stay = ", ".join(n.name for n in members.staying)
     frozen = (
-        f"On {live} scheduler and HA are then stopped and disabled, and stay off after a reboot (HA).\n"
-        f"Before the window a key made for this run goes into root's authorized_keys2 on {live} (out at the end).\n"
-        f"By approving you also say that you can reach the console of {live} (IPMI, screen) if SSH is lost.\n"
+        f"; then scheduler and HA are stopped and disabled on {live}, and HA stays off after a reboot.\n"
         if live
-        else ""
+        else ".\n"
     )
+    undo = f"{UNFREEZE}\n{A_KEY}.\n{CONSOLES.format(nodes=live)}\n" if live else ""
     dead = f"{', '.join(absent)} is dead by your word, and {left_to_do.NEVER_AGAIN}.\n" if absent else ""
     managed = ha_guests(members.staying[0].facts, members.is_let_go)
     released = (
@@ -286,10 +288,9 @@ def _leave_freeze(members: Members, absent: Collection[str], folder: str, runnin
     )
     return (
         f"{leave} LEAVES the cluster {members.cluster_name}; {stay} stay a cluster without it.\n{dead}"
-        f"First every node's configuration is backed up into {BACKUP_ROOT} there and into {folder} here, and checked.\n"
-        f"{released}{frozen}"
-        f"To {stay} nothing is sent but these backups, a lock, and in the end `pvecm delnode`: corosync, HA and\n"
-        f"schedulers run on there. At stake: {running} running guests; they are not touched.\n"
+        f"{BACKED_UP}{frozen}{released}"
+        f"To {stay} nothing is sent but these backups, a lock, and in the end `pvecm delnode`.\n"
+        f"At stake: {running} running guests; they are not touched.\n{undo}"
         + _without_volumes(members.leaving)
         + waiting(members.leaving)
     )

@@ -1,0 +1,79 @@
+"""A question on a terminal of 80 columns and 24 lines: all of it can be seen when it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pve_runbook.journal.rows import Command
+from pve_runbook.plan.model import Question
+from pve_runbook.terminal.alike import names_in_words
+from pve_runbook.terminal.wrap import wrapped
+
+LINES = 12
+"""What a question may take, with its prompt."""
+PAGE = 20
+"""Lines of what ``?`` shows that are shown at once."""
+SHOW = "?"
+REST = "… {count} more lines of this question: type ? to read all of it."
+MORE = "Return shows the rest, q goes back to the question: "
+BACK = "Return goes back to the question: "
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a question's text: a line that ends in the middle of a sentence goes on in the next one."""
+    found: list[str] = []
+    for line in text.rstrip().splitlines():
+        goes_on = bool(found) and not line.startswith((" ", "- ", "+ ")) and not found[-1].endswith((".", ":", "!"))
+        if goes_on:
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
+
+
+def in_lines(text: str) -> list[str]:
+    """``text`` wrapped at words for 80 columns; what is indented stays so."""
+    found: list[str] = []
+    for paragraph in paragraphs(text):
+        bare = paragraph.lstrip()
+        found += wrapped(" " * (len(paragraph) - len(bare)), bare)
+    return found
+
+
+def page(text: str, where: str, prompt: str) -> str:
+    """The question as it is asked: ``text``, ``where`` the plan is, and the prompt; twelve lines at most."""
+    lines, last = in_lines(text), [*in_lines(where), *wrapped("", prompt)]
+    room = LINES - len(last)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], REST.format(count=len(lines) - room + 1)]
+    return "\n" + "\n".join([*lines, *last]) + " "
+
+
+def covered(commands: Sequence[Command], asked: Question, others: Iterable[Question]) -> Sequence[Command]:
+    """The commands of a plan that are sent before the next question is asked."""
+    others = [q for q in others if (q.stage, q.node) != (asked.stage, asked.node)]
+    for number, command in enumerate(commands):
+        if any(command.stage == q.stage and q.node in (None, command.node) for q in others):
+            return commands[:number]
+    return commands
+
+
+def in_full(text: str, commands: Sequence[Command], names: Sequence[str]) -> list[str]:
+    """All that ``?`` shows: the whole question, and the commands that it is about, each once with its nodes."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for command in commands:
+        at = nodes.setdefault((command.line, command.why), [])
+        if command.node not in at:
+            at.append(command.node)
+    number = f"{len(commands)} commands, in this order:" if commands else "no command: nothing is left to be sent."
+    lines = [*in_lines(text), "", f"This approval is for {number}"]
+    for (line, why), at in nodes.items():
+        lines += [*wrapped("  $ ", line), *wrapped("      ", f"{names_in_words(at, len(names))}: {why}")]
+    return lines
+
+
+def pages(lines: Sequence[str]) -> Iterator[str]:
+    """``lines`` as prompts, one screen each."""
+    for start in range(0, len(lines), PAGE):
+        is_last = start + PAGE >= len(lines)
+        yield "\n" + "\n".join(lines[start : start + PAGE]) + f"\n{BACK if is_last else MORE}"
