@@ -182,3 +182,35 @@ def test_vv_shows_what_is_answered_too(terminal: Terminal) -> None:
     ]
     assert lines.count("           pve2     | done") == live.SHOWN_LINES
     assert lines[-1] == "           pve2     | … 10 more lines in the journal, line 6"
+
+
+def test_what_is_under_way_is_redrawn_goes_while_others_write_and_comes_back(terminal: Terminal) -> None:
+    shown = following(terminal.fd, Waits())
+    shown.show("  ..      0/3   It holds.")
+    shown.show("  ..      1/3   It holds.")
+    assert terminal.lines() == ["  ..      1/3   It holds."]
+    shown.say("pve1 was said")
+    assert terminal.lines() == ["pve1 was said"]
+    shown.draw(time.monotonic())
+    assert terminal.lines() == ["pve1 was said", "  ..      1/3   It holds."]
+    shown.show("")
+    assert terminal.lines() == ["pve1 was said"]
+
+
+def test_a_long_wait_stands_in_place_of_what_is_under_way(terminal: Terminal) -> None:
+    waits = Waits()
+    shown = following(terminal.fd, waits)
+    shown.show("  ..      1/3   It holds.")
+    with waits.on("pve2", "its window to end", 180):
+        shown.draw(time.monotonic() + 12)
+        assert terminal.lines() == ["  ..       pve2     waits for its window to end, 12 s of 180 s"]
+    shown.draw(time.monotonic())
+    assert terminal.lines() == ["  ..      1/3   It holds."]
+
+
+def test_in_a_pipe_nothing_that_goes_again_is_written() -> None:
+    reading, writing = os.pipe()
+    following(writing, Waits()).show("  ..      1/3   It holds.")
+    os.close(writing)
+    assert os.read(reading, 100) == b""
+    os.close(reading)

@@ -73,6 +73,8 @@ class Diagnosis:
     """Whether the operator calls members dead for good (--absent)."""
     option: str = ""
     """What the runbook's command line needs besides."""
+    history: tuple[str, ...] = ()
+    """Of the evidence what the journals show of the time before: no cause by itself."""
 
     @property
     def calls_for_the_runbook(self) -> bool:
@@ -133,7 +135,16 @@ def diagnose(
     silent = [f"{name}: {why}" for name, why in away.items() if name not in case.off]
     unread = [f"not read: {what}" for what in dict.fromkeys([*silent, *_not_read(case)]) if what not in shown]
     option = advice.authority(case) if row.verdict is Verdict.SPLIT_BRAIN else ""
-    return Diagnosis(row.verdict, (*shown, *unread), criteria, row.advice(case), case.resets, bool(absent), option)
+    return Diagnosis(
+        row.verdict,
+        (*shown, *unread),
+        criteria,
+        row.advice(case),
+        case.resets,
+        bool(absent),
+        option,
+        tuple(case.history),
+    )
 
 
 def _not_read(case: Case) -> list[str]:

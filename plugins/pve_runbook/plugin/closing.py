@@ -152,5 +152,5 @@ def _causes(run: Run, result: Result, names: Sequence[str]) -> list[str]:
     if result.signal is not None:
         return []
     if run.options.mode == "checks" and found is not None and found.verdict not in WELL:
-        return few(found, names, besides=result.sentence)
+        return few(found, names, besides=result.sentence, told=run.screen.said(besides=str(found)))
     return [outcome.seen] if outcome.seen and outcome.seen not in result.sentence else []

@@ -99,14 +99,18 @@ class ClusterVerdict:
         )
 
 
-def few(found: Diagnosis, names: Sequence[str], besides: str = "") -> list[str]:
-    """The evidence that says most, in few lines: what is the same of several of the nodes ``names`` once; without what
-    stands in the text ``besides``."""
-    evidence = folded((seen for seen in found.evidence if seen not in besides), names)
+def few(found: Diagnosis, names: Sequence[str], besides: str, told: str) -> list[str]:
+    """The evidence that says most, without the history, in few lines: what is the same of several of the nodes
+    ``names`` once. Left out is what stands in the text ``besides``; what is a part of ``told``, which is shown too, is
+    cut to one line."""
+    evidence = folded((e for e in found.evidence if e not in besides and e not in found.history), names)
     more = [f"and {len(evidence) - EVIDENCE} more: see the record"] if len(evidence) > EVIDENCE else []
-    return [cut(INDENT, line).lstrip() for line in evidence[:EVIDENCE]] + more
+    return [cut(BULLET, line).lstrip() if line[:OF_A_LINE] in told else line for line in evidence[:EVIDENCE]] + more
 
 
+BULLET = INDENT + "  "
+OF_A_LINE = 60
+"""Letters by which a piece of evidence is known again."""
 EVIDENCE = 2
 """Pieces of evidence that a terminal shows."""
 _WHY = {

@@ -149,6 +149,10 @@ class Fold:
             self._not_evaluated = 0
         return lines
 
+    def said(self, besides: str) -> str:
+        """What the steps that failed or warn say, but for the one that says ``besides``."""
+        return "\n".join(step.text for step in self._failed if step.message != besides)
+
     def reasons(self, told: str) -> list[Line]:
         """What failed and what warns, a paragraph for each reason; what says ``told`` is told elsewhere."""
         return self._reasons([step for step in self._failed if step.message != told]) if self._at_the_end else []

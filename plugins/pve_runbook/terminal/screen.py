@@ -149,6 +149,10 @@ class Screen:
         if not is_over or line.outcome != "not evaluated":
             self._stand(self.fold.ends(place, line))
 
+    def said(self, besides: str) -> str:
+        """What is shown of the checks that failed or warn, but for the one that says ``besides``."""
+        return self.fold.said(besides) if self.fold is not None else ""
+
     def no_more_steps(self) -> None:
         """All steps have ended: what their lines still owe."""
         if self.fold is not None:
