@@ -35,6 +35,24 @@ def fits(one: tuple[str, str, list[str]], other: tuple[str, str, list[str]]) -> 
     return one[:2] == other[:2] and re.fullmatch(pattern, " ".join(one[2])) is not None
 
 
+def windows_of(text: str) -> dict[str, list[str]]:
+    """Node → the commands that a plan's text names for its window, without those that have a condition."""
+    found = {}
+    for node, told in re.findall(r"  What window\.sh runs on (\S+?)[,:][^`]*```sh\n(.*?)  ```", text, re.DOTALL):
+        runs = told.partition("  # Where a command")[0].splitlines()
+        found[node] = [
+            line[2:] for line in runs if re.match(r"  [^ #]", line) and not line.endswith("# see above when")
+        ]
+    return found
+
+
+def is_run_in_order(told: list[str], ran: list[str]) -> bool:
+    """Whether all that was told is among what ran, in its order."""
+    rest = iter(ran)
+    patterns = [re.compile(PLACEHOLDER.sub("[^/ ]+", re.escape(line)).replace(r"\*", r"\S*")) for line in told]
+    return all(any(pattern.fullmatch(line) for line in rest) for pattern in patterns)
+
+
 def does_not_fit(plan: dict[str, Any], ran: Any, *, whole: bool) -> list[str]:
     """Where what was sent leaves the plan: on each node, between the nodes that leave, between the stages."""
     found = []

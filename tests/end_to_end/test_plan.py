@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plan_compared import does_not_fit, planned, sent
+from plan_compared import does_not_fit, is_run_in_order, planned, sent, windows_of
 from pve_lab.scenarios import SCENARIOS
 from sampling import some
 
@@ -34,9 +34,16 @@ def test_a_run_sends_what_its_plan_names(start_lab: Callable[..., Any], run: Cal
         assert ran.status != 0 and lab.mutating() == [], "without a plan no run goes on"
         return
     plan = planned(plan_run)
+    told = windows_of(plan_run.said)
+    assert list(told) == [c["node"] for c in plan["commands"] if c["name"] == "window"]
+    for commands in told.values():
+        assert {"pmxcfs -l", "rm -f /etc/pve/corosync.conf", "systemctl start pve-cluster.service"} <= set(commands)
     bound = f"--approve=all@{plan['hash']}" if plan_run.status == 0 else "--approve=all"
     ran = run("runbook/", *lab.options, ACCEPT, bound)
     assert does_not_fit(plan, ran, whole=ran.status == 0) == []
+    if ran.status == 0:
+        for node, commands in told.items():
+            assert is_run_in_order(commands, [" ".join(x.argv) for x in lab.control.log(node) if x.via == "unit"])
     if plan_run.status == 1:
         assert ran.status == 1 and lab.mutating() == [], "a gate that failed for the plan stops the run"
 

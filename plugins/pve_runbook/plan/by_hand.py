@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pve_runbook.journal.rows import Command
+from pve_runbook.plan import script_text
 from pve_runbook.plan.model import Plan
 
 HEADER = """\
@@ -22,6 +23,7 @@ A block that fails: stop there, and look at it. No guest is stopped or started.
 The nodes leave in this order: {order}.
 Everything of this work lies in {folder} on each node: its backup, this card.
 """
+RUNS = "What this script runs once it is started, further below, in this order:"
 WINDOW_DONE = "The last word has to be `done`; else read {log} there, and stop."
 ALONE = "until pvecm status | grep -Eq '^Nodes: +1$'; do sleep 1; done"
 ONLY_THESE = "until pvecm status | grep -Eq '^Total votes: +{votes}$'; do sleep 1; done"
@@ -68,21 +70,29 @@ def blocks_of(plan: Plan, titles: Mapping[str, str], left_out: Iterable[str]) ->
         mine = [c for c in plan.commands if c.stage == stage]
         # The script of the window is put on all nodes first: it lies there, and does nothing.
         for part in ([c for c in mine if c.stdin_sha256], [c for c in mine if not c.stdin_sha256]):
-            found += _grouped(titles[stage], part, plan.texts)
+            found += _grouped(titles[stage], part, plan)
     return found
 
 
-def _grouped(title: str, commands: Sequence[Command], texts: Mapping[str, str]) -> Iterator[Block]:
+def _grouped(title: str, commands: Sequence[Command], plan: Plan) -> Iterator[Block]:
     by_node: dict[str, list[Command]] = {}
     for command in commands:
         by_node.setdefault(command.node, []).append(command)
     same: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for node, mine in by_node.items():
-        lines = tuple(line for c in mine for line in _typed(c, texts))
-        note = next((WINDOW_DONE.format(log=_window_files(c) + ".log") for c in mine if c.name == "window"), "")
+        lines = tuple(line for c in mine for line in _typed(c, plan.texts))
+        note = "\n".join(n for c in mine for n in _notes(c, plan))
         same.setdefault((lines, note), []).append(node)
     for (lines, note), nodes in same.items():
         yield Block(title, tuple(nodes), lines, note)
+
+
+def _notes(command: Command, plan: Plan) -> Iterator[str]:
+    """What is to be known of a command of the window."""
+    if command.name == "window":
+        yield WINDOW_DONE.format(log=_window_files(command) + ".log")
+    elif (steps := plan.scripts.get((command.node, command.argv[-1]))) is not None:
+        yield "\n".join((RUNS, "", "```text", *script_text.listing(steps), "```"))
 
 
 def _typed(command: Command, texts: Mapping[str, str]) -> Iterator[str]:

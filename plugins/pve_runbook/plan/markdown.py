@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pve_runbook.journal.rows import Command
+from pve_runbook.plan import script_text
 from pve_runbook.plan.model import Plan, Question
+from pve_runbook.plan.script_steps import Steps
 
 WIDTH = 80
 NOT_EVALUATED = "not evaluated"
+PASSED = "passed"
+FOLDED = "{before} before, 1 after ({outcomes}); see --plan -v"
+SCRIPT = "What {script} runs on {node}, in this order:"
+SAME_SCRIPT = "What {script} runs on {node}: the same as on {first}, for the same reasons:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +38,19 @@ class StageText:
     after: Gate
 
 
-def plan_md(plan: Plan, stages: Sequence[StageText], phases: Mapping[int, str], made: str, hindered: str) -> str:
+def plan_md(
+    plan: Plan, stages: Sequence[StageText], phases: Mapping[int, str], made: str, hindered: str, *, folded: bool
+) -> str:
     """The whole plan as Markdown.
 
     ``phases``: number → title. ``made``: when, and by which command line. ``hindered``: the first gate that does not
-    hold now, in words, or "".
+    hold now, in words, or "". ``folded``: all gates of a stage in one line, but for those that did not pass.
     """
-    return "\n".join(_lines(plan, stages, phases, made, hindered)) + "\n"
+    return "\n".join(_lines(plan, stages, phases, made, hindered, folded)) + "\n"
 
 
 def _lines(
-    plan: Plan, stages: Sequence[StageText], phases: Mapping[int, str], made: str, hindered: str
+    plan: Plan, stages: Sequence[StageText], phases: Mapping[int, str], made: str, hindered: str, folded: bool
 ) -> Iterator[str]:
     yield f"# PLAN {plan.hash}: {plan.cluster}"
     yield ""
@@ -65,7 +74,7 @@ def _lines(
             idle = [i for i in plan.idle if i.stage == stage.name]
             if commands or idle:
                 asked = [q for q in plan.questions if q.stage == stage.name]
-                yield from _stage(stage, commands, asked)
+                yield from _stage(stage, commands, asked, plan.scripts, folded)
                 for why in dict.fromkeys(i.why for i in idle):
                     names = ", ".join(i.node for i in idle if i.why == why)
                     yield from _item(f"{names}: nothing to do: {why}")
@@ -82,12 +91,21 @@ def _identity(name: str, hostname: str) -> str:
     return name if name == hostname else f"{name} ({hostname})"
 
 
-def _stage(stage: StageText, commands: Sequence[Command], asked: Sequence[Question]) -> Iterator[str]:
+def _stage(
+    stage: StageText,
+    commands: Sequence[Command],
+    asked: Sequence[Question],
+    scripts: Mapping[tuple[str, str], Steps],
+    folded: bool,
+) -> Iterator[str]:
     yield ""
     yield from _wrapped(f"### {stage.after.title}")
     yield ""
-    for gate in stage.before:
-        yield from _item(f"gate before: {gate.title} ({gate.outcome})")
+    if folded:
+        yield from _folded(stage)
+    else:
+        for gate in stage.before:
+            yield from _item(f"gate before: {gate.title} ({gate.outcome})")
     for question in asked:
         if question.node is None:
             yield from _question(question)
@@ -96,6 +114,7 @@ def _stage(stage: StageText, commands: Sequence[Command], asked: Sequence[Questi
         # What is asked per node is done node by node.
         groups.setdefault((command.line, command.node if any(q.node for q in asked) else None), []).append(command)
     told: set[str] = set()
+    shown: dict[str, Steps] = {}
     for same in groups.values():
         first = same[0]
         for question in asked:
@@ -105,7 +124,36 @@ def _stage(stage: StageText, commands: Sequence[Command], asked: Sequence[Questi
         yield from _item(f"{', '.join(c.node for c in same)}: `{first.line}`", keep=first.line)
         yield from _wrapped(f"why: {first.why}", "  ")
         yield from _wrapped(f"undo: {first.undo}", "  ")
-    yield from _item(f"gate after: {stage.after.title} ({stage.after.outcome})")
+        for command in same:
+            steps = scripts.get((command.node, command.argv[-1]))
+            if steps is not None and command.stdin_sha256 is None:
+                yield from _script(command, steps, shown)
+    if not folded:
+        yield from _item(f"gate after: {stage.after.title} ({stage.after.outcome})")
+
+
+def _folded(stage: StageText) -> Iterator[str]:
+    """The gates of a stage in one line, and each that did not pass."""
+    gates = (*stage.before, stage.after)
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in Counter(g.outcome for g in gates).items())
+    yield from _item("gates: " + FOLDED.format(before=len(stage.before), outcomes=outcomes))
+    for gate in gates:
+        if gate.outcome not in (PASSED, NOT_EVALUATED):
+            yield from _item(f"{gate.outcome}: {gate.title}")
+
+
+def _script(command: Command, steps: Steps, shown: dict[str, Steps]) -> Iterator[str]:
+    """What a script runs: with every reason once, then its commands alone. ``shown``: node → what was shown of it."""
+    script = command.argv[-1].rpartition("/")[2]
+    first = next((node for node, others in shown.items() if others == steps), None)
+    shown[command.node] = steps
+    title = SCRIPT if first is None else SAME_SCRIPT
+    yield ""
+    yield from _wrapped(title.format(script=script, node=command.node, first=first), "  ")
+    yield ""
+    lines = script_text.listing(steps) if first is None else script_text.commands(steps)
+    yield from (f"  {line}".rstrip() for line in ("```sh", *lines, "```"))
+    yield ""
 
 
 def _question(question: Question) -> Iterator[str]:

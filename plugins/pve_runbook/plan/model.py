@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pve_runbook.journal.rows import Command, Identity
+from pve_runbook.plan.script_steps import Steps
 
 SCHEMA = 1
+_NOT_WRITTEN = ("texts", "scripts")
 SHORT = 12
 """Letters of a plan's hash: enough for no two plans of one operator to share it."""
 
@@ -54,6 +56,8 @@ class Plan:
     """What cannot be known before the run, in words."""
     texts: Mapping[str, str] = field(default_factory=dict, compare=False)
     """SHA-256 → what a command reads; not written down with the plan."""
+    scripts: Mapping[tuple[str, str], Steps] = field(default_factory=dict, compare=False)
+    """(node, path) → what the script runs that is put there; told from its text, by which the hash knows it."""
 
     @property
     def hash(self) -> str:
@@ -78,7 +82,11 @@ class Plan:
 
     def for_json(self) -> dict[str, Any]:
         """Everything, as plan.json has it."""
-        held = {name: value for name, value in asdict(self).items() if name != "texts"}
+        held = {
+            name: value
+            for name, value in asdict(replace(self, texts={}, scripts={})).items()
+            if name not in _NOT_WRITTEN
+        }
         return {"schema": SCHEMA, "hash": self.hash, **held}
 
 

@@ -161,13 +161,13 @@ class Execution:
             for p in self._places
         ]
         made = f"Made {run.started:%Y-%m-%d %H:%M:%S} UTC by: {rerun_command.again(run.config)}"
-        text = plan_md(plan, stages, steps.phases_of(outcome.steps), made, outcome.stopped_at or "")
+        said = (plan, stages, steps.phases_of(outcome.steps), made, outcome.stopped_at or "")
         cluster = self._opened.cluster
         names = (planning.BY_HAND, planning.BY_HAND) if run.options.plan else (cluster.work, cluster.attempt)
         card = self.approve.card(*names) if run.rollback is None else None
-        files.write(self._opened.folder, plan, text, card)
+        files.write(self._opened.folder, plan, plan_md(*said, folded=False), card)
         run.journal.write(events.Plan(hash=plan.hash, commands=plan.commands, nodes=plan.nodes), sync=True)
-        self.plan_text = text
+        self.plan_text = plan_md(*said, folded=run.config.option.verbose < 1)
 
     def list_what_is_left(self) -> None:
         """Note what the operator has to do afterwards. Raises UnknownFact."""

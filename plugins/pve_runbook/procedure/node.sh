@@ -14,6 +14,7 @@ say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$W.log"; }
 
 finish() {
   say "$*"
+  # The script's last word, which the tool waits for.
   printf '%s\n' "$*" >"$W.status.new"
   sync
   mv -f "$W.status.new" "$W.status"
@@ -49,8 +50,7 @@ pmxcfs_writable() {
   done
 }
 
-# Put the node back as it was. The database is the copy taken before the first write: an edited one would have a
-# higher version and overwrite the peers on the next join.
+# Put the node back as it was.
 fail() {
   local step=$1
   trap '' TERM INT HUP
@@ -59,15 +59,19 @@ fail() {
     finish "forward $step"
   fi
   if [ "$STAGE" != before ]; then
+    # Nothing may use the database while it is put back.
     run pkill -TERM -x pmxcfs
     pmxcfs_gone || finish "stuck after '$step': pmxcfs does not end"
-    # Only this attempt's own copy: an earlier one's would be a step back in time.
+    # This attempt's own copy: an edited database would have a higher version, and overwrite the peers' on the next join;
+    # an earlier attempt's copy would be a step back in time.
     if [ "$COPIED" = yes ]; then
       run rm -f "$DB-wal" "$DB-shm" "$DB.new" "${ADDED[@]}"
       { run cp -p "$W.db" "$DB.new" && sync && run mv -f "$DB.new" "$DB"; } || finish "stuck after '$step': config.db could not be put back"
       run cp -a "$W.corosync/." /etc/corosync/ || finish "stuck after '$step': /etc/corosync could not be put back"
     fi
+    # As it was before the script.
     [ "$MASKED" = yes ] || run systemctl unmask --runtime "${UNITS[@]}"
+    # /etc/pve and logins by key come back.
     run systemctl start pve-cluster.service || finish "stuck after '$step': pve-cluster does not start"
   fi
   finish "rolled-back $step"
@@ -77,15 +81,19 @@ fail() {
 stop_and_copy() {
   [ ! -e /run/watchdog-mux.active ] || fail "a watchdog client is active: HA could reset this node"
   STAGE=stopping
+  # Nothing may use the database while it is copied; guests run on without /etc/pve.
   must systemctl stop pve-cluster.service
+  # This node says no more to the others, and nothing that starts pulls corosync in.
   must systemctl stop "${UNITS[@]}"
   must systemctl mask --runtime "${UNITS[@]}"
-  # A pmxcfs started by hand is not the unit's own.
+  # A pmxcfs that was started by hand is not the unit's own.
   if pgrep -x pmxcfs >/dev/null; then run pkill -TERM -x pmxcfs; fi
+  # A pmxcfs that was killed leaves its mount behind.
   pmxcfs_gone || run umount -l /etc/pve
   pmxcfs_gone || fail "pmxcfs does not end"
 
   [ ! -e "$DB-wal" ] || fail "the database was not closed cleanly: $DB-wal is there"
+  # A copy of all that is changed from here on, on the disk before the first change.
   must cp -a /etc/corosync "$W.corosync"
   must cp -p "$DB" "$W.db.new"
   sync

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pve_runbook.journal.rows import Command, Identity
 from pve_runbook.plan.by_hand import by_hand_md
 from pve_runbook.plan.model import Idleness, Plan
+from pve_runbook.plan.script_steps import Steps, steps_of
 from pve_runbook.probes.probe import AUTHORIZED_KEYS2, BACKUP_ROOT, LOCK_PATH
-from pve_runbook.procedure import stages
+from pve_runbook.procedure import stages, window
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.login_key import MARK
 from pve_runbook.procedure.stages import Stage
@@ -74,6 +75,7 @@ def plan_ahead(
     commands: list[Command] = []
     idle: list[Idleness] = []
     texts: dict[str, str] = {}
+    scripts: dict[tuple[str, str], Steps] = {}
     for place in places:
         stage = place.stage
         for name in stages.in_turn(stage, forecasts, work):
@@ -91,6 +93,8 @@ def plan_ahead(
                     digest = hashlib.sha256(stdin).hexdigest()
                     with contextlib.suppress(UnicodeDecodeError):  # a database is no text for people
                         texts[digest] = stdin.decode()
+                    if stdin.startswith(b"#!"):
+                        scripts[name, action.argv[-1]] = steps_of(texts[digest], window.known_before(forecast.units))
                 commands.append(
                     Command(place.phase, stage.name, name, action.name, action.argv, action.why, action.undo, digest)
                 )
@@ -109,6 +113,7 @@ def plan_ahead(
         commands=tuple(commands),
         idle=tuple(idle),
         texts=texts,
+        scripts=scripts,
     )
 
 

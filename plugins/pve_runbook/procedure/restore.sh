@@ -21,11 +21,13 @@ stop_and_copy
 
 STAGE=restoring
 ADDED=(/etc/corosync/corosync.conf /etc/corosync/authkey)
+# They belong to the database that goes.
 must rm -f "$DB-wal" "$DB-shm"
 # The database first: after a power cut in between the node is half dismantled and read-only, and is known as that.
 must install -m 0600 "$NEW_DB" "$DB.new"
 sync
 must mv -f "$DB.new" "$DB"
+# The corosync.conf and the authkey that the members share.
 must tar -C / -xzf "$NEW_SYSTEM" etc/corosync
 sync
 for f in "${ADDED[@]}"; do
@@ -35,5 +37,6 @@ done
 
 start_pve_cluster
 pmxcfs_mounted || fail "/etc/pve is not mounted after the start of pve-cluster"
+# Both were put there for this script only.
 must rm -f "$NEW_DB" "$NEW_SYSTEM"
 finish "done"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Literal
 
@@ -15,6 +15,7 @@ from pve_runbook.actions.errors import ForOperator
 from pve_runbook.cluster.cluster import Cluster
 from pve_runbook.cluster.node import Node
 from pve_runbook.parsers.own_files import WindowStatus
+from pve_runbook.parsers.systemd import Unit
 from pve_runbook.probes import per_subject
 from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.probes.probe import BACKUP_ROOT
@@ -52,6 +53,11 @@ def way_back(work: str, attempt: str, *files: bytes) -> tuple[tuple[Action, byte
     text = script("restore", work, attempt, [hashlib.sha256(data).hexdigest() for data in files])
     run = actions.RUN_RESTORE.bind(run=work, attempt=attempt)
     return (actions.PUT_RESTORE.bind(run=work), text.encode()), (run, None)
+
+
+def known_before(units: Mapping[str, Unit]) -> dict[str, bool]:
+    """What the scripts ask their node, as they ask it → what it will say."""
+    return {"systemctl cat corosync-qdevice.service": units["corosync-qdevice.service"].exists}
 
 
 def see_it_end(cluster: Cluster, name: Script, node: Node, watch: Callable[[], None]) -> None:
