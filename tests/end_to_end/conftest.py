@@ -124,6 +124,17 @@ class Ran:
         ]
 
 
+    def misread(self) -> list[str]:
+        """Sentences of gates that passed on no node, and stand on the screen or in summary.md as a statement."""
+        if self.record is None or not (self.record / "summary.md").exists():
+            return []
+        steps = [e for e in self.journal() if e["kind"] == "step"]
+        passed = {e["title"] for e in steps if e["outcome"] == "passed"}
+        titles = {str(e["title"]) for e in steps if e["outcome"] in ("failed", "unknown")} - passed
+        texts = (self.text, unwrapped((self.record / "summary.md").read_text()))
+        return [t for t in titles for text in texts for head in text.split(t)[:-1] if not head.endswith("required: ")]
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Ran]:
     """Run pytest in a process of its own, without a terminal: ``run("runbook/", *lab.options)``.
@@ -162,6 +173,8 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
             check=False,
         )
         new = (set(records.iterdir()) if records.exists() else set()) - before
-        return Ran(said.returncode, said.stdout + said.stderr, new.pop() if new else None)
+        ran = Ran(said.returncode, said.stdout + said.stderr, new.pop() if new else None)
+        assert "--plan" in arguments or ran.misread() == []
+        return ran
 
     return run_it

@@ -66,7 +66,7 @@ def test_the_page_cannot_be_written(start_lab: StartLab, run: Run, plugin: Plugi
     lab = start_lab("standalone", nodes=1)
     ran = run("checks/", *lab.options, plugin(IN_THE_WAY.format(records=str(tmp_path / "records"))))
     assert ran.status == 3, ran.text
-    assert "Every check that applies holds. But its record could not be written (Is a directory: " in ran.text
+    assert "Every check that applies passed. But its record could not be written (Is a directory: " in ran.text
     assert f"then: pytest --record-from={ran.record}; then: nothing" in ran.text
     assert f"record {ran.record}/journal.jsonl" in ran.text
     assert "Traceback" not in ran.text

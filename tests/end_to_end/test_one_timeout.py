@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pve_runbook.refusal.text import headline
 
 StartLab = Callable[..., Any]
 Run = Callable[..., Any]
@@ -113,8 +114,9 @@ def test_a_node_that_is_not_reached(start_lab: StartLab, run: Run, black_hole: i
 def test_what_does_not_hold_is_named_and_not_what_is_unknown(start_lab: StartLab, run: Run) -> None:
     lab = start_lab("member-unreachable")
     ran = run("checks/", *lab.options)
-    named = re.search(r" checks do not hold; the first: (.*?\.) Not reached: pve3\.", ran.text)
+    named = re.search(r" checks failed; first: (.*?)\. Not reached: pve3\.", ran.text)
     assert named is not None, ran.text
     steps = [e for e in ran.journal() if e["kind"] == "step"]
-    assert next(e["title"] for e in steps if e["outcome"] == "failed") == named[1]
+    first = next(e for e in steps if e["outcome"] == "failed")
+    assert named[1].split() == headline(first["title"], "", first["node"], first["message"]).split()
     assert next(e["outcome"] for e in steps if e["outcome"] in ("failed", "unknown")) == "unknown"

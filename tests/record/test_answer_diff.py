@@ -92,6 +92,7 @@ def test_steps_in_a_row_that_differ_in_their_nodes_alone_are_one_line(outcome: s
     journal.start(0, "freeze", "login", "The login acts as root.", "pve4")
     journal.finish("failed", "It acts as nobody.")
     text = check(detail_html(build(journal.entries))).text
-    assert f"{outcome}  The login acts as root. pve1, pve2, pve3 · 3 steps · " in text
+    before = {"failed": "required: ", "blocked": "not reached: "}.get(outcome, "")
+    assert f"{outcome}  {before}The login acts as root. pve1, pve2, pve3 · 3 steps · " in text
     assert text.count("An earlier step failed.") == (0 if outcome == "passed" else 1)
-    assert "failed pve4 The login acts as root." in text and "It acts as nobody." in text
+    assert "failed pve4 required: The login acts as root." in text and "It acts as nobody." in text

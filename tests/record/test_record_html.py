@@ -116,10 +116,10 @@ def test_checks_are_verified_only_and_have_no_approvals_or_backups() -> None:
     journal.run(mode="checks")
     journal.start(None, "Quorum", "quorate", "The node is quorate.", "pve1")
     journal.finish("failed", "pve1 has no quorum.")
-    journal.end(1, "1 of 1 checks did not hold.", "")
+    journal.end(1, "One check failed.", "")
     text = check(both(journal)).text
     assert text.startswith("VERIFIED ONLY · exit status 1")
-    assert "What did not hold" in text
+    assert "What failed, or is unknown" in text
     assert "Approvals" not in text and "Backups" not in text and "Next:" not in text
 
 
@@ -204,7 +204,11 @@ def test_what_a_verification_found_stands_right_under_its_verdict() -> None:
     journal.finish("failed", "DISMANTLE: take it apart\nlink 0 is shared with guests")
     journal.end(1, "DISMANTLE: take it apart.", "pytest runbook/")
     text = check(summary_html(build(journal.entries))).text
-    assert text.index("Why this verdict") < text.index("link 0 is shared with guests") < text.index("What did not hold")
+    assert (
+        text.index("Why this verdict")
+        < text.index("link 0 is shared with guests")
+        < text.index("What failed, or is unknown")
+    )
     assert text.count("link 0 is shared with guests") == 1
 
 

@@ -25,7 +25,7 @@ def test_summary_says_what_who_when_how_it_went_and_what_next() -> None:
         "- No guest was interrupted: 11 of 11 that ran have the same process and start time; 14 of 14 guests",
         "- Approved: 4 of 4 questions by anna@jump (typed), anna@jump (--approve)",
         "- Backups: 9 files, 458.0 KiB, hashes in record.json",
-        "- Left to do (2): HA stays off",
+        "- Left to do (2):\n  - HA stays off",
         "- Next: pytest checks/",
         "| Phase 5: restart services | passed | 6 of 6 | 02:10:",
     ):
@@ -41,7 +41,11 @@ def test_summary_names_what_was_refused() -> None:
 
 def test_summary_of_a_failed_run_says_where_it_stopped() -> None:
     text = summary_md(build(record_journals.failed_run().entries))
-    assert "- Stopped at: Corosync is stopped and masked on every peer. (pve2): failed. corosync still runs" in text
+    [stop] = [line for line in text.splitlines() if line.startswith("- Stopped at: ")]
+    assert stop.startswith(
+        "- Stopped at: corosync still runs on pve2, pid 812. It would undo the forced quorum. (pve2,"
+    )
+    assert stop.endswith("failed; required: Corosync is stopped and masked on every peer.)")
     assert "| Phase 3: guests intact: what runs, runs on, and its disks are there | blocked | 0 of 3 |" in text
 
 
@@ -51,8 +55,17 @@ def test_summary_stays_within_25_lines_whatever_is_in_it() -> None:
         journal.start(100 + number, "more\nand more", "step", "A step.\nTwo lines.")
         journal.finish("failed", "no\n" * 50)
     lines = summary_md(build(journal.entries)).splitlines()
-    assert len(lines) == 25
+    assert len([line for line in lines if not line.startswith("  - ")]) == 25
     assert "and 30 more, see report.html" in lines[-1]
+
+
+def test_all_that_is_left_to_do_is_in_the_summary_and_none_of_it_is_cut() -> None:
+    journal = record_journals.whole_run()
+    left = [f"thing {number}: " + "word " * 100 + f"end of {number}" for number in range(20)]
+    for text in left:
+        journal.add("note", topic="left", text=text, node="pve1")
+    lines = summary_md(build(journal.entries)).splitlines()
+    assert [line for line in lines if line.startswith("  - pve1: thing")] == [f"  - pve1: {text}" for text in left]
 
 
 def test_summary_has_no_markup_from_a_node() -> None:

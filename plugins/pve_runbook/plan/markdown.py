@@ -11,6 +11,7 @@ from pve_runbook.journal.rows import Command
 from pve_runbook.plan import script_text
 from pve_runbook.plan.model import Plan, Question
 from pve_runbook.plan.script_steps import Steps
+from pve_runbook.refusal.text import sentence
 
 WIDTH = 80
 NOT_EVALUATED = "not evaluated"
@@ -26,6 +27,11 @@ class Gate:
 
     title: str
     outcome: str = NOT_EVALUATED
+
+    @property
+    def said(self) -> str:
+        """Its title, as a statement only where it passed."""
+        return sentence(self.title, self.outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ def _lines(
         yield from _item(f"authority: {plan.authority}; it is given quorum first and leaves last")
     yield from _item(f"commands: {len(plan.commands)}")
     if hindered:
-        yield from _item(f"as the nodes are now, the run stops before its first command: {hindered}")
+        yield from _item(f"as the nodes are now, the run stops before its first command, at {hindered}")
     shown = 0
     for number, title in phases.items():
         mine = [s for s in stages if s.phase == number]
@@ -105,7 +111,7 @@ def _stage(
         yield from _folded(stage)
     else:
         for gate in stage.before:
-            yield from _item(f"gate before: {gate.title} ({gate.outcome})")
+            yield from _item(f"gate before: {gate.said} ({gate.outcome})")
     for question in asked:
         if question.node is None:
             yield from _question(question)
@@ -129,7 +135,7 @@ def _stage(
             if steps is not None and command.stdin_sha256 is None:
                 yield from _script(command, steps, shown)
     if not folded:
-        yield from _item(f"gate after: {stage.after.title} ({stage.after.outcome})")
+        yield from _item(f"gate after: {stage.after.said} ({stage.after.outcome})")
 
 
 def _folded(stage: StageText) -> Iterator[str]:
@@ -139,7 +145,7 @@ def _folded(stage: StageText) -> Iterator[str]:
     yield from _item("gates: " + FOLDED.format(before=len(stage.before), outcomes=outcomes))
     for gate in gates:
         if gate.outcome not in (PASSED, NOT_EVALUATED):
-            yield from _item(f"{gate.outcome}: {gate.title}")
+            yield from _item(f"{gate.outcome}, {gate.said}")
 
 
 def _script(command: Command, steps: Steps, shown: dict[str, Steps]) -> Iterator[str]:

@@ -233,7 +233,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     finally:
         steps.end(step, run.journal)
         run.outcome.count(step)
-        line = StepLine(step.outcome, step.node or ALL, step.title, step.message, step.traceback, step.reason)
+        line = StepLine(step.outcome, step.node or ALL, step.said, step.message, step.traceback, step.reason)
         run.screen.step(place, line, is_over=run.outcome.is_over)
         if nextitem is None:
             run.screen.no_more_steps()

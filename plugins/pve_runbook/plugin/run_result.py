@@ -53,11 +53,11 @@ def result_of(run: Run, opened: OpenRun | None, pytest_status: int) -> Result:
 def _judge(run: Run, opened: OpenRun | None, pytest_status: int) -> Result:
     again = _again(run)
     if pytest_status in (_NOTHING_COLLECTED, USAGE):
-        return Result(USAGE, "Nothing was run.", f"see what is said below, then: {again}")
+        return Result(USAGE, "Nothing was run.", f"read what is said below, then run: {again}")
     outcome = run.outcome
     if pytest_status == INTERRUPTED:
         name = (opened is not None and opened.cluster.brakes.pending) or "SIGINT"
-        where = f" at: {outcome.stopped_at.rstrip('.')}" if outcome.stopped_at else ""
+        where = f" at {outcome.stopped_at.rstrip('.')}" if outcome.stopped_at else ""
         sentence = f"Interrupted ({name}){where}; the command under way had ended, nothing is sent any more."
         return Result(INTERRUPTED, sentence, again, name)
     if pytest_status not in (PASSED, FAILED):
@@ -76,13 +76,13 @@ def _judge(run: Run, opened: OpenRun | None, pytest_status: int) -> Result:
         judged = outcome.diagnosis
         elsewhere = _is_not_meant(run) or (judged is not None and bool(judged.urgent))
         way = _following(run, judged) if elsewhere else _as_asked(run, again)
-        return Result(FAILED, f"Stopped: {outcome.stopped_at}", way)
+        return Result(FAILED, f"Stopped at {outcome.stopped_at}.", way)
     if not outcome.complete and set(+outcome.counts) == {"passed"}:
         return Result(INCOMPLETE, ONLY_A_PART, again)
     is_whole = outcome.complete and opened is not None and set(+outcome.counts) == {"passed"}
     if not is_whole or opened is None:
-        where = f": {outcome.stopped_at}" if outcome.stopped_at else ""
-        return Result(INCOMPLETE, f"Not complete: something is unknown or was not run{where}", _as_asked(run, again))
+        where = f", first at {outcome.stopped_at}" if outcome.stopped_at else ""
+        return Result(INCOMPLETE, f"Not complete: something is unknown or was not run{where}.", _as_asked(run, again))
     name, guests = opened.members.cluster_name, _guests(outcome)
     if run.rollback is not None:
         where = ", ".join(run.rollback.baseline.leaving) or "every node"
@@ -154,8 +154,8 @@ def _judge_plan(run: Run) -> Result:
     plan = executed.plan if executed is not None else None
     if executed is None or plan is None:
         status = FAILED if outcome.counts["failed"] else INCOMPLETE
-        return Result(status, f"No plan can be made: {outcome.stopped_at}", _again(run))
-    stops = f"the run would stop before its first command: {outcome.stopped_at}"
+        return Result(status, f"No plan can be made: {outcome.stopped_at}.", _again(run))
+    stops = f"the run would stop before its first command, at {outcome.stopped_at}."
     if outcome.counts["failed"]:
         return Result(FAILED, f"As the nodes are now {stops}", _again(run))
     if outcome.counts["unknown"] or not executed.asked:
@@ -171,16 +171,16 @@ def _judge_checks(run: Run) -> Result:
     head = "" if found is None else f"{found.verdict.upper()}: {found.gist}. "
     following = _following(run, found)
     for outcome, status, one, many in (
-        ("failed", FAILED, "One check does not hold", "{count} checks do not hold"),
+        ("failed", FAILED, "One check failed", "{count} checks failed"),
         ("unknown", INCOMPLETE, "One check is unknown", "{count} checks are unknown"),
     ):
         count = run.outcome.counts[outcome]
         if count:
             said = one if count == 1 else many.format(count=count)
-            return Result(status, f"{head}{said}; the first: {run.outcome.first[outcome]}", following)
+            return Result(status, f"{head}{said}; first: {run.outcome.first[outcome]}.", following)
     if found is None:
-        return Result(PASSED, "What was selected holds; the cluster as a whole was not judged.", following)
-    return Result(PASSED, f"{head}Every check that applies holds.", following)
+        return Result(PASSED, "What was selected passed; the cluster as a whole was not judged.", following)
+    return Result(PASSED, f"{head}Every check that applies passed.", following)
 
 
 ADVISED = (
@@ -206,5 +206,5 @@ def _following(run: Run, found: Diagnosis | None) -> str:
     if found.verdict in ADVISED:
         return f"{found.advice}; then {everything}"
     if found.verdict in (Verdict.HEALTHY, Verdict.STANDALONE):
-        return f"see to what does not hold, then: {everything}" if run.outcome.stopped_at else "nothing"
+        return f"fix the failed checks, then run: {everything}" if run.outcome.stopped_at else "nothing"
     return everything

@@ -119,7 +119,7 @@ def _folded(step: Step, nodes: str, meta: Sequence[str], content: Html, *, is_op
             " ",
             tag("span", nodes, css="pve-node") if nodes else "",
             " ",
-            tag("span", step.title, css="pve-name"),
+            tag("span", phrases.step_title(step), css="pve-name"),
             " ",
             tag("span", " · ".join(meta), css="pve-meta"),
         ]

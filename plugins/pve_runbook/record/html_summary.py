@@ -97,7 +97,7 @@ def _stopped(record: Record) -> Html:
                 [
                     badge(step.outcome),
                     " ",
-                    tag("b", step.title),
+                    tag("b", phrases.step_title(step)),
                     f" ({step.node or 'all nodes'}, {clock(step.started)})",
                     tag("pre", step.message, css="pve-message")
                     if step.message and step.message.strip() not in above
@@ -110,7 +110,7 @@ def _stopped(record: Record) -> Html:
     content = [tag("ul", join(items), css="pve-list")]
     if phrases.blocked(record):
         content.append(tag("p", f"{count(phrases.blocked(record), 'step')} after that did not run."))
-    return _section("What did not hold" if record.header.mode == "checks" else "Where it stopped", *content)
+    return _section("What failed, or is unknown" if record.header.mode == "checks" else "Where it stopped", *content)
 
 
 def _facts(record: Record, journal_head: str) -> Html:

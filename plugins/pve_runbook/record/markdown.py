@@ -9,14 +9,12 @@ from pve_runbook.record.html_markup import clock, count, date_time, duration, si
 from pve_runbook.record.model import Phase, Record, Step
 
 MAX_PHASES = 8
-"""Rows of the phase table in Markdown: the text stays within 25 lines."""
-
-MAX_ITEM = 200
-"""Characters of one item: a ticket is not the place for the whole text."""
+"""Rows of the phase table in Markdown: the text stays within 25 lines, and a line for each thing that is left to do."""
 
 
 def summary_md(record: Record, journal_head: str = "") -> str:
-    """Return at most 25 lines of Markdown: verdict, cause, what next, what is left; then who, when, phases.
+    """Return at most 25 lines of Markdown, and one more for each thing that is left to do: verdict, cause, what next, what
+    is left; then who, when, phases. Nothing of it is cut.
 
     ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
     """
@@ -30,7 +28,7 @@ def summary_md(record: Record, journal_head: str = "") -> str:
         f"**{phrases.kind(record)}, {phrases.judgement(record)}** ({_md(phrases.ending(record))}): "
         + _md(phrases.verdict(record)),
         "",
-        *(f"- {line}" for line in _facts(record, journal_head)),
+        *_facts(record, journal_head),
         "",
         "| Phase | Outcome | Steps passed | Start (UTC) | Duration |",
         "| --- | --- | --- | --- | --- |",
@@ -47,14 +45,15 @@ def _facts(record: Record, journal_head: str) -> list[str]:
     took = phrases.took(record)
     authority = phrases.authority(record)
     cause = phrases.cause(record)
-    facts = [f"Cause: {_md(cause)}"] if cause and header.mode == "checks" else []
-    facts.extend(f"Stopped at: {_md(_stop(step))}" for step in phrases.stopped_at(record)[:1])
+    lines = [f"- Cause: {_md(cause)}"] if cause and header.mode == "checks" else []
+    lines += [f"- Stopped at: {_md(_stop(step))}" for step in phrases.stopped_at(record)[:1]]
     following = phrases.what_next(record)
     if following:
-        facts.append(f"Next: {_md(following)}")
+        lines.append(f"- Next: {_md(following)}")
     left = [phrases.said(node, text) for node, text in phrases.merged(record.topic("left"))]
     if left:
-        facts.append(f"Left to do ({len(left)}): {_md('; '.join(left))}")
+        lines += [f"- Left to do ({len(left)}):", *(f"  - {_md(text)}" for text in left)]
+    facts = []
     if record.survival is not None:
         facts.append(f"{_md(phrases.interrupted(record.survival))}; {phrases.survival(record.survival)}")
     facts += [
@@ -72,12 +71,16 @@ def _facts(record: Record, journal_head: str) -> list[str]:
         proof.append(f"Journal head: `{journal_head}`")
     if proof:
         facts.append("; ".join(proof))
-    return facts
+    return [*lines, *(f"- {fact}" for fact in facts)]
 
 
 def _stop(step: Step) -> str:
-    said = f"{step.title} ({step.node})" if step.node else step.title
-    return f"{said}: {step.outcome}. {step.message}"
+    where = f"{step.node}, {step.outcome}" if step.node else step.outcome
+    return (
+        f"{step.message} ({where}; {phrases.step_title(step)})"
+        if step.message
+        else f"{phrases.step_title(step)} ({where})"
+    )
 
 
 def _row(phase: Phase) -> str:
@@ -93,8 +96,7 @@ def _row(phase: Phase) -> str:
 
 
 def _flat(text: str) -> str:
-    line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
-    return line if len(line) <= MAX_ITEM else line[: MAX_ITEM - 1] + "…"
+    return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
 
 
 def _md(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from pve_runbook.journal.events import Note, RunMode
 from pve_runbook.record.html_markup import count, duration
 from pve_runbook.record.model import Continuity, Phase, Record, Step
+from pve_runbook.refusal.text import sentence
 
 NO_VERDICT = "The run ended without a word: it was killed. What it did up to there is below."
 RUN_AGAIN = "Run the same command again: every phase first asks what state each node is in."
@@ -98,6 +99,11 @@ def phase_name(phase: Phase) -> str:
     if phase.title.startswith(f"Phase {phase.number}"):
         return phase.title
     return f"Phase {phase.number}: {phase.title}" if phase.title else f"Phase {phase.number}"
+
+
+def step_title(step: Step) -> str:
+    """Return what a step is called; a statement only where it passed."""
+    return sentence(step.title, step.outcome)
 
 
 def steps_passed(phase: Phase) -> str:

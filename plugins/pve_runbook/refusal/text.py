@@ -1,4 +1,5 @@
-"""How a gate says no: what was seen, why it matters, what to type next, and under which id."""
+"""How a gate says no: what was seen, why it matters, what to type next, and under which id; and how its own sentence is
+shown then."""
 
 from __future__ import annotations
 
@@ -7,6 +8,30 @@ import re
 from pve_runbook.refusal.ids import RefusalId
 
 _ID = re.compile(r"\[(PVE-R[0-9]{3})\]")
+REQUIRED = "required: "
+"""Stands before the sentence of a gate that failed or is unknown: by itself the sentence says that the gate holds."""
+_BEFORE = {"failed": REQUIRED, "unknown": REQUIRED, "blocked": "not reached: "}
+_OF_NO_NODE = "cluster"
+
+
+def sentence(title: str, outcome: str) -> str:
+    """A gate's sentence as it is shown once the gate ended so: only where it passed it stands as a statement."""
+    return _BEFORE.get(outcome, "") + title
+
+
+def headline(title: str, where: str, node: str | None, message: str) -> str:
+    """A gate that did not pass, in one line: where, and what was seen there; what was required, where nothing is said.
+
+    ``where``: its phase, or "". ``node``: None for all. ``message``: all that the gate said.
+    """
+    first = _ID.sub("", message.strip().partition("\n")[0]).strip().rstrip(".:")
+    place, colon, rest = first.partition(": ")
+    if colon and place in (node, _OF_NO_NODE):
+        first = rest
+    if not first or first.startswith("assert "):
+        first = REQUIRED + title.rstrip(".")
+    at = " on ".join(part for part in (where, node) if part)
+    return f"{at}: {first}" if at else first
 
 
 def refusal(of: RefusalId, node: str, *, seen: str, why: str, do: str) -> str:

@@ -62,9 +62,9 @@ class Outcome:
         self.counts: Counter[str] = Counter()
         """How many steps ended how."""
         self.first: dict[str, str] = {}
-        """The first step that ended so, in words."""
+        """Where the first step ended so, and what was seen there."""
         self.stopped_at: str | None = None
-        """The first step that did not pass, in words."""
+        """Where the first step did not pass, and what was seen there."""
         self.seen = ""
         """The first line of what that step said: what was seen, and on which node."""
         self.asked_for = ""
@@ -86,10 +86,10 @@ class Outcome:
     def count(self, step: Step) -> None:
         """Count one step that ended."""
         self.counts[step.outcome] += 1
-        self.first.setdefault(step.outcome, step.title)
+        self.first.setdefault(step.outcome, step.headline)
         if self.judged.get((step.phase, step.title), "passed") == "passed":
             self.judged[step.phase, step.title] = step.outcome
         if step.outcome in ("failed", "unknown") and self.stopped_at is None:
-            self.stopped_at, self.stopped_by = step.title, step.item.nodeid
+            self.stopped_at, self.stopped_by = step.headline, step.item.nodeid
             self.seen = step.message.partition("\n")[0]
             self.asked_for = step.message.rpartition("\n")[2]

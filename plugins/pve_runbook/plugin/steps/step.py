@@ -17,7 +17,7 @@ from pve_runbook.journal.journal import Journal, JournalLost, utc_now
 from pve_runbook.plugin.steps.order import phase_of
 from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.refusal.ids import RefusalId
-from pve_runbook.refusal.text import with_id
+from pve_runbook.refusal.text import headline, sentence, with_id
 from pve_runbook.ssh.exec import WireError
 from pve_runbook.ssh.transport import Refused
 
@@ -63,6 +63,17 @@ class Step:
     def title(self) -> str:
         """Its title in words."""
         return title_of(self.item)
+
+    @property
+    def said(self) -> str:
+        """Its title as it is shown now: as a statement only where it passed."""
+        return sentence(self.title, self.outcome)
+
+    @property
+    def headline(self) -> str:
+        """Where it did not pass, and what was seen there, in one line."""
+        where = f"phase {self.phase}" if self.phase is not None else ""
+        return headline(self.title, where, self.node, self.message)
 
     @cached_property
     def phase(self) -> int | None:
