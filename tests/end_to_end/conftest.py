@@ -123,7 +123,6 @@ class Ran:
             if e["kind"] == "step" and e["outcome"] in ("failed", "unknown")
         ]
 
-
     def misread(self) -> list[str]:
         """Sentences of gates that passed on no node, and stand on the screen or in summary.md as a statement."""
         if self.record is None or not (self.record / "summary.md").exists():

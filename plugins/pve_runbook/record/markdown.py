@@ -13,8 +13,8 @@ MAX_PHASES = 8
 
 
 def summary_md(record: Record, journal_head: str = "") -> str:
-    """Return at most 25 lines of Markdown, and one more for each thing that is left to do: verdict, cause, what next, what
-    is left; then who, when, phases. Nothing of it is cut.
+    """Return at most 25 lines of Markdown, and one more for each thing that is left to do: verdict, cause, what next,
+    what is left; then who, when, phases. Nothing of it is cut.
 
     ``journal_head`` is the SHA-256 of the journal's last line; empty while the journal is still written.
     """
