@@ -72,7 +72,7 @@ def test_a_node_is_named_where_it_differs_and_its_failure_is_whole() -> None:
         "  FAILED  pve2: HA is active.",
         "          It resets the node.",
         "          Turn it off. [PVE-R001]",
-        "          must hold: It holds.",
+        "          It holds.",
         "  blocked every step after this one, in this phase and in all later ones",
     ]
 
@@ -93,7 +93,7 @@ def test_a_module_that_only_reads_is_a_count_and_what_failed_in_it_follows() -> 
     assert lines == [
         "  FAILED  Module          1 ok, 1 failed, 1 warning, 1 n/a",
         "  FAILED  pve2: no.",
-        "          must hold: That is so.",
+        "          That is so.",
         "  warning pve1: it is slow",
         "          should hold: It is fast.",
     ]
@@ -110,14 +110,14 @@ def test_what_fails_for_one_reason_is_one_paragraph_with_the_names_of_the_checks
     assert shown(run.fold.reasons("")) == [
         "  FAILED  all 16 nodes: no quorum.",
         "          Nothing starts.",
-        "          must hold: There is quorum.",
+        "          There is quorum.",
         "  UNKNOWN pve16: it timed out",
         "          Unknown is not yes.",
         "          See that the node answers [PVE-R133]",
-        "          must hold: Number 0.",
-        "                     Number 1.",
-        "                     Number 2.",
-        "                     and 3 more",
+        "          Number 0.",
+        "          Number 1.",
+        "          Number 2.",
+        "          and 3 more",
     ]
 
 

@@ -233,8 +233,8 @@ def _paragraph(kind: str, texts: Sequence[str]) -> Iterator[Line]:
 
 
 def _must_hold(kind: str, titles: Sequence[str]) -> Iterator[Line]:
-    """The checks that failed, by name: what would have to be true."""
-    label = INDENT + ("should hold: " if kind == "warning" else "must hold: ")
+    """The checks that failed, by what they require; of a warning, what it is that should hold."""
+    label = INDENT + ("should hold: " if kind == "warning" else "")
     shown = titles if len(titles) <= TITLES else [*titles[: TITLES - 1], f"and {len(titles) - TITLES + 1} more"]
     for number, title in enumerate(shown):
         yield Line("", "", cut(" " * len(label) if number else label, title))
