@@ -74,7 +74,7 @@ SHOWN = dict(BLOCK.findall(PAGE.read_text()))
 
 @pytest.mark.parametrize("scenario", SHOWN)
 def test_the_page_shows_what_checks_say(start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str) -> None:
-    ran = run("checks/", *start_lab(scenario).options)
+    ran = run("checks/", *start_lab(scenario).options, "-v")
     if WRITE:
         write(scenario, ran.said)
     shown = dict(BLOCK.findall(PAGE.read_text()))[scenario]

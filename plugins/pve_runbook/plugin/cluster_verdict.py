@@ -75,7 +75,7 @@ class ClusterVerdict:
         if found is None or self.is_meant or self._opened.unfinished is not None or not anyway:
             return ""
         cluster = self._opened.members.cluster_name
-        return f"The verdict does not call for this runbook.\n{found}\nTAKE {cluster} APART ANYWAY: {anyway}"
+        return f"TAKE {cluster} APART ANYWAY: {anyway}.\nThe verdict does not call for this runbook.\n{found}"
 
     def show(self, found: Diagnosis) -> None:
         """The verdict on the terminal: with -v all of it, else its first words; checks/ end with it."""

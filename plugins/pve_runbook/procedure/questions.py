@@ -26,7 +26,7 @@ UNFREEZE = (
     "systemctl enable --now pve-ha-lrm pve-ha-crm."
 )
 A_KEY = "Until the end root's authorized_keys2 holds a key made for this run"
-CONSOLES = "By approving you also say that you can reach the console of {nodes} (IPMI, screen)."
+CONSOLES = "By approving you say that you can reach the console of {nodes} (IPMI)."
 STAYS_OFF = "its scheduler did not run before the first change and stays off; cron's backups come back"
 
 
@@ -272,11 +272,7 @@ def _leave_freeze(members: Members, absent: Collection[str], running: int) -> st
     leave = ", ".join(members.is_let_go)
     live = ", ".join(n.name for n in members.leaving)
     stay = ", ".join(n.name for n in members.staying)
-    frozen = (
-        f"; then scheduler and HA are stopped and disabled on {live}, and HA stays off after a reboot.\n"
-        if live
-        else ".\n"
-    )
+    frozen = f"; then scheduler and HA are stopped and disabled on {live}.\n" if live else ".\n"
     undo = f"{UNFREEZE}\n{A_KEY}.\n{CONSOLES.format(nodes=live)}\n" if live else ""
     dead = f"{', '.join(absent)} is dead by your word, and {left_to_do.NEVER_AGAIN}.\n" if absent else ""
     managed = ha_guests(members.staying[0].facts, members.is_let_go)
@@ -289,8 +285,8 @@ def _leave_freeze(members: Members, absent: Collection[str], running: int) -> st
     return (
         f"{leave} LEAVES the cluster {members.cluster_name}; {stay} stay a cluster without it.\n{dead}"
         f"{BACKED_UP}{frozen}{released}"
-        f"To {stay} nothing is sent but these backups, a lock, and in the end `pvecm delnode`.\n"
-        f"At stake: {running} running guests; they are not touched.\n{undo}"
+        f"To {stay} nothing is sent but backups, a lock and, last, `pvecm delnode`.\n"
+        f"At stake: {running} running guests; they are not touched. HA stays off after a reboot.\n{undo}"
         + _without_volumes(members.leaving)
         + waiting(members.leaving)
     )

@@ -196,9 +196,9 @@ class Rollback:
                 if away
                 else ""
             )
-            + "Root's keys of the nodes that go back (/etc/pve/priv/authorized_keys) are those of before, too. Until\n"
-            "the nodes meet, a guest that stops on them cannot be started again.\n"
-            + "HA and the schedulers stay off. Undo: run the runbook again, without --rollback.\n"
+            + "Root's keys there (authorized_keys) are those of before, too. Until the nodes meet, a guest that stops\n"
+            "there cannot be started again.\n"
+            + "HA and the schedulers stay off. Undo: the runbook again, without --rollback.\n"
         )
 
 
