@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from pve_runbook.options.options import OPTIONS
 
 HOSTS = "--hosts=pve1,pve2"
 
@@ -13,6 +17,15 @@ def refused(result: pytest.RunResult, words: str) -> None:
     text = "\n".join(result.errlines + result.outlines)
     assert words in text
     assert "Traceback" not in text
+
+
+def test_every_option_of_ours_is_in_one_group_of_the_help_and_says_its_default() -> None:
+    ran = subprocess.run([sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True, timeout=60)
+    group = " ".join(ran.stdout.partition("\nProxmox VE runbook (")[2].partition("\n\n")[0].split())
+    names = {option.name for option in OPTIONS} | {"--lab-nodes", "--verify-record", "--record-from"}
+    assert {name for name in names if f" {name}" not in group} == set() and "names no default is off" in group
+    for default in ("default: records/", "default: 24h", "default: broken", "default: 3", "default: a free one"):
+        assert default in group
 
 
 @pytest.mark.parametrize("mode", ["runbook", "checks"])
@@ -53,6 +66,12 @@ def test_no_hosts_never_means_this_machine(project: pytest.Pytester, mode: str) 
         ((HOSTS, "--absent="), "--absent=''"),
         (("--hosts=lab", "--absent=pve3"), "--absent=pve3: it is among --hosts too"),
         ((HOSTS, "--records="), "--records= names no folder"),
+        ((HOSTS, "--ssh-config="), "--ssh-config= names no file"),
+        ((HOSTS, "--ssh-identity-file="), "--ssh-identity-file= names no file"),
+        (("--hosts=lab", "--ssh-config="), "--ssh-config is for real nodes"),
+        (("--hosts=lab", "--ssh-identity-file=key"), "--ssh-identity-file is for real nodes"),
+        (("--hosts=lab", "-m", "sweep"), "is left by the selection on the command line"),
+        (("--hosts=lab", "-k", "no_such_step"), "is left by the selection on the command line"),
         ((HOSTS, "--records=/proc/nowhere"), "--records=/proc/nowhere: cannot be written"),
     ],
 )

@@ -84,6 +84,25 @@ def test_no_record(pytester: pytest.Pytester, option: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--verify-record", "--record-from"])
+def test_an_option_that_names_no_folder_is_not_the_folder_here(pytester: pytest.Pytester, option: str) -> None:
+    (pytester.path / "journal.jsonl").touch()
+    result = pytester.runpytest(f"{option}=")
+    assert result.ret == 4
+    assert f"{option}= names no folder" in said(result)
+
+
+@pytest.mark.parametrize(("option", "status"), [("--verify-record", 3), ("--record-from", 4)])
+def test_a_journal_that_was_emptied_is_no_record(
+    pytester: pytest.Pytester, killed: Path, option: str, status: int
+) -> None:
+    """Whether anything else of the record is there or not."""
+    write_lines(killed, [])
+    assert pytester.runpytest(f"{option}=record").ret == status
+    (killed / "record.json").write_text("{}")
+    assert pytester.runpytest(f"{option}=record").ret != 0
+
+
+@pytest.mark.parametrize("option", ["--verify-record", "--record-from"])
 def test_a_journal_that_cannot_be_read(pytester: pytest.Pytester, option: str) -> None:
     (pytester.path / "record" / "journal.jsonl").mkdir(parents=True)
     result = pytester.runpytest(f"{option}=record")

@@ -28,6 +28,8 @@ NO_ASSERT = "python -O or --assert=plain: assertions are the gates; run without 
 BAD_LAB_NODES = "--lab-nodes={value}: from 1 to 32"
 LAB_ALONE = "--hosts=lab stands alone: the lab names its own nodes"
 LAB_OPTION = "{option} is for --hosts=lab only"
+LAB_HAS_ITS_OWN = "{option} is for real nodes: with --hosts=lab the lab has its own; leave it out"
+NO_FILE = "{option}= names no file"
 LAB_FACTS = "--lab-facts={path}: {why}"
 
 
@@ -91,6 +93,9 @@ def targets(config: pytest.Config) -> tuple[bool, tuple[Target, ...]]:
     if "lab" in spec.split(","):
         if spec != "lab":
             raise usage_error(RefusalId.LAB_ALONE, LAB_ALONE)
+        for name, given in _ssh_files(config):
+            if given is not None:
+                raise usage_error(RefusalId.LAB_HAS_ITS_OWN, LAB_HAS_ITS_OWN.format(option=name))
         if option.lab_facts is not None:
             return True, parse_hosts(_names_in_facts(config))
         count = 3 if option.lab_nodes is None else option.lab_nodes
@@ -104,10 +109,18 @@ def targets(config: pytest.Config) -> tuple[bool, tuple[Target, ...]]:
     ):
         if given is not None:
             raise usage_error(RefusalId.LAB_OPTION, LAB_OPTION.format(option=name))
+    for name, given in _ssh_files(config):
+        if given == "":
+            raise usage_error(RefusalId.NO_FILE, NO_FILE.format(option=name))
     try:
         return False, parse_hosts(spec)
     except TargetError as error:
         raise usage_error(RefusalId.BAD_HOSTS, f"--hosts={spec}: {error}") from None
+
+
+def _ssh_files(config: pytest.Config) -> tuple[tuple[str, str | None], ...]:
+    """testinfra's options that name a file of SSH."""
+    return ("--ssh-config", config.option.ssh_config), ("--ssh-identity-file", config.option.ssh_identity_file)
 
 
 def _names_in_facts(config: pytest.Config) -> list[str]:

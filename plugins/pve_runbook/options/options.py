@@ -21,6 +21,10 @@ NO_HOSTS = (
 CHECKS_ALONE = "{option} is for checks/ only"
 RUNBOOK_ALONE = "{option} is for runbook/ only"
 ALONE = {"checks": CHECKS_ALONE, "runbook": RUNBOOK_ALONE}
+GROUP = (
+    "Proxmox VE runbook (with testinfra's --hosts, --ssh-config, --ssh-identity-file, --sudo); an option that names no "
+    "default is off, or accepts nothing"
+)
 _OPTION = "option"
 
 
@@ -169,7 +173,7 @@ class RunOptions:
         option_types.watch,
         only="checks",
         metavar="SECONDS",
-        help="checks/: also watch the membership for so long",
+        help="checks/: also watch the membership for so long, 10 to 3600 (default: not at all)",
     )
     """Seconds for which the membership is watched; 0: it is not."""
     accept_new_host_keys: bool = _flag(
@@ -229,7 +233,7 @@ OPTIONS: tuple[Option, ...] = tuple(f.metadata[_OPTION] for f in fields(RunOptio
 
 def add_options(parser: pytest.Parser) -> None:
     """Register our options, and those that read a record in place of a run."""
-    group = parser.getgroup("pve-runbook", "Proxmox VE runbook (with testinfra's --hosts, --ssh-config, --sudo)")
+    group = parser.getgroup("pve-runbook", GROUP)
     for option in OPTIONS:
         group.addoption(option.name, **option.argument)
     group.addoption("--lab-nodes", metavar="N", type=int, help="how many nodes the lab has (default: 3)")

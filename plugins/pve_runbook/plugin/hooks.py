@@ -33,6 +33,8 @@ from pve_runbook.plugin.steps import fixture_guard, which_part
 from pve_runbook.plugin.steps import order as step_order
 from pve_runbook.plugin.steps import step as steps
 from pve_runbook.record.pytest_html import STYLE, ChangeRecord, page_title
+from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.usage import usage_error
 from pve_runbook.ssh.connection import Connection, ConnectOptions
 from pve_runbook.terminal.fold import ALL, Fold, StepLine
 from pve_runbook.terminal.live import Live
@@ -41,6 +43,9 @@ STEP = pytest.StashKey[steps.Step]()
 HTML = pytest.StashKey[Path]()
 RESULT = pytest.StashKey[Result]()
 
+NOTHING_IS_SELECTED = (
+    "no step of {mode}/ is left by the selection on the command line (-k, -m, --deselect); leave it out"
+)
 CUT = "The run was interrupted in this step; the command under way, if any, had ended."
 
 
@@ -131,6 +136,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     outcome = run.outcome
     if outcome.refused:
         return
+    if outcome.deselected and not (session.items or session.testsfailed or only_lists(config)):
+        raise usage_error(RefusalId.NOTHING_IS_SELECTED, NOTHING_IS_SELECTED.format(mode=run.options.mode))
     if run.options.mode == "runbook" and session.items:
         outcome.complete = step_order.check_selection(
             session.items,

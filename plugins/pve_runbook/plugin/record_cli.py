@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pve_runbook.options.option_types import NO_FOLDER
 from pve_runbook.plugin.run_result import FAILED, INCOMPLETE, PASSED
 from pve_runbook.record import phrases
 from pve_runbook.record.html_markup import count
@@ -31,6 +32,8 @@ def serve(config: pytest.Config) -> int:
         raise usage_error(
             RefusalId.RECORD_OPTION_IS_NOT_ALONE, ALONE.format(option=name, other=" ".join(map(str, others)))
         )
+    if not given[name]:
+        raise usage_error(RefusalId.NO_FOLDER, NO_FOLDER.format(option=name))
     folder = config.invocation_params.dir / given[name]
     try:
         return _verify(folder) if name == "--verify-record" else _rebuild(folder)

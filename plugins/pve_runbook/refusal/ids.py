@@ -262,5 +262,8 @@ class RefusalId(Enum):
     LEAVE_ABSENT = (259, Way.OPTION)
     LEAVE_WITHOUT = (260, Way.OPTION)
     LEAVE_AUTHORITY = (261, Way.OPTION)
+    NOTHING_IS_SELECTED = (262, Way.OPTION)
+    LAB_HAS_ITS_OWN = (263, Way.OPTION)
+    NO_FILE = (264, Way.OPTION)
     OF_YOUR_OWN = (900, Way.MEND)
     """For gates that a site adds to its own copy."""
