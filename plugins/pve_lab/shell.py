@@ -20,7 +20,7 @@ from pve_lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, WITHOUT_SHEL
 from pve_lab.faults import Fault
 from pve_lab.machine import Machine
 from pve_lab.model.errors import Hung
-from pve_lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT
+from pve_lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT, Remembered
 from pve_lab.model.units import Unit
 from pve_lab.signals import kill_and_wait, terminate
 
@@ -191,7 +191,7 @@ class Channel:
         if not self._batch:
             files.remembered = None
         elif files.remembered is None:
-            files.remembered = {}
+            files.remembered = Remembered()
 
     def _wait_while_frozen(self) -> None:
         """A frozen node takes a command and does not begin it, or keeps its answer; its units go on."""

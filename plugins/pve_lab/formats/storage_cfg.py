@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 _MOUNTED = ("nfs", "cifs", "cephfs", "glusterfs")
 
@@ -32,8 +33,9 @@ class Storage:
         return named.get("images", "images")
 
 
-def parse_storage_cfg(text: str) -> list[Storage]:
-    """The sections of storage.cfg in their order."""
+@lru_cache(maxsize=64)
+def parse_storage_cfg(text: str) -> tuple[Storage, ...]:
+    """The sections of storage.cfg in their order; one object for one text: nobody changes them."""
     found: list[Storage] = []
     for line in text.splitlines():
         if line.startswith(("\t", " ")):
@@ -43,4 +45,4 @@ def parse_storage_cfg(text: str) -> list[Storage]:
         elif ":" in line:
             kind, _, ident = line.partition(":")
             found.append(Storage(ident.strip(), kind.strip(), {}))
-    return found
+    return tuple(found)

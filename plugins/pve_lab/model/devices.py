@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 from pve_lab.formats.guest_config import GuestConfig
@@ -26,7 +27,7 @@ class Devices:
 
     def __init__(self, storages: Storages) -> None:
         self._storages = storages
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self.held: dict[int, list[tuple[str, str]]] = {}
 
     def open_all(self, config: GuestConfig, held: Collection[str] | None = None) -> None:
@@ -37,12 +38,19 @@ class Devices:
         self.held[config.vmid] = [(key, v) for key, v in drives if v in held]
 
     def _number(self, kind: str, name: str) -> int:
-        taken = [n for (k, _), n in self._numbers.items() if k == kind]
-        first = _FIRST[kind] + len(taken) * _STEP.get(kind, 1)
-        return self._numbers.setdefault((kind, name), first)
+        taken = self._numbers[kind]
+        return taken.setdefault(name, _FIRST[kind] + len(taken) * _STEP.get(kind, 1))
 
     def links(self) -> dict[str, str]:
-        """Path of a link in /dev → where it leads, as readlink says it."""
+        """Path of a link in /dev → where it leads, as readlink says it; made once a batch of probes."""
+        known = self._storages.host.files.remembered
+        if known is None:
+            return self._made_links()
+        if known.links is None:
+            known.links = self._made_links()
+        return known.links
+
+    def _made_links(self) -> dict[str, str]:
         found = dict(_ALWAYS)
         devices: list[tuple[str, str]] = []
         for name in self._storages.logical_volumes:
@@ -111,7 +119,7 @@ class Devices:
 
     def loops(self) -> dict[str, str]:
         """Loop device → the file behind it."""
-        return {f"/dev/loop{n}": name for (kind, name), n in self._numbers.items() if kind == "loop"}
+        return {f"/dev/loop{n}": name for name, n in self._numbers["loop"].items()}
 
     def address(self, storage: Storage, volume: str) -> str:
         """Where QEMU reaches a disk that is no device of the node; "" for one that is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,15 @@ class Stat:
     mode: int
     mtime: float
     target: str = ""
+
+
+@dataclass
+class Remembered:
+    """What holds while nothing but probes ran on the node: answers of lstat, and what is made of the whole model."""
+
+    stats: dict[str, Stat] = field(default_factory=dict)
+    links: dict[str, str] | None = None
+    """Those in /dev."""
 
 
 class ConfigView(Protocol):
@@ -79,8 +88,8 @@ class NodeFiles:
         self.dead_mounts = 0
         """File systems still mounted on /etc/pve whose server is gone."""
         self.space: Callable[[str], int | None] = lambda _path: None
-        self.remembered: dict[str, Stat] | None = None
-        """What lstat said while nothing but probes ran: every question crosses into the file system's own thread."""
+        self.remembered: Remembered | None = None
+        """While nothing but probes runs: every question crosses into the file system's own thread."""
         self.read_only: Callable[[str], bool] = lambda _path: False
         self.sockets: set[str] = set()
         self.modes: dict[str, int] = {}
@@ -115,9 +124,9 @@ class NodeFiles:
         self._check_hung(path)
         if self.remembered is None:
             return self._ask_lstat(path)
-        known = self.remembered.get(path)
+        known = self.remembered.stats.get(path)
         if known is None:
-            known = self.remembered[path] = self._ask_lstat(path)
+            known = self.remembered.stats[path] = self._ask_lstat(path)
         return known
 
     def _ask_lstat(self, path: str) -> Stat:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pve_lab.formats.storage_cfg import Storage, parse_storage_cfg
@@ -62,7 +63,7 @@ class Storages:
         self.pools_refuse = False
         """Whether the monitors of Ceph let nobody in."""
 
-    def all(self) -> list[Storage]:
+    def all(self) -> Sequence[Storage]:
         """The storages of storage.cfg; without one there is the default `local`."""
         text = self.pmxcfs.database.text("storage.cfg")
         return parse_storage_cfg(text) or [
