@@ -11,16 +11,17 @@ import shlex
 import threading
 from collections.abc import Callable
 
-from bashkit import Bash, BuiltinContext, BuiltinResult, ExecutionProfile
+from bashkit import BuiltinResult
 
 from pve_lab import batch
 from pve_lab.commands.base import Call, Result
 from pve_lab.commands.intent import intends_change
-from pve_lab.commands.registry import BINARY_DIRECTORIES, COMMANDS, WITHOUT_SHELL, binaries
+from pve_lab.commands.registry import COMMANDS, WITHOUT_SHELL
 from pve_lab.faults import Fault
+from pve_lab.interpreter import Interpreter
 from pve_lab.machine import Machine
 from pve_lab.model.errors import Hung
-from pve_lab.model.files import CONFIG_MOUNT, DATABASE_MOUNT, Remembered
+from pve_lab.model.files import CONFIG_MOUNT, Remembered
 from pve_lab.model.units import Unit
 from pve_lab.signals import kill_and_wait, terminate
 
@@ -33,13 +34,6 @@ _NO_BINARY = re.compile(r"^bash: (?:line \d+: )?(/(?:usr/)?s?bin/\S+): No such f
 _PARSE_ERROR = re.compile(r"parse error at line (\d+).*?: (.*)", re.S)
 _MAY_REDIRECT = re.compile(r">\s*[\"']?/etc/pve|\bcd /etc/pve|\.sh\b")
 """Command lines that may write into /etc/pve by a redirection: after each of their commands it is looked at."""
-_LIMIT = 10**9
-_BINARIES = binaries()
-_ENVIRONMENT = {
-    "HOME": "/root",
-    "USER": "root",
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-}
 
 Reader = Callable[[Callable[[bytes], None]], None]
 """Reads standard input to its end and hands it to the callback, from any thread."""
@@ -70,7 +64,7 @@ class Channel:
         self._abandoned = False
         self._reader = reader
         self._input: bytes | None = None
-        self._shells: list[Bash] = []
+        self._shells: list[Interpreter] = []
 
     def kill(self) -> None:
         """Let the channel end at once; its turn must be held."""
@@ -111,7 +105,7 @@ class Channel:
             return self._call(name, argv[1:], stdin or "" if self._batch else stdin, "/root")
         with self.machine.turn:
             shell = self._shell()
-        found = shell.execute_sync(shlex.join(argv))
+        found = shell.execute(shlex.join(argv))
         return Result(found.stdout, self._errors(found.stderr), found.exit_code)
 
     def sleep(self, seconds: float) -> None:
@@ -156,7 +150,7 @@ class Channel:
             if shell is None:
                 said, broken = batch.run(probes or [], self._timed), None
             else:
-                found = shell.execute_sync(command)
+                found = shell.execute(command)
                 said, broken = (
                     Result(found.stdout, found.stderr, found.exit_code),
                     _PARSE_ERROR.match(found.error or ""),
@@ -173,7 +167,7 @@ class Channel:
             with machine.turn:
                 self.node.files.remembered = None
                 machine.channels.discard(self)
-                self._shells.clear()  # a shell holds its builtins, and they hold this channel: no collector sees that
+                self._shells.clear()
                 machine.turn.notify_all()
         if broken is None:
             return said.stdout, stderr, said.exit_status
@@ -225,49 +219,24 @@ class Channel:
             raise Killed
         return answer
 
-    def _shell(self) -> Bash:
-        node = self.node
-        shell = Bash(
-            username="root",
-            hostname=node.hostname,
-            cwd="/root",
-            env=_ENVIRONMENT,
-            timeout_seconds=86400.0,
-            max_commands=_LIMIT,
-            max_loop_iterations=_LIMIT,
-            profile=ExecutionProfile.Interactive,  # the others cut an output off, at 1 MiB by default
-            custom_builtins={name: self._builtin(name) for name in COMMANDS},
-        )
-        shell.mount("/", node.files.root)
-        shell.mount(CONFIG_MOUNT, node.files.config, read_only=node.pmxcfs.mounted and not self._may_write())
-        shell.mount(DATABASE_MOUNT, node.files.database)
-        for directory in BINARY_DIRECTORIES:
-            shell.mount(directory, _BINARIES, read_only=True)
+    def _shell(self) -> Interpreter:
+        shell = Interpreter(self.node, self._serve)
         self._shells.append(shell)
         return shell
 
-    def _may_write(self) -> bool:
+    def _serve(self, name: str, argv: list[str], stdin: str | None, cwd: str) -> BuiltinResult:
+        """Carry out a command that the interpreter came to."""
         try:
-            self.node.pmxcfs.may_write()
-        except OSError:
-            return False
-        return True
-
-    def _builtin(self, name: str) -> Callable[[BuiltinContext], BuiltinResult]:
-        def run(context: BuiltinContext) -> BuiltinResult:
-            try:
-                result = self._call(name, context.argv, context.stdin, context.cwd)
-            except Hung:
-                with self.machine.turn, contextlib.suppress(Killed):
-                    self.blocked = True
-                    self.machine.turn.notify_all()
-                    self._wait(lambda: False)
-                return BuiltinResult(exit_code=255)
-            except Killed:
-                return BuiltinResult(exit_code=255)
-            return BuiltinResult(result.stdout, result.stderr, result.exit_status)
-
-        return run
+            result = self._call(name, argv, stdin, cwd)
+        except Hung:
+            with self.machine.turn, contextlib.suppress(Killed):
+                self.blocked = True
+                self.machine.turn.notify_all()
+                self._wait(lambda: False)
+            return BuiltinResult(exit_code=255)
+        except Killed:
+            return BuiltinResult(exit_code=255)
+        return BuiltinResult(result.stdout, result.stderr, result.exit_status)
 
     def _call(self, name: str, argv: list[str], stdin: str | None, cwd: str) -> Result:
         call = Call(self.node, name, argv, self, stdin, cwd)
