@@ -123,6 +123,15 @@ def test_all_is_well(judge: Callable[[NodeFacts], storage.Problems]) -> None:
     assert judge(facts_with()) == {}
 
 
+def test_a_look_goes_where_a_storage_keeps_its_images() -> None:
+    section = "nfs: nas\n\tpath /mnt/pve/nas\n\tserver 10.0.0.9\n\texport /x\n\tcontent-dirs images=vms\n"
+    asked = {"hostname": "pve1", "storage_cfg": parse_storage_cfg_text(section), "images:/mnt/pve/nas/vms": frozenset()}
+    mounts = probes.PROC_MOUNTS.parse(Output(MOUNTS, "", 0))
+    assert storage.silent(NodeFacts("pve1", {**asked, "mounts": mounts})) == {}
+    hangs = {**asked, "mounts": mounts, "images:/mnt/pve/nas/vms": Missing("it timed out", TimedOut)}
+    assert storage.silent(NodeFacts("pve1", hangs)) == {"nas": "no look at /mnt/pve/nas/vms ended within 15 s"}
+
+
 def lvs(**changed: str) -> str:
     return json.dumps({"report": [{"lv": [{**LVS, **changed}]}]})
 

@@ -12,9 +12,9 @@ Run = Callable[..., Any]
 
 # starting state of the lab: the options that go on with it, and what the record says was accepted
 WAYS: dict[str, tuple[tuple[str, ...], str]] = {
-    "rbd-silent": (("--accept=volumes", "--canary=off"), "volume ceph-ext:vm-103-disk-5 of 103"),
-    "rbd-no-keyring": (("--accept=volumes", "--canary=off"), "volume ceph-ext:vm-103-disk-5 of 103"),
-    "nas-hangs": (("--accept=volumes,shared-storage", "--canary=off"), "volume nas:103/vm-103-disk-5.qcow2 of 103"),
+    "rbd-silent": (("--accept=volumes",), "volume ceph-ext:vm-103-disk-5 of 103"),
+    "rbd-no-keyring": (("--accept=volumes",), "volume ceph-ext:vm-103-disk-5 of 103"),
+    "nas-hangs": (("--accept=volumes,shared-storage",), "volume nas:103/vm-103-disk-5.qcow2 of 103"),
     "iscsi-no-session": (("--accept=volumes",), "volume san:0.0.2.scsi-36001405bbbb of 103"),
     "other-plugins-stopped": (("--accept=volumes",), "volume linstor:pm-e5f6a7b8 of 103"),
     "volume-elsewhere": (("--accept=volumes",), "volume tank:subvol-111-disk-0 of 111 (pve3 has it) is missing"),

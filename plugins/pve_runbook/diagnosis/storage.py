@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pve_runbook.facts.node import NodeFacts
-from pve_runbook.facts.storages import WITHOUT_DISKS
+from pve_runbook.facts.storages import WITHOUT_DISKS, images_question
 from pve_runbook.parsers.output import TimedOut
 from pve_runbook.parsers.section_config import yes_or_no
 from pve_runbook.parsers.storage import Storage
@@ -58,10 +58,10 @@ def silent(facts: NodeFacts) -> Problems:
 
 
 def _silent(facts: NodeFacts, store: Storage) -> str:
-    family = per_subject.STORAGE_FILES
-    if facts.is_missing(family, TimedOut, _path(store)):
-        return f"no look at {_path(store)} ended within {family.timeout} s"
-    facts.family(family, _path(store))
+    family, place = images_question(store)
+    if facts.is_missing(family, TimedOut, place):
+        return f"no look at {place} ended within {family.timeout} s"
+    facts.family(family, place)
     return ""
 
 

@@ -21,9 +21,17 @@ from pve_runbook.parsers.storage import (
 from pve_runbook.probes import checks_only, per_subject, volumes
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import Readings, UnknownFact, known_or_why
+from pve_runbook.probes.probe import ProbeFamily
 
 WITHOUT_DISKS = frozenset({"pbs", "esxi"})
 """Types of storage that no guest's disk lies on: backups, and what is imported."""
+
+
+def images_question(store: Storage) -> tuple[ProbeFamily[frozenset[str]], str]:
+    """What lists the images of a storage that is a directory, and where: content-dirs may put them anywhere."""
+    if store.has_own_layout:
+        return per_subject.STORAGE_IMAGES, store.directory("images") or ""
+    return per_subject.STORAGE_FILES, store.path or ""
 
 
 class StorageFacts(Readings, ABC):
@@ -77,9 +85,7 @@ class StorageFacts(Readings, ABC):
             by_id = "/dev/disk/by-id/"
             return frozenset(x.removeprefix(by_id) for x in self.get(volumes.DEV_LINKS) if x.startswith(by_id))
         try:
-            if store.has_own_layout:
-                return self.family(per_subject.STORAGE_IMAGES, store.directory("images") or "")
-            return self.family(per_subject.STORAGE_FILES, store.path or "")
+            return self.family(*images_question(store))
         except UnknownFact as error:
             why = f"the storage {store.id} at {store.path} was not listed: {error.why}"
             raise UnknownFact(self.node, error.question, why) from None

@@ -30,9 +30,9 @@ class CanaryFailed(ForOperator):
 def used_ids(everyone: Iterable[NodeFacts], accepted: Collection[str] = ()) -> set[int]:
     """Every VMID in any node's database, and every id that a volume on any storage bears.
 
-    ``accepted``: the words of --accept. With "ceph" a pool that does not answer is passed over: the guest has no disk,
-    and `qm destroy` takes only what its config names (qemu-server from 7.0). Raises UnknownFact when a node's database
-    or another storage is unknown: an id that may be in use is not free.
+    ``accepted``: the words of --accept. With "volumes" a storage that does not answer is passed over, and with "ceph"
+    a pool: the guest has no disk, and `qm destroy` takes only what its config names (qemu-server from 7.0). Raises
+    UnknownFact when a node's database or another storage is unknown: an id that may be in use is not free.
     """
     found: set[int] = set()
     for facts in everyone:
@@ -51,7 +51,7 @@ def _listed(facts: NodeFacts, store: Storage, accepted: Collection[str]) -> froz
     try:
         return facts.listing(store)
     except UnknownFact as error:
-        if store.type == "rbd" and "ceph" in accepted:
+        if "volumes" in accepted or (store.type == "rbd" and "ceph" in accepted):
             return frozenset()
         question = f"whether an id for the throw-away guest is free on {store.id}"
         raise UnknownFact(facts.node, question, f"{error.why}; --canary=off starts no such guest") from None
