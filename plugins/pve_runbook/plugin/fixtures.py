@@ -21,6 +21,9 @@ __all__ = [
 ]
 
 
+# pytest goes through all that a fixture asks for again at every step that asks for it: none asks for another one here.
+
+
 @pytest.fixture(scope="session")
 def opened(pytestconfig: pytest.Config) -> OpenRun:
     """The run, once its nodes are connected."""
@@ -28,39 +31,39 @@ def opened(pytestconfig: pytest.Config) -> OpenRun:
 
 
 @pytest.fixture(scope="session")
-def options(opened: OpenRun) -> RunOptions:
+def options(pytestconfig: pytest.Config) -> RunOptions:
     """The command line, checked."""
-    return opened.run.options
+    return pytestconfig.stash[OPENED].run.options
 
 
 @pytest.fixture(scope="session")
-def notes(opened: OpenRun) -> Notes:
+def notes(pytestconfig: pytest.Config) -> Notes:
     """What puts decisions, findings, and what is left to do into the record."""
-    return opened.run.notes
+    return pytestconfig.stash[OPENED].run.notes
 
 
 @pytest.fixture(scope="session")
-def members(opened: OpenRun) -> Members:
+def members(pytestconfig: pytest.Config) -> Members:
     """Whose cluster the nodes are, under which names, who is the authority, in which order they leave."""
-    return opened.members
+    return pytestconfig.stash[OPENED].members
 
 
 @pytest.fixture(scope="session")
-def cluster(opened: OpenRun) -> Cluster:
+def cluster(pytestconfig: pytest.Config) -> Cluster:
     """All nodes of --hosts."""
-    return opened.cluster
+    return pytestconfig.stash[OPENED].cluster
 
 
 @pytest.fixture(scope="session")
-def histories(opened: OpenRun) -> Histories:
+def histories(pytestconfig: pytest.Config) -> Histories:
     """What the nodes' journals show of the cluster link, --since back."""
-    return opened.histories
+    return pytestconfig.stash[OPENED].histories
 
 
 @pytest.fixture(scope="session")
-def cluster_verdict(opened: OpenRun) -> ClusterVerdict:
+def cluster_verdict(pytestconfig: pytest.Config) -> ClusterVerdict:
     """What judges the cluster as a whole."""
-    return ClusterVerdict(opened)
+    return ClusterVerdict(pytestconfig.stash[OPENED])
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +72,15 @@ def _node_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def node(_node_name: str, cluster: Cluster) -> Node:
+def node(_node_name: str, pytestconfig: pytest.Config) -> Node:
     """The node that ``host`` stands for: its facts and, in runbook/, its actions."""
-    return cluster.node(_node_name)
+    return pytestconfig.stash[OPENED].cluster.node(_node_name)
 
 
 @pytest.fixture(scope="module")
-def host(node: Node) -> Host:
+def host(_node_name: str, pytestconfig: pytest.Config) -> Host:
     """testinfra's host, over the run's own connection; its facts are ``host.pve``. In place of testinfra's fixture."""
-    return host_of(node)
+    return host_of(pytestconfig.stash[OPENED].cluster.node(_node_name))
 
 
 @pytest.fixture
