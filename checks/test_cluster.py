@@ -110,5 +110,5 @@ def test_votes_are_not_forced(cluster):
         seen="; ".join(f"quorate although {part}, of which {part.expected} are expected" for part in forced),
         why="somebody set expected votes by hand, or a unit does at every boot: each part writes into its own database",
         do="Look for it (`grep -rs 'pvecm expected' /etc/systemd /etc/cron* /root`), and connect no parts before you "
-        "know which database counts",
+        "know which database counts. The value goes with `systemctl restart corosync` there, HA off",
     )

@@ -1,6 +1,7 @@
 """A run in this process over a lab in this process, opened as pytest opens one; and what its gates ask for by name.
 
-A fixture that acts is left out, and so each gate judges the state as it stands.
+A fixture that acts is left out, and so each gate judges the state as it stands; a run that is carried out sets them up
+too, and the lab's nodes are sent what they send.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab00000000000000000000000000000000
 NAMES = ["pve1", "pve2", "pve3"]
 ACTS = "perform"
 """Whatever asks for this fixture sends something."""
+PERSON = "approve"
+"""A gate that asks for this fixture asks a person, and judges nothing."""
 GIVEN = ("pytestconfig", "_node_name", "_leaver")
 """Fixtures whose values are given here: what pytest would make of the command line and of the parameters."""
 STANDS_FOR = {"restored": NAMES}
@@ -147,9 +150,21 @@ class Opening:
     config: pytest.Config
     site: Site
     names: list[str]
-    clock: Clock
+    cluster: Cluster
+    state: State
+    records: Path
+    """Where it keeps its record."""
+    extra: tuple[str, ...] = ()
+    """What stands on the command line beside the state's options: the record that it takes up, or rolls back."""
     begun: float = 0.0
+    is_carried_out: bool = False
+    """Whether fixtures that act are set up too."""
     session: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> Clock:
+        """The lab's time."""
+        return self.cluster.clock
 
     @property
     def has_moved(self) -> bool:
@@ -197,7 +212,7 @@ class Opening:
         if name in self.session:
             return self.session[name]
         definition = _fixture(gate, name)
-        if _acts(gate, name):
+        if _acts(gate, name) and not self.is_carried_out:
             return STANDS_FOR.get(name)
         function = definition._get_wrapped_function()
         value = function(**{needed: self._value(gate, needed, values) for needed in _needs(definition)})
@@ -210,9 +225,26 @@ class Opening:
         """The run."""
         return self.config.stash[OPENED]
 
-    def baseline(self) -> None:
-        """Have the run take its baseline, as the first step that asks for it does."""
-        self._value(next(g for g in gates() if "baseline" in g.asks_for), "baseline", {})
+    def set_up(self, name: str) -> None:
+        """Set a fixture of the session up, as the first step that asks for it does."""
+        self._value(next(g for g in gates() if name in g.asks_for), name, {})
+
+    def carry_out(self, kind: Kind) -> Iterator[tuple[Gate, str, dict[str, Any]]]:
+        """Every gate in turn, with whom it is about, each after what acts before it; a person's answers are given."""
+        self.is_carried_out = True
+        for gate in gates():
+            if gate.kind == kind and PERSON not in gate.asks_for:
+                for name, about in self.subjects(gate):
+                    yield gate, name, about
+
+    def again(self, kind: Kind, directory: Path, state: State) -> Opening:
+        """End this run, and open one with the options, hosts and answers of ``state`` over the same lab."""
+        self.end()
+        self._forget()
+        nodes = self.cluster.nodes
+        hosts = state.hosts or {n: n for n, node in nodes.items() if kind == "checks" or node.powered}
+        options, mode = (*state.options, f"--records={self.records}", *self.extra), _mode(kind)
+        return _opened(self.cluster, self.site, mode, hosts, directory, options, state, extra=self.extra)
 
     def end(self) -> None:
         """End the run."""
@@ -226,6 +258,9 @@ class Opening:
             machine.close()
             machine.node.pmxcfs.database.close()
             machine.node.files.release()
+        self._forget()
+
+    def _forget(self) -> None:
         # A configuration that was read hooks itself into the import system, and would keep lab and run for good.
         self.config._ensure_unconfigure()
         for key in (OPENED, EXECUTION):
@@ -241,7 +276,7 @@ def _comes_after(gate: Gate, fixture: str) -> bool:
     return first is not None and everyone.index(gate) >= everyone.index(first)
 
 
-def _config(place: Path, options: Iterable[str]) -> pytest.Config:
+def command_line(place: Path, options: Iterable[str]) -> pytest.Config:
     """A command line as pytest reads it, of a project that holds nothing."""
     return pytest.Config.fromdictargs({}, [f"--rootdir={place}", f"--confcutdir={place}", *options, str(place)])
 
@@ -259,26 +294,31 @@ def opening(state: State, kind: Kind, directory: Path) -> Opening:
     site = Site(directory / "unsimulated.log")
     for name, node in cluster.nodes.items():
         Machine(node, directory / f"{name}.jsonl", site)
-    options = state.options
+    extra: tuple[str, ...] = ()
     if kind == "rollback" or state.taken_up:
         everyone = {name: name for name in NAMES}
-        record = _backed_up(_opened(cluster, site, "runbook", everyone, directory / "first", state.first, {}))
-        options = (*options, f"--rollback={record}" if kind == "rollback" else f"--records={record.parent}")
+        as_it_was = replace(state, says={})
+        record = _backed_up(_opened(cluster, site, "runbook", everyone, directory / "first", state.first, as_it_was))
+        extra = (f"--rollback={record}" if kind == "rollback" else f"--records={record.parent}",)
         state.left(cluster)
     if state.shape is not None:
         state.shape(cluster)
-    _typed(site, state.typed)
+    type_on_nodes(site, state.typed)
     hosts = state.hosts or {n: n for n, node in cluster.nodes.items() if kind == "checks" or node.powered}
-    mode: Mode = "checks" if kind == "checks" else "runbook"
-    made = _opened(cluster, site, mode, hosts, directory / "run", options, state.says)
+    options = (*state.options, *extra)
+    made = _opened(cluster, site, _mode(kind), hosts, directory / "run", options, state, extra=extra)
     if state.struck or state.strikes is not None:
-        made.baseline()
-        _typed(site, state.struck)
+        made.set_up("baseline")
+        type_on_nodes(site, state.struck)
         if state.strikes is not None:
             state.strikes(cluster)
         made.opened.cluster.forget()
     made.begun = cluster.clock.now
     return made
+
+
+def _mode(kind: Kind) -> Mode:
+    return "checks" if kind == "checks" else "runbook"
 
 
 def _opened(
@@ -288,28 +328,29 @@ def _opened(
     hosts: Mapping[str, str],
     place: Path,
     options: Iterable[str],
-    says: Mapping[str, Mapping[str, str]],
+    state: State,
+    extra: tuple[str, ...] = (),
 ) -> Opening:
     place.mkdir()
-    config = _config(place, [f"--hosts={','.join(hosts)}", f"--records={place / 'records'}", *options])
+    config = command_line(place, [f"--hosts={','.join(hosts)}", f"--records={place / 'records'}", *options])
     found = read_options(config, mode)
     known = allow_list.of_a_reading_run(activate_storage=found.activate_storage)
     connect = connect_options(config, found)
     wired = replace(connect, known=known if mode == "checks" else None)
     ready = [
-        LabConnection(target, wired, site.machines[node], says.get(node, {}))
+        LabConnection(target, wired, site.machines[node], state.says.get(node, {}))
         for target, node in zip(found.targets, hosts.values(), strict=True)
     ]
     opened = open_run(Run(config, found, ready), connect)
     assert {n.connection for n in opened.cluster.nodes} <= set(ready), "a node would be reached over the network"
     config.stash[OPENED] = opened
     config.stash[EXECUTION] = Execution(opened)
-    return Opening(config, site, list(hosts), cluster.clock)
+    return Opening(config, site, list(hosts), cluster, state, found.records, extra)
 
 
 def _backed_up(run: Opening) -> Path:
     """The record of a run that took its baseline, locked the nodes, and backed them up."""
-    run.baseline()
+    run.set_up("baseline")
     opened, perform = run.opened, run.config.stash[EXECUTION].perform
     copies = backup.Copies(perform.work().backups, opened.folder / "backups")
     (opened.folder / "backups").mkdir()
@@ -321,7 +362,8 @@ def _backed_up(run: Opening) -> Path:
     return opened.folder
 
 
-def _typed(site: Site, lines: Mapping[str, str]) -> None:
+def type_on_nodes(site: Site, lines: Mapping[str, str]) -> None:
+    """Node → what another hand types there; it has to succeed."""
     for node, line in lines.items():
         _, said, status = type_by_hand(site.machines[node], line)
         assert status == 0, f"{line}: {said}"

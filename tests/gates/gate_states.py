@@ -258,6 +258,9 @@ MADE: dict[str, State] = {
     "leaving-votes-edited": State("votes-edited", "pve3 leaves, and seven votes are expected", RUNBOOK, LEAVE),
     "leaving-ha-minority": State("ha-quorate", "pve1 alone stays, and HA is active on it", RUNBOOK, ALONE),
     "leaving-let-go": State("removed-while-up", "pve3 leaves, and is in no nodelist any more", RUNBOOK, LEAVE),
+    "leaving-ceph": State(
+        "own-link", "pve3 leaves, and Ceph was set up", RUNBOOK, LEAVE, typed={"pve1": "touch /etc/pve/ceph.conf"}
+    ),
     "back-let-go": State(
         "quorate",
         "back, the others have let pve3 go",

@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from gate_opening import Opening, gates, opening
+from gate_opening import PERSON, Opening, gates, opening
 from gate_states import STATES
 from gate_table import Column, Table, column, outcome_of, outcomes, parse, render, write
 from pve_runbook.procedure.authority import Candidate
@@ -22,8 +22,6 @@ from pve_runbook.procedure.authority import Candidate
 TABLE = Path(__file__).parent / "outcomes.txt"
 WRITE = os.environ.get("PVE_RUNBOOK_GATES") == "write"
 
-PERSON = "approve"
-"""A gate that asks for this fixture asks a person, and judges nothing."""
 NOT_ASKED: dict[str, str] = {
     "runbook/test_phase0_freeze.py::test_backups_are_checked": "it looks at what the backup brought to this machine",
     "runbook/test_phase8_rollback.py::test_present_state_is_backed_up": "it looks at what the backup brought here",

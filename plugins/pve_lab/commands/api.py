@@ -10,6 +10,7 @@ from typing import Any
 from pve_lab.commands.base import Call, Result, Table
 from pve_lab.commands.cluster import refused
 from pve_lab.formats.guest_config import GuestConfig
+from pve_lab.formats.texts import NO_QUORUM
 from pve_lab.model.node import Node
 
 Json = dict[str, Any]
@@ -43,9 +44,29 @@ def pvesh(call: Call) -> Result:
 
 
 def pvesr(call: Call) -> Result:
-    """pvesr status."""
+    """pvesr status | delete ID [--force]: the job is marked, and the scheduler of the guest's node, here the next half
+    minute, takes it out (PVE/API2/ReplicationConfig.pm, PVE/Replication.pm); with --force at once."""
+    if call.argv[:1] == ["delete"]:
+        return refused(call.node) or _without_job(call.node, call.argv[1], at_once="--force" in call.argv)
     head = "JobID      Enabled    Target                           LastSync             NextSync   Duration  FailCount"
     return refused(call.node) or Result(f"{head} State\n", seconds=0.7)
+
+
+def _without_job(node: Node, ident: str, *, at_once: bool) -> Result:
+    if not node.pmxcfs.quorate:
+        return Result("", NO_QUORUM, 2, 0.6)
+
+    def gone() -> None:
+        text = node.pmxcfs.database.text("replication.cfg")
+        kept = [part for part in text.split("\n\n") if not part.startswith(f"local: {ident}\n")]
+        if node.pmxcfs.quorate:
+            node.pmxcfs.write("replication.cfg", "\n\n".join(kept).encode())
+
+    if at_once:
+        gone()
+    else:
+        node.clock.after(30.0, gone)
+    return Result(seconds=0.6)
 
 
 def _has_members(node: Node) -> bool:

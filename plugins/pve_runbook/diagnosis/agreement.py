@@ -36,7 +36,10 @@ def two_owners(everyone: Sequence[NodeFacts]) -> str:
                     facts.node,
                     seen=f"guest {vmid} is here by this node's own database, and on {owners[vmid]} by that node's",
                     why="both would own its disks after the split, and pmxcfs refuses a database with an id twice",
-                    do=f"Find out where {vmid} really is (its disks, its process), and which database is out of date",
+                    do=f"Find out where {vmid} really is (its disks, its process). On the other of the two, HA off: "
+                    "`systemctl stop pve-cluster; pmxcfs -l`, move the config to nodes/NODE of the first, "
+                    "`pkill -TERM -x pmxcfs; systemctl start pve-cluster`; guests run on. Then run the same command "
+                    "line again",
                 )
             owners[vmid] = facts.node
     return ""

@@ -99,9 +99,10 @@ def _device(staying: Sequence[NodeFacts]) -> str:
         seen="corosync.conf has a QDevice",
         why="its vote and its certificates are made for the present nodes: the vendor has it removed before a node is "
         "(pve-docs, pvecm)",
-        do="Type `pvecm qdevice remove` on a node that stays, and set it up anew afterwards: `pvecm qdevice setup`. "
-        "Where it wants a dead node to be online: take the section `device` out of /etc/pve/corosync.conf, with "
-        "config_version one higher",
+        do="Type `pvecm qdevice remove` on a node that stays (without quorum `pvecm expected VOTES` first, with the "
+        "votes that `pvecm status` counts), and set it up anew afterwards: `pvecm qdevice setup`. Where it wants a "
+        "dead node to be online: take the section `device` out of /etc/pve/corosync.conf, with config_version one "
+        "higher",
     )
 
 
@@ -239,7 +240,8 @@ def replicated(facts: NodeFacts, let_go: Collection[str], absent: Collection[str
         RefusalId.REPLICATION_WITH_WHAT_LEAVES,
         facts.node,
         seen=f"replication jobs go to or come from what leaves: {', '.join(found)}",
-        why="once the node is out of the nodelist they cannot be removed any more (pve-docs, pvecm)",
+        why="once the node is out of the nodelist they cannot be removed any more (pve-docs, pvecm); whether the copy "
+        "on the target is still needed only you know",
         do=f"{first}Type {', '.join(found.values())} on {facts.node} (without --keep the copy on the target goes too), "
         "see that `pvesr list` is without them, then run the same command line again",
     )

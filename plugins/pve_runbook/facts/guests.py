@@ -159,8 +159,8 @@ class GuestFacts(StorageFacts, ABC):
 
     @property
     def guest_truths(self) -> dict[int, GuestTruth]:
-        """What continuity and conservation compare, for every guest of this node."""
-        pids = self.running
+        """What continuity and conservation compare, for every guest of this node but throw-away ones, which go."""
+        pids, throw_away = self.running, self.canaries
         starts = self._starts(pids)
         volumes = [v for v in self.volumes if not v.volume.is_iso]
         named = Counter(v.vmid for v in volumes)
@@ -178,6 +178,7 @@ class GuestFacts(StorageFacts, ABC):
                 volumes_found=there[g.vmid],
             )
             for g in self.guests.values()
+            if g.vmid not in throw_away
         }
 
     def _starts(self, pids: Mapping[int, int]) -> Mapping[int, int]:
