@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pve_runbook.diagnosis import refusals, volumes
+from pve_runbook.diagnosis import refusals, refusals_cluster, volumes
 from pve_runbook.diagnosis.agreement import two_owners
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
@@ -54,6 +54,11 @@ def test_no_guest_waits_for_quorum(host):
         why="the node booted without quorum; whatever gives it quorum, a repair or the runbook, starts them",
         do="See that this is what you want (`qm config VMID`, `onboot`), and that none of them runs elsewhere",
     )
+
+
+def test_nothing_else_waits_for_quorum(host):
+    """No other start waits that would change the node the moment it has quorum."""
+    assert not host.pve.held_starts, refusals_cluster.starts_wait(host.pve, host.pve.held_starts)
 
 
 def test_every_guest_has_one_owner(cluster):

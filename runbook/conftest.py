@@ -119,7 +119,13 @@ def scheduler_off(perform: Performer, backups: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def lrm_off(perform: Performer, scheduler_off: None) -> None:
+def commits_off(perform: Performer, scheduler_off: None) -> None:
+    """Nothing waits for quorum any more to apply what is pending of the network and the firewall; it stays pending."""
+    perform(stages.COMMITS_OFF)
+
+
+@pytest.fixture(scope="session")
+def lrm_off(perform: Performer, commits_off: None) -> None:
     """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
     its services; quorum is read again before each."""
     perform(stages.LRM_OFF, first=_ha_is_not_armed)

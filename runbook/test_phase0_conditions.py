@@ -403,6 +403,13 @@ def test_no_start_of_all_guests_would_double(host):
     assert not host.pve.waiting_guests_on_shared_storage, refusals.doubled_start(host.pve)
 
 
+def test_no_unknown_start_waits(host, members):
+    """No start waits that would act, in a way that is not known or is not held, the moment there is quorum."""
+    stays = any(n.name == host.pve.node for n in members.staying)
+    found = host.pve.held_starts if stays or not host.pve.held_starts else host.pve.unknown_starts
+    assert not found, refusals_cluster.starts_wait(host.pve, found)
+
+
 def test_canary_id_is_free(cluster, options):
     """The id of the throw-away guest is free on every node and storage."""
     wanted = options.canary

@@ -19,6 +19,8 @@ Sends, where it is still to be done:
     systemctl mask --runtime pvescheduler.service
     systemctl stop pvesr.timer pvesr.service
     mv -T /etc/cron.d/vzdump /var/lib/pve-runbook/RUN/cron.d-vzdump
+    systemctl stop pve-sdn-commit.service
+    systemctl stop pve-firewall-commit.service
     systemctl stop pve-ha-lrm.service
     systemctl disable pve-ha-lrm.service
     systemctl stop pve-ha-crm.service
@@ -28,7 +30,7 @@ Sends, where it is still to be done:
 from __future__ import annotations
 
 import pytest
-from pve_runbook.diagnosis import leaving, refusals
+from pve_runbook.diagnosis import leaving, refusals, refusals_cluster
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure.backup import ALWAYS
 from pve_runbook.refusal.ids import RefusalId
@@ -97,13 +99,21 @@ def test_scheduler_is_off(host, scheduler_off, members):
 
 
 @pytest.mark.leaving
+def test_nothing_waits_to_change_the_network(host, commits_off, members):
+    """No pending change of the network or the firewall waits for quorum."""
+    if host.pve.node in members.standalone_at_start:
+        return
+    assert not host.pve.waiting_commits, refusals_cluster.starts_wait(host.pve, host.pve.waiting_commits)
+
+
+@pytest.mark.leaving
 def test_lrm_is_off(host, lrm_off):
     """The local resource manager is stopped and stays off after a boot."""
     lrm = host.pve.units["pve-ha-lrm.service"]
-    assert lrm.is_stopped and not lrm.is_enabled, refusal(
+    assert lrm.is_stopped and not lrm.is_enabled and lrm.job is None, refusal(
         RefusalId.LRM_IS_ON,
         host.pve.node,
-        seen=f"pve-ha-lrm is {lrm.active} and {lrm.file_state}",
+        seen=f"pve-ha-lrm is {lrm.active} and {lrm.file_state}{', and its start waits' if lrm.job else ''}",
         why="it would act on what it sees during the dismantling, now or after a reboot",
         do="Look at `systemctl status pve-ha-lrm` there",
     )
@@ -113,10 +123,10 @@ def test_lrm_is_off(host, lrm_off):
 def test_crm_is_off(host, crm_off):
     """The cluster resource manager is stopped and stays off after a boot."""
     crm = host.pve.units["pve-ha-crm.service"]
-    assert crm.is_stopped and not crm.is_enabled, refusal(
+    assert crm.is_stopped and not crm.is_enabled and crm.job is None, refusal(
         RefusalId.CRM_IS_ON,
         host.pve.node,
-        seen=f"pve-ha-crm is {crm.active} and {crm.file_state}",
+        seen=f"pve-ha-crm is {crm.active} and {crm.file_state}{', and its start waits' if crm.job else ''}",
         why="a separated node with a live CRM takes over the other nodes' guests within minutes",
         do="Look at `systemctl status pve-ha-crm` there",
     )

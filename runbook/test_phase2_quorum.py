@@ -39,6 +39,11 @@ def test_scheduler_still_waits_for_nobody(host):
     assert not host.pve.scheduler_runs, refusals_cluster.scheduler_waits(host.pve)
 
 
+def test_no_other_start_waits_for_quorum(host):
+    """No other start waits that would act the moment there is quorum."""
+    assert not host.pve.held_starts, refusals_cluster.starts_wait(host.pve, host.pve.held_starts)
+
+
 @pytest.mark.all_leave
 def test_operator_approves_forced_quorum(members, questions, approve):
     """The operator approves that the authority counts its own vote alone."""

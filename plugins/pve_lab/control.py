@@ -52,6 +52,8 @@ class NodeTruth:
     corosync_files: tuple[str, ...]
     tasks: tuple[str, ...]
     watchdog_clients: tuple[str, ...]
+    network_reloads: int
+    """How often `ifreload -a` ran since the lab began."""
 
 
 @dataclass(frozen=True)
@@ -256,4 +258,5 @@ def _node(name: str, data: Json) -> NodeTruth:
         tuple(data["corosync_files"]),
         tuple(data["tasks"]),
         tuple(data["watchdog_clients"]),
+        data["network_reloads"],
     )

@@ -6,6 +6,7 @@ from pve_lab import shapes
 from pve_lab.inventory import SHARED
 from pve_lab.model.version import PVE7, PVE9
 from pve_lab.scenario import Scenario
+from pve_lab.scenarios_booted import BOOTED
 from pve_lab.scenarios_disks import DISKS
 from pve_lab.scenarios_misread import MISREAD
 from pve_lab.scenarios_reported import REPORTED
@@ -212,6 +213,7 @@ SCENARIOS: dict[str, Scenario] = {
         "healthy, every name has an address of IPv6 too", causes.names_with_two_families, wiring=OWN_LINK
     ),
     **REPORTED,
+    **BOOTED,
     **DISKS,
     **MISREAD,
 }

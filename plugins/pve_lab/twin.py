@@ -22,7 +22,7 @@ from pve_lab.model.cluster import Cluster
 from pve_lab.model.corosync import AUTHKEY, CONFIG
 from pve_lab.model.links import PORT
 from pve_lab.model.node import Node
-from pve_lab.model.units import Unit, proxmox_units
+from pve_lab.model.units import COMMITS, Unit, proxmox_units
 from pve_lab.model.version import PVE7, PVE8, PVE9, Version
 
 VERSIONS = {"7": PVE7, "8": PVE8, "9": PVE9}
@@ -123,8 +123,8 @@ def _conceive(body: _Body, portrait: Portrait, names: list[str], public_key: str
     node, known = body.node, body.known
     node.version = version_of(known)
     node.skew = known.clock
-    units = {u.name: u for u in proxmox_units(scheduler=node.version.scheduler)}
-    asked = {"pvescheduler.service", "pvesr.timer", "corosync-qdevice.service", "pve-firewall.service"}
+    units = {u.name: u for u in proxmox_units(scheduler=node.version.scheduler, commits=node.version.commits)}
+    asked = {"pvescheduler.service", "pvesr.timer", "corosync-qdevice.service", "pve-firewall.service", *COMMITS}
     node.units.table = {n: u for n, u in units.items() if n not in asked or n in known.units}
     if "corosync-qdevice.service" in known.units:
         argv = ("/usr/sbin/corosync-qdevice", "-f")

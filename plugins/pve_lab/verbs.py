@@ -67,6 +67,7 @@ def node_state(node: Node) -> Json:
         "corosync_files": node.files.names("/etc/corosync"),
         "tasks": [t.upid for t in node.tasks.running],
         "watchdog_clients": node.ha.all_clients,
+        "network_reloads": node.network_reloads,
     }
 
 

@@ -3,13 +3,7 @@ systemd)."""
 
 from __future__ import annotations
 
-import re
-
 from pve_lab.commands.base import Call, Result, Table, options
-
-INTERFACES = "/etc/network/interfaces"
-_STANZA = re.compile(r"^iface (\S+) inet static\n((?:[ \t]+.*\n?)*)", re.M)
-_ADDRESS = re.compile(r"^[ \t]+address (\S+?)(?:/(\d+))?$", re.M)
 
 
 def scp(call: Call) -> Result:
@@ -46,14 +40,8 @@ def iptables(call: Call) -> Result:
 
 
 def ifreload(call: Call) -> Result:
-    """ifreload -a: every interface gets the address that the file has for it."""
-    node = call.node
-    for name, body in _STANZA.findall(node.files.text(INTERFACES)):
-        found = _ADDRESS.search(body)
-        for interface in node.interfaces:
-            if interface.name == name and found is not None:
-                interface.address, interface.prefix = found[1], int(found[2] or interface.prefix)
-    node.cluster.form_memberships()
+    """ifreload -a."""
+    call.node.reload_network()
     return Result(seconds=1.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,6 +51,24 @@ class Interface:
     carrier: bool = True
     errors: int = 0
     bond_mode: str = ""
+
+
+INTERFACES = "/etc/network/interfaces"
+_STANZA = re.compile(r"^iface (\S+) inet static\n((?:[ \t]+.*\n?)*)", re.M)
+_ADDRESS = re.compile(r"^[ \t]+address (\S+?)(?:/(\d+))?$", re.M)
+
+
+def reloaded(interfaces: list[Interface], text: str) -> list[Interface]:
+    """The interfaces after `ifreload -a` with ``text`` for /etc/network/interfaces (ifupdown2)."""
+    found = {i.name: i for i in interfaces}
+    for name, body in _STANZA.findall(text):
+        if name not in found and "bridge-ports" in body:
+            number = max((i.index for i in found.values()), default=1) + 1
+            found[name] = Interface(number, name, f"36:15:be:d7:40:{number:02x}", kind="bridge")
+        address = _ADDRESS.search(body)
+        if name in found and address is not None:
+            found[name].address, found[name].prefix = address[1], int(address[2] or found[name].prefix)
+    return list(found.values())
 
 
 @dataclass

@@ -8,16 +8,17 @@ from typing import Protocol
 
 from pve_lab.formats.nftables import Table
 from pve_lab.model.clock import Clock
+from pve_lab.model.commits import Commits
 from pve_lab.model.corosync import Corosync
 from pve_lab.model.guests import Guests
 from pve_lab.model.ha import Ha
 from pve_lab.model.host import Host
-from pve_lab.model.network import HostRoute, Interface, Network, Route
+from pve_lab.model.network import INTERFACES, HostRoute, Interface, Network, Route, reloaded
 from pve_lab.model.pmxcfs import Pmxcfs
 from pve_lab.model.scheduler import Scheduler
 from pve_lab.model.storage import Storages
 from pve_lab.model.tasks import Task, Tasks
-from pve_lab.model.units import Unit, Units, proxmox_units
+from pve_lab.model.units import COMMITS, Unit, Units, proxmox_units
 from pve_lab.model.version import Version
 
 STOP_TIMEOUT = 10.0
@@ -82,7 +83,7 @@ class Node(Host):
         """UDP ports, first and last, that no packet of a peer reaches, by a filter here or on the way."""
         self.on_power_cycle: list[Callable[[], None]] = []
         self.units = Units(self, self)
-        for unit in proxmox_units(scheduler=self.version.scheduler):
+        for unit in proxmox_units(scheduler=self.version.scheduler, commits=self.version.commits):
             self.units.table[unit.name] = unit
         self.corosync = Corosync(self, self.units, self)
         self.pmxcfs = Pmxcfs(self, self.corosync, self)
@@ -91,7 +92,10 @@ class Node(Host):
         self.guests = Guests(self, self.pmxcfs, self.storages, self.tasks)
         self.ha = Ha(self, self.units, self.pmxcfs, self.guests, self)
         self.scheduler = Scheduler(self, self.units, self.pmxcfs, self.guests, self.tasks)
+        self.commits = Commits(self, self.units, self.pmxcfs, self)
         self.startall: Task | None = None
+        self.network_reloads = 0
+        """How often `ifreload -a` ran since the lab began."""
 
     @property
     def standalone(self) -> bool:
@@ -111,6 +115,9 @@ class Node(Host):
             return 0, seconds
         if unit.name == "pve-guests.service":
             self._start_guests(unit)
+            return 0, 0.5
+        if unit.name in COMMITS:
+            self.commits.start(unit)
             return 0, 0.5
         seconds = unit.start_cost
         if unit.name == "pveproxy.service":
@@ -184,6 +191,12 @@ class Node(Host):
 
     # -- what the parts reach beyond this node -------------------------------------------------
 
+    def reload_network(self) -> None:
+        """`ifreload -a`: every interface becomes what /etc/network/interfaces has for it, and new bridges come up."""
+        self.network_reloads += 1
+        self.interfaces = reloaded(self.interfaces, self.files.text(INTERFACES))
+        self.cluster.form_memberships()
+
     def corosync_of_all(self) -> Iterable[Corosync]:
         """The corosync of every node of the cluster, the own one too."""
         return [n.corosync for n in self.cluster.nodes.values()]
@@ -231,6 +244,7 @@ class Node(Host):
         if not self.pmxcfs.quorate:
             return
         self.scheduler.consider()
+        self.commits.quorum_granted()
         if self.startall is not None:
             task, self.startall = self.startall, None
             self.guests.start_all()

@@ -52,8 +52,13 @@ def _daemon(name: str, description: str, *wants: str, **more: object) -> Unit:
     return unit
 
 
-def proxmox_units(*, scheduler: bool) -> list[Unit]:
-    """The units of a node in their order of start; PVE 7.0 and older have no pvescheduler."""
+COMMITS = ("pve-sdn-commit.service", "pve-firewall-commit.service")
+ONESHOTS = ("pve-guests.service", *COMMITS)
+"""Units that do their work and remain as done."""
+
+
+def proxmox_units(*, scheduler: bool, commits: bool) -> list[Unit]:
+    """The units of a node in their order of start; PVE 7.0 and older have no pvescheduler, 8 and older no `commits`."""
     units = [
         _daemon("ssh", "OpenBSD Secure Shell server", argv=("/usr/sbin/sshd", "-D")),
         _daemon("cron", "Regular background program processing daemon", argv=("/usr/sbin/cron", "-f")),
@@ -113,6 +118,11 @@ def proxmox_units(*, scheduler: bool) -> list[Unit]:
     else:
         units.append(Unit("pvesr.timer", "Proxmox VE replication runner"))
         units.append(Unit("pvesr.service", "Proxmox VE replication runner", enablement="static"))
+    if commits:
+        units += [
+            _daemon("pve-sdn-commit", "Commit Proxmox VE SDN changes", "pve-cluster", argv=()),
+            _daemon("pve-firewall-commit", "Commit Proxmox VE Firewall changes", "pve-cluster", argv=()),
+        ]
     return units
 
 
@@ -227,7 +237,7 @@ class Units:
         unit.result = "success"
         if unit.active != "activating":
             unit.active, unit.sub = "active", "waiting" if unit.name.endswith(".timer") else "running"
-            if not unit.argv and unit.name == "pve-guests.service":
+            if unit.name in ONESHOTS:
                 unit.sub = "exited"
             journal.systemd(unit.name, f"Started {unit.name} - {unit.description}.")
         return seconds

@@ -21,6 +21,8 @@ class Version:
     kib_header: bool = False
     rules: bool = False
     blockdev: bool = False
+    commits: bool = False
+    """Whether it has pve-sdn-commit and pve-firewall-commit."""
     ssh_penalties: bool = False
     """Whether its OpenSSH is 9.8 or later."""
 
@@ -39,6 +41,7 @@ PVE9 = Version(
     "3.1.10",
     "13",
     "trixie",
+    commits=True,
     ssh_penalties=True,
     fencing_line=True,
     kib_header=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pve_runbook.facts.node import NodeFacts
+from pve_runbook.probes.start_jobs import COMMITS
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 
@@ -145,4 +146,23 @@ def scheduler_waits(facts: NodeFacts) -> str:
         seen="the scheduler runs or waits for quorum again",
         why="overdue jobs would start within a minute of the quorum that this phase grants",
         do="Run the same command line again: phase 0 stops it",
+    )
+
+
+def starts_wait(facts: NodeFacts, units: Sequence[str]) -> str:
+    """Units whose start waits, and that would act, or may, the moment the node is granted quorum."""
+    commits = [unit for unit in units if unit in COMMITS]
+    first = units[0] if units else ""
+    return refusal(
+        RefusalId.START_WAITS_FOR_QUORUM,
+        facts.node,
+        seen=f"the start of {', '.join(units)} is waiting or running",
+        why=(
+            "with quorum what is pending is applied: the network may be reloaded (`ifreload -a`) under running guests, "
+            "with what was edited in /etc/network/interfaces"
+            if commits
+            else "what waits for quorum acts the moment there is some, and it is not known what this does to the node"
+        ),
+        do=f"See what it is (`systemctl status {first}`); wait until `systemctl list-jobs` has it no more, or end it: "
+        f"`systemctl stop {' '.join(units)}`; then run the same command line again",
     )

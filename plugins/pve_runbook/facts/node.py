@@ -21,7 +21,7 @@ from pve_runbook.parsers.pvecm import PvecmStatus, Quorum
 from pve_runbook.parsers.section_config import skipped_lines
 from pve_runbook.parsers.systemd import Job, Unit
 from pve_runbook.parsers.tasks import Task
-from pve_runbook.probes import per_subject
+from pve_runbook.probes import per_subject, start_jobs
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import UnknownFact, known
 
@@ -94,16 +94,30 @@ class NodeFacts(GuestFacts):
 
     @property
     def jobs_waiting_for_quorum(self) -> tuple[Job, ...]:
-        """Start jobs that would go on the moment this node is granted quorum (recorded on PVE 8.3)."""
-        return tuple(
-            j for j in self.jobs if j.type == "start" and j.unit in ("pve-guests.service", "pvescheduler.service")
-        )
+        """Start jobs that would act the moment this node is granted quorum (recorded on PVE 8.3 and 9.1)."""
+        return tuple(j for j in start_jobs.starts(self.jobs) if j.unit in start_jobs.KNOWN)
+
+    @property
+    def waiting_commits(self) -> tuple[str, ...]:
+        """The units that wait for quorum to apply what is pending of the network and of the firewall."""
+        return tuple(j.unit for j in self.jobs_waiting_for_quorum if j.unit in start_jobs.COMMITS)
+
+    @property
+    def unknown_starts(self) -> tuple[str, ...]:
+        """The units that wait to start, and of which it is not known what they do once there is quorum."""
+        return tuple(j.unit for j in start_jobs.starts(self.jobs) if not start_jobs.is_known(j.unit))
+
+    @property
+    def held_starts(self) -> tuple[str, ...]:
+        """The units that may not wait to start when this node is granted quorum; none on a standalone one, which has
+        it."""
+        return () if self.state is NodeState.STANDALONE else (*self.waiting_commits, *self.unknown_starts)
 
     @property
     def startall_waits(self) -> bool:
         """Whether the start of all guests waits for quorum: it runs and waits, or its job waits behind pveproxy's (30
         to 80 s after a boot; recorded on PVE 8.3 and 9.1)."""
-        guests = "pve-guests.service"
+        guests = start_jobs.GUESTS
         return self.units[guests].active == "activating" or any(j.unit == guests for j in self.jobs_waiting_for_quorum)
 
     @property

@@ -53,6 +53,8 @@ UNITS = (
     "watchdog-mux.service",
     "pve-guests.service",
     "pve-firewall.service",
+    "pve-sdn-commit.service",
+    "pve-firewall-commit.service",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pve_runbook.actions import commits
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
@@ -75,16 +76,21 @@ def park_cron(o: Forecast, work: Work) -> Iterator[Decision]:
         yield Act(actions.PARK_CRON.bind(run=work.run))
 
 
+def commits_off(o: Forecast, work: Work) -> Iterator[Decision]:
+    if o.name not in work.standalone_at_start:
+        yield from (Act(a.bind()) for a in commits.ACTIONS if o.waits(a.argv[-1]))
+
+
 def lrm_off(o: Forecast, work: Work) -> Iterator[Decision]:
     lrm = o.units["pve-ha-lrm.service"]
-    if not lrm.is_stopped:
+    if o.waits(lrm.name) or not lrm.is_stopped:
         yield Act(actions.STOP_LRM.bind())
     yield Act(actions.DISABLE_LRM.bind()) if lrm.is_enabled else Idle("pve-ha-lrm is disabled already")
 
 
 def crm_off(o: Forecast, work: Work) -> Iterator[Decision]:
     crm = o.units["pve-ha-crm.service"]
-    if not crm.is_stopped:
+    if o.waits(crm.name) or not crm.is_stopped:
         yield Act(actions.STOP_CRM.bind())
     yield Act(actions.DISABLE_CRM.bind()) if crm.is_enabled else Idle("pve-ha-crm is disabled already")
 

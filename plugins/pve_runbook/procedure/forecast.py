@@ -49,6 +49,8 @@ class Forecast:
         self._votes: dict[str, int] | None = None
         self._visible: int | None = None
         self._released: set[str] = set()
+        self._cancelled: set[str] = set()
+        """Units whose waiting start was ended by a stop."""
 
     @property
     def name(self) -> str:
@@ -91,7 +93,7 @@ class Forecast:
 
     def waits(self, unit: str) -> bool:
         """Whether the start of ``unit`` waits for quorum."""
-        return unit not in self._units and any(j.unit == unit for j in self._facts.jobs_waiting_for_quorum)
+        return unit not in self._cancelled and any(j.unit == unit for j in self._facts.jobs_waiting_for_quorum)
 
     @property
     def cron_files(self) -> tuple[str, ...]:
@@ -185,6 +187,8 @@ class Forecast:
 
     def _systemctl(self, verb: str, *arguments: str) -> None:
         now = verb == "enable" and "--now" in arguments
+        if verb == "stop":
+            self._cancelled.update(arguments)
         for name in (a for a in arguments if not a.startswith("--") and a in self.units):
             if verb == "mask":
                 self._hide(self.units[name])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from pve_runbook.actions.commits import STOP_FIREWALL_COMMIT, STOP_SDN_COMMIT
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis.shared_storage import owners_in_words, shared_by_guests, signs_of_ceph
 from pve_runbook.diagnosis.volumes import left_without
-from pve_runbook.journal.events import Entry, Note, of_kind
+from pve_runbook.journal.events import ActionIntent, Entry, Note, of_kind
 from pve_runbook.parsers.guests import FOLDERS, GuestConfig
 from pve_runbook.probes.probe import BACKUP_ROOT
 from pve_runbook.procedure.members import Members
@@ -26,6 +27,14 @@ KEEP_BACKUPS = (
     "{folder} on each node and backups/ beside this record hold keys, tokens and password hashes: "
     "attach report.html only, keep them until the rebuild is done, then delete them"
 )
+PENDING = {
+    STOP_SDN_COMMIT.name: "pve-sdn-commit was stopped before it acted: pending SDN changes, and what is edited in "
+    "/etc/network/interfaces, are not applied. The next boot applies them, or `systemctl start pve-sdn-commit`, which "
+    "reloads the network (`ifreload -a`) under running guests: look at both first",
+    STOP_FIREWALL_COMMIT.name: "pve-firewall-commit was stopped before it acted: pending changes of the host's "
+    "firewall are not applied. The next boot applies them, or `systemctl start pve-firewall-commit`",
+}
+"""Action → what it leaves."""
 NEVER_AGAIN = "must never be powered on in this network as it is: it would come back as a member that nobody knows"
 
 
@@ -129,6 +138,15 @@ def what_is_left(
         )
     )
     return left
+
+
+def not_applied(entries: Iterable[Entry]) -> list[tuple[str | None, str]]:
+    """(node, text) of what waited for quorum to be applied, and was stopped: it is still pending.
+
+    ``entries`` as for :func:`what_is_left`.
+    """
+    sent = dict.fromkeys((intent.node, intent.action) for intent in of_kind(entries, ActionIntent))
+    return [(node, PENDING[action]) for node, action in sent if action in PENDING]
 
 
 def where_others_stay(members: Members, work: str, absent: Sequence[str]) -> list[tuple[str | None, str]]:

@@ -9,6 +9,7 @@ from pve_runbook.diagnosis import overdue_jobs
 from pve_runbook.diagnosis.leaving import Rest, ha_guests, rest_of
 from pve_runbook.plan.model import Plan, Question
 from pve_runbook.probes.probe import BACKUP_ROOT
+from pve_runbook.probes.start_jobs import COMMITS, FIREWALL_COMMIT, SDN_COMMIT
 from pve_runbook.procedure import left_to_do, stages
 from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.rollback import Rollback
@@ -176,7 +177,7 @@ def _freeze(cluster: str, nodes: Sequence[Node], running: int) -> str:
         f"{BACKED_UP}; then scheduler and HA are stopped and disabled on all of them.\n"
         f"At stake: {running} running guests; they are not touched. HA stays off after a reboot.\n"
         f"{UNFREEZE}\n"
-        f"{A_KEY}.\n{CONSOLES.format(nodes='every node')}\n" + _without_volumes(nodes) + waiting(nodes)
+        f"{A_KEY}.\n{CONSOLES.format(nodes='every node')}\n" + _without_volumes(nodes) + commits(nodes) + waiting(nodes)
     )
 
 
@@ -256,6 +257,24 @@ def _thaw(jobs: Mapping[str, Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def commits(nodes: Sequence[Node]) -> str:
+    """What waits for quorum to change the network, and is stopped. Raises UnknownFact."""
+    found = {unit: [n.name for n in nodes if unit in n.facts.waiting_commits] for unit in COMMITS}
+    text = ""
+    if names := found[SDN_COMMIT]:
+        text += (
+            f"pve-sdn-commit waits for quorum on {', '.join(names)}, and is stopped: granted quorum it would apply\n"
+            "pending SDN changes, and reload the network there (`ifreload -a`) under running guests, with what was\n"
+            "edited in /etc/network/interfaces. All of it stays pending.\n"
+        )
+    if names := found[FIREWALL_COMMIT]:
+        text += (
+            f"pve-firewall-commit waits for quorum on {', '.join(names)}, and is stopped: granted quorum it would\n"
+            "apply pending changes of the host's firewall. They stay pending.\n"
+        )
+    return text
+
+
 def waiting(nodes: Sequence[Node]) -> str:
     """Guests that would start the moment their node is granted quorum."""
     found = [f"{n.name}: {', '.join(map(str, n.facts.waiting_guests))}" for n in nodes if n.facts.waiting_guests]
@@ -288,6 +307,7 @@ def _leave_freeze(members: Members, absent: Collection[str], running: int) -> st
         f"To {stay} nothing is sent but backups, a lock and, last, `pvecm delnode`.\n"
         f"At stake: {running} running guests; they are not touched. HA stays off after a reboot.\n{undo}"
         + _without_volumes(members.leaving)
+        + commits(members.leaving)
         + waiting(members.leaving)
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from pve_runbook.actions import commits
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import ActionTemplate
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
@@ -85,6 +86,7 @@ SCHEDULER_OFF = Stage(
     sends=(actions.STOP_SCHEDULER, actions.MASK_SCHEDULER, actions.STOP_OLD_SCHEDULER, actions.PARK_CRON),
 )
 HA_RELEASED = Stage("ha_released", decisions.ha_released, sends=(HA_REMOVE,), on_staying=True)
+COMMITS_OFF = Stage("commits_off", decisions.commits_off, sends=commits.ACTIONS)
 LRM_OFF = Stage("lrm_off", decisions.lrm_off, sends=(actions.STOP_LRM, actions.DISABLE_LRM), one_by_one=True)
 CRM_OFF = Stage("crm_off", decisions.crm_off, sends=(actions.STOP_CRM, actions.DISABLE_CRM), one_by_one=True)
 QDEVICE_SILENT = Stage(
@@ -175,7 +177,7 @@ COROSYNC_BACK = Stage(
 )
 
 STAGES = (
-    *(LOCKED, BACKUP_FOLDER, BACKUPS, CARD_LEFT, HA_RELEASED, SCHEDULER_OFF, LRM_OFF, CRM_OFF),
+    *(LOCKED, BACKUP_FOLDER, BACKUPS, CARD_LEFT, HA_RELEASED, SCHEDULER_OFF, COMMITS_OFF, LRM_OFF, CRM_OFF),
     *(QDEVICE_SILENT, PEERS_SILENT, PMXCFS_BACK, QUORUM_FORCED, REST_QUORATE),
     *(SECOND_WAY, WINDOW, SERVICES_RESTARTED, OLD_CANARIES_GONE, CANARY_FLOWN),
     LET_GO,

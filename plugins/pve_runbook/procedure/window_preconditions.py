@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis.leaving import not_quorate
 from pve_runbook.diagnosis.refusals import AGAIN, doubled_start
+from pve_runbook.diagnosis.refusals_cluster import starts_wait
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
@@ -34,7 +35,7 @@ def window_obstacle(
         found = _awake(node) or (_noisy(node) if node is not authority else "")
         if found:
             return found
-    return _changed(leaver, network) or _moving(leaver)
+    return _changed(leaver, network) or _waiting(leaver) or _moving(leaver)
 
 
 def restore_obstacle(node: Node, nodes: Sequence[Node], network: Mapping[str, str]) -> str:
@@ -46,7 +47,7 @@ def restore_obstacle(node: Node, nodes: Sequence[Node], network: Mapping[str, st
         found = _awake(one)
         if found:
             return found
-    return _changed(node, network) or _moving(node)
+    return _changed(node, network) or _waiting(node) or _moving(node)
 
 
 def changed_files(node: Node, network: Mapping[str, str]) -> list[str]:
@@ -60,11 +61,12 @@ def _awake(node: Node) -> str:
     facts = node.facts
     for name in ("pve-ha-lrm.service", "pve-ha-crm.service"):
         unit = facts.units[name]
-        if not unit.is_stopped or unit.is_enabled:
+        if not unit.is_stopped or unit.is_enabled or unit.job is not None:
+            waits = ", and its start waits" if unit.job is not None else ""
             return refusal(
                 RefusalId.HA_IS_BACK,
                 node.name,
-                seen=f"{name} is {unit.active} and {unit.file_state} again",
+                seen=f"{name} is {unit.active} and {unit.file_state} again{waits}",
                 why="HA would declare the node that leaves dead, and start its guests elsewhere",
                 do=AGAIN,
             )
@@ -121,6 +123,12 @@ def _changed(node: Node, network: Mapping[str, str]) -> str:
             do="Put the node's own address into its /etc/hosts",
         )
     return ""
+
+
+def _waiting(node: Node) -> str:
+    """What acts as soon as /etc/pve is writable: in local mode already, a second before that pmxcfs ends."""
+    found = node.facts.held_starts
+    return starts_wait(node.facts, found) if found else ""
 
 
 def _moving(node: Node) -> str:

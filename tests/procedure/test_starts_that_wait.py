@@ -1,0 +1,122 @@
+"""Starts that wait for quorum: known ones are held, of any other one the run is refused before quorum is granted."""
+
+from __future__ import annotations
+
+import pytest
+from bench_run import BenchRun, MakeRun, fixture, phase
+from pve_runbook.cluster.node import Node
+from pve_runbook.probes.start_jobs import is_known
+from pve_runbook.procedure import left_to_do, questions
+from pve_runbook.procedure.stages import COMMITS_OFF, LOCKED
+from pve_runbook.procedure.window_preconditions import window_obstacle
+
+CONDITIONS, QUORUM, FREEZE = phase("phase0_conditions"), phase("phase2_quorum"), phase("phase0_freeze")
+COMMITS = ("pve-sdn-commit.service", "pve-firewall-commit.service")
+
+
+class Host:
+    """What a gate is given."""
+
+    def __init__(self, node: Node) -> None:
+        self.pve = node.facts
+
+
+def refused(step: str, run: BenchRun, name: str = "pve2") -> str:
+    """What a gate of phase 0 or 2 says of a node, "" when it passes."""
+    run.cluster.forget()
+    host = Host(run.cluster.node(name))
+    try:
+        if step == "conditions":
+            CONDITIONS.test_no_unknown_start_waits(host, run.members)
+        elif step == "freeze":
+            FREEZE.test_nothing_waits_to_change_the_network(host, None, run.members)
+        else:
+            QUORUM.test_no_other_start_waits_for_quorum(host)
+    except AssertionError as said:
+        return str(said)
+    return ""
+
+
+def test_a_commit_that_waits_is_stopped_before_quorum_is_granted(make_run: MakeRun) -> None:
+    """And what it would have applied stays pending: the network is not reloaded."""
+    run = make_run("sdn-pending")
+    node = run.bench.node("pve2")
+    assert run.cluster.node("pve2").facts.waiting_commits == COMMITS
+    assert refused("conditions", run) == ""
+    assert "pve-sdn-commit.service, pve-firewall-commit.service is waiting or running" in refused("freeze", run)
+    assert "`ifreload -a`" in refused("quorum", run)
+    run.perform(LOCKED)
+    fixture("commits_off")(run.perform, None)
+    assert refused("freeze", run) == refused("quorum", run) == ""
+    stops = [line for line in run.bench.mutations() if line.startswith("systemctl") and "-commit" in line]
+    assert stops == [f"systemctl stop {unit}" for unit in COMMITS]
+    assert run.bench.run("pve2", "pvecm expected 1").exit_status == 0
+    run.bench.advance(60.0)
+    assert node.network_reloads == 0 and node.commits.pending == ["lan"]
+    run.perform(COMMITS_OFF)
+    assert [line for line in run.bench.mutations() if line.startswith("systemctl") and "-commit" in line] == stops, (
+        "nothing is left to be stopped"
+    )
+
+
+@pytest.mark.parametrize("command", ["pvecm expected 1", "systemctl stop pve-cluster corosync; pmxcfs -l"])
+def test_without_that_forced_quorum_and_local_mode_reload_the_network(make_run: MakeRun, command: str) -> None:
+    """What the labs have to know, or nothing above would be worth anything (recorded on PVE 9.1)."""
+    bench = make_run("sdn-pending").bench
+    node = bench.node("pve2")
+    assert "vmbr7" not in [i.name for i in node.interfaces]
+    assert bench.run("pve2", command).exit_status == 0
+    bench.advance(10.0)
+    assert node.network_reloads == 1 and node.commits.pending == []
+    assert "vmbr7" in [i.name for i in node.interfaces]
+    assert bench.run("pve2", "systemctl is-active pve-sdn-commit").stdout == "active\n"
+
+
+def test_the_operator_is_told_what_they_would_do_and_what_stays_pending(make_run: MakeRun) -> None:
+    run = make_run("sdn-pending")
+    asked = questions.commits(run.cluster.nodes)
+    assert "pve-sdn-commit waits for quorum on pve2, and is stopped" in asked
+    assert "reload the network there (`ifreload -a`) under running guests" in asked
+    assert "pve-firewall-commit waits for quorum on pve2" in asked
+    assert left_to_do.not_applied(run.journal.events) == []
+    run.perform(LOCKED)
+    run.perform(COMMITS_OFF)
+    sdn, firewall = left_to_do.not_applied(run.journal.events)
+    assert sdn[0] == firewall[0] == "pve2"
+    assert "pending SDN changes, and what is edited in /etc/network/interfaces, are not applied" in sdn[1]
+    run.cluster.forget()
+    assert questions.commits(run.cluster.nodes) == ""
+
+
+def test_a_start_of_which_nobody_knows_what_it_does_is_refused_by_its_name(make_run: MakeRun) -> None:
+    """Before anything is changed, and again before forced quorum and each window."""
+    run = make_run("start-waits")
+    assert refused("conditions", run, "pve1") == refused("quorum", run, "pve1") == ""
+    leaver = run.cluster.node("pve2")
+    run.survival.take(frozenset())
+    run.freeze("pve1")
+    for said in (
+        refused("conditions", run),
+        refused("quorum", run),
+        window_obstacle(leaver, run.cluster.nodes, run.members.authority, run.survival.network_of(leaver)),
+    ):
+        assert said.startswith("pve2: the start of site-sync.service is waiting or running.")
+        assert "`systemctl stop site-sync.service`" in said
+    assert run.bench.run("pve2", "systemctl stop site-sync").exit_status == 0
+    assert refused("conditions", run) == refused("quorum", run) == ""
+
+
+@pytest.mark.parametrize(
+    ("unit", "known"),
+    [
+        *((unit, True) for unit in (*COMMITS, "pve-guests.service", "pvescheduler.service", "pve-ha-lrm.service")),
+        # What waits on a node that booted without quorum (recorded on PVE 9.1), and what a login begins.
+        *((unit, True) for unit in ("pveproxy.service", "spiceproxy.service", "multi-user.target", "graphical.target")),
+        *((unit, True) for unit in ("session-3.scope", "user@0.service", "user-runtime-dir@0.service", "user-0.slice")),
+        *((unit, True) for unit in ("dev-sdz.device", "pve-runbook-20260101T000000Z-beef-3.service", "fstrim.service")),
+        *((unit, False) for unit in ("site-sync.service", "pve-daily-update.service", "apt-daily-upgrade.service")),
+        *((unit, False) for unit in ("mnt-pve-nas.mount", "drbd.service", "x-pveproxy.service", "pveproxy.service.d")),
+    ],
+)
+def test_what_is_known_of_a_unit_that_waits(unit: str, known: bool) -> None:
+    assert is_known(unit) is known
