@@ -13,6 +13,7 @@ Sends, where it is still to be done:
     systemctl mask --runtime corosync-qdevice.service
     systemctl stop corosync.service
     systemctl mask --runtime corosync.service
+    systemctl unmask --runtime pve-cluster.service
     systemctl start pve-cluster.service
     pvecm expected VOTES
 """

@@ -17,10 +17,12 @@ Sends, where it is still to be done:
 
 The script, on the node by itself:
     systemctl stop pve-cluster.service
+    systemctl mask --runtime pve-cluster.service
     pmxcfs -l
     rm -f /etc/pve/corosync.conf
     rm -f /etc/corosync/corosync.conf /etc/corosync/authkey
     pkill -TERM -x pmxcfs
+    systemctl unmask --runtime pve-cluster.service
     systemctl start pve-cluster.service
 """
 

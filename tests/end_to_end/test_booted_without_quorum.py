@@ -17,15 +17,16 @@ def test_the_network_is_not_reloaded_at_any_moment_of_a_run(
     lab = start_lab("sdn-pending")
     checked = run("checks/", *lab.options)
     assert "pve-sdn-commit.service, pve-firewall-commit.service is waiting or running" in checked.text
+    planned = run("runbook/", *lab.options, "--plan", called_for=True)
+    plan = (planned.record / "plan.md").read_text()
+    assert "systemctl stop pve-sdn-commit.service" in plan and "systemctl stop pve-firewall-commit.service" in plan
+    assert "reload the network there (`ifreload -a`) under running guests" in plan
     ran = run("runbook/", *lab.options, "--approve=all", called_for=True)
     assert ran.status == 0, ran.text
     after = lab.control.state()
     assert {name: node.network_reloads for name, node in after.items()} == dict.fromkeys(after, 0)
     assert all(node.standalone for node in after.values())
     assert lab.control.run("pve2", "grep -c vmbr7 /etc/network/interfaces").stdout == "2\n"
-    plan = (ran.record / "plan.md").read_text()
-    assert "systemctl stop pve-sdn-commit.service" in plan and "systemctl stop pve-firewall-commit.service" in plan
-    assert "reload the network there (`ifreload -a`) under running guests" in plan
     page = (ran.record / "report.html").read_text()
     assert "pve-sdn-commit was stopped before it acted" in page
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from bench_run import FROZEN, SILENT
 from lab_bench import Bench
-from on_node import DB, MEMBERS, RUN, WORK, OnNode
+from on_node import DB, MEMBERS, NODE, RUN, WORK, OnNode
 from pve_lab.faults import Fault
+from pve_lab.shell import Killed
 from pve_runbook.procedure.window import script
 
 WAIT = 15.0
@@ -65,6 +66,7 @@ def steps(text: str) -> tuple[list[str], list[str]]:
 
 STOPPED_AND_COPIED = """
 + systemctl stop pve-cluster.service
++ systemctl mask --runtime pve-cluster.service
 + systemctl stop corosync.service
 + systemctl mask --runtime corosync.service
 + cp -a /etc/corosync W.corosync
@@ -98,6 +100,7 @@ WINDOW = f"""
 + pkill -TERM -x pmxcfs
   rm -f /var/lib/corosync/ringid_1 /var/lib/corosync/ev_tracking
   sync
++ systemctl unmask --runtime pve-cluster.service
 + systemctl start pve-cluster.service
 + systemctl unmask --runtime corosync.service
 + systemctl disable corosync.service
@@ -117,6 +120,7 @@ RESTORE = f"""
 + tar -C / -xzf W.new.tar.gz etc/corosync
   sync
   sqlite3 -readonly 'file:/var/lib/pve-cluster/config.db?immutable=1' CONF
++ systemctl unmask --runtime pve-cluster.service
 + systemctl start pve-cluster.service
 + rm -f W.new.db W.new.tar.gz
 {ENDED.strip()}
@@ -189,6 +193,7 @@ STAT = ("stat", "-c", "%a", "/etc/pve/local")
 COMMON: dict[str, list[Fault]] = {
     "a watchdog client is active: HA could reset this node": [hand("touch /run/watchdog-mux.active", "hostname")],
     "systemctl stop pve-cluster.service": [failing(*STOP)],
+    "systemctl mask --runtime pve-cluster.service": [failing("systemctl", "mask", "--runtime", "pve-cluster.service")],
     "systemctl stop corosync.service": [failing("systemctl", "stop", "corosync.service")],
     "systemctl mask --runtime corosync.service": [failing("systemctl", "mask", "--runtime", "corosync.service")],
     "pmxcfs does not end": [silent(*STOP), silent(*PKILL), silent("umount")],
@@ -287,6 +292,42 @@ def test_what_a_pmxcfs_left_behind_is_unmounted(on: OnNode) -> None:
     on.node.files.dead_mounts = 1
     assert on.run("window") == "done"
     assert "umount -l /etc/pve" in on.commands and on.seconds > WAIT
+
+
+def test_a_unit_that_wants_pve_cluster_does_not_start_it_within_a_window(on: OnNode) -> None:
+    """Half of Proxmox's units do: one that another hand, or a timer, starts there would bring the cluster's pmxcfs."""
+    assert on.run("window", hand("systemctl restart pvedaemon", "cp", "-a", "/etc/corosync")) == "done"
+    assert on.type("systemctl is-enabled pve-cluster") == "enabled\n"
+
+
+def cut_short(on: OnNode, *argv: str) -> None:
+    """A window in which the power goes before a command, and comes back."""
+    on.bench.site.faults.arm(Fault("power_cycle", argv=argv))
+    text = script("window", RUN, RUN, MEMBERS)
+    on.type(f"install -d -m 0700 {WORK}; install -m 0700 /dev/stdin {WORK}/window.sh", text.encode())
+    with pytest.raises(Killed):
+        on.bench.run(NODE, f"/bin/bash {WORK}/window.sh")
+    on.type(FROZEN)
+
+
+@pytest.mark.parametrize("argv", [("systemctl", "stop", "corosync.service"), ("pmxcfs", "-l"), PKILL], ids=" ".join)
+def test_a_power_cut_leaves_no_mask(on: OnNode, argv: tuple[str, ...]) -> None:
+    cut_short(on, *argv)
+    assert on.node.units.get("pve-cluster").unit_file_state == "enabled"
+    assert on.node.units.get("pve-cluster").active == "active"
+
+
+@pytest.mark.parametrize("imported", [False, True], ids=["read-from-the-database", "imported-at-its-start"])
+def test_a_power_cut_between_the_two_files_is_gone_on_from(on: OnNode, imported: bool) -> None:
+    """corosync.conf is out of the database and still in /etc/corosync; a pmxcfs may take it in from there."""
+    cut_short(on, "rm", "-f", "/etc/corosync/corosync.conf")
+    assert "corosync.conf" in on.type("ls /etc/corosync") and "corosync.conf" not in on.type("ls /etc/pve")
+    if imported:
+        on.type("cp /etc/corosync/corosync.conf /etc/pve/corosync.conf; systemctl restart pve-cluster")
+    on.type(SILENT)
+    assert on.run("window") == "done"
+    assert (on.type("ls /etc/corosync"), on.type("stat -c %a /etc/pve/local")) == ("uidgid.d\n", "755\n")
+    assert on.node.standalone
 
 
 # --- what is waited for, and how long

@@ -9,7 +9,7 @@ from bench_run import RUN, BenchRun, MakeRun, phase
 from pve_lab.faults import Fault
 from pve_runbook.cluster.node import Node
 from pve_runbook.facts.node_state import NodeState
-from pve_runbook.procedure.stages import WINDOW, in_turn
+from pve_runbook.procedure.stages import PMXCFS_BACK, WINDOW, in_turn
 from pve_runbook.procedure.window import WindowFailed
 from pve_runbook.procedure.window_preconditions import window_obstacle
 
@@ -227,3 +227,17 @@ def test_past_the_point_of_no_return_a_failure_is_said_to_go_forward(begun: Benc
     with pytest.raises(WindowFailed, match=r"There is no way back from here but forward\."):
         begun.leave(node)
     assert not node.facts.has_corosync_conf_in_database and node.facts.is_writable
+
+
+def test_a_window_that_was_killed_leaves_a_mask_and_the_next_run_takes_it_away(begun: BenchRun) -> None:
+    """Nothing but a boot does so by itself."""
+    node = begun.cluster.node("pve1")
+    assert begun.bench.run("pve1", "systemctl stop pve-cluster; systemctl mask --runtime pve-cluster").exit_status == 0
+    begun.cluster.forget()
+    assert node.facts.state is NodeState.UNMOUNTED
+    begun.perform(PMXCFS_BACK)
+    assert node.facts.state is NodeState.COROSYNC_DOWN
+    unit = node.facts.units["pve-cluster.service"]
+    assert unit.is_active and not unit.is_masked
+    begun.leave(node)
+    assert node.facts.state is NodeState.STANDALONE

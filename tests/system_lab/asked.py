@@ -83,7 +83,7 @@ ORDER = (
     *("stop-sdn-commit", "stop-firewall-commit"),
     *("stop-lrm", "disable-lrm", "stop-crm", "disable-crm", "stop-qdevice", "mask-qdevice"),
     *("expect-own-votes", "ha-remove", "delnode", "expected-rest"),
-    *("start-pve-cluster", "put-keys", "put-window-script", "window"),
+    *("unmask-pve-cluster", "start-pve-cluster", "put-keys", "put-window-script", "window"),
     *("restart-pvedaemon", "restart-pveproxy", "restart-pvestatd", "restart-spiceproxy", "reset-failed-corosync"),
     *("canary-create", "canary-start", "canary-stop", "canary-destroy"),
     *("put-database", "put-system", "put-restore-script", "restore"),

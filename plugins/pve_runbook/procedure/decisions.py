@@ -8,6 +8,7 @@ from pve_runbook.actions import commits
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
+from pve_runbook.actions.window_cut import UNMASK_PVE_CLUSTER
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure import backup, canary, login_key, window
 from pve_runbook.procedure.forecast import CRON, PARKED, Forecast
@@ -115,6 +116,8 @@ def peers_silent(o: Forecast, work: Work) -> Iterator[Decision]:
 
 def pmxcfs_back(o: Forecast, work: Work) -> Iterator[Decision]:
     if o.state is NodeState.UNMOUNTED:
+        if o.units["pve-cluster.service"].is_masked:
+            yield Act(UNMASK_PVE_CLUSTER.bind())
         yield Act(actions.START_PVE_CLUSTER.bind())
 
 

@@ -71,6 +71,8 @@ fail() {
     fi
     # As it was before the script.
     [ "$MASKED" = yes ] || run systemctl unmask --runtime "${UNITS[@]}"
+    # It was masked while the script had it stopped.
+    run systemctl unmask --runtime pve-cluster.service
     # /etc/pve and logins by key come back.
     run systemctl start pve-cluster.service || finish "stuck after '$step': pve-cluster does not start"
   fi
@@ -83,6 +85,8 @@ stop_and_copy() {
   STAGE=stopping
   # Nothing may use the database while it is copied; guests run on without /etc/pve.
   must systemctl stop pve-cluster.service
+  # Half of Proxmox's units want it, and so would start it in here; a power cut drops this mask.
+  must systemctl mask --runtime pve-cluster.service
   # This node says no more to the others, and nothing that starts pulls corosync in.
   must systemctl stop "${UNITS[@]}"
   must systemctl mask --runtime "${UNITS[@]}"
@@ -105,6 +109,7 @@ stop_and_copy() {
 # Without pve-cluster there is no /etc/pve and no login by key: try again.
 start_pve_cluster() {
   local n=0
+  must systemctl unmask --runtime pve-cluster.service
   until run systemctl start pve-cluster.service; do
     n=$((n + 1))
     [ "$n" -ge 5 ] && fail "systemctl start pve-cluster.service, five times"

@@ -14,6 +14,7 @@ from pve_runbook.actions import commits
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import ActionTemplate
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
+from pve_runbook.actions.window_cut import UNMASK_PVE_CLUSTER
 from pve_runbook.procedure import decisions
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.work import Act, Decision, Work
@@ -99,7 +100,7 @@ QDEVICE_SILENT = Stage(
 PEERS_SILENT = Stage(
     "peers_corosync_stopped", decisions.peers_silent, sends=(actions.STOP_COROSYNC, actions.MASK_COROSYNC)
 )
-PMXCFS_BACK = Stage("pmxcfs_back", decisions.pmxcfs_back, sends=(actions.START_PVE_CLUSTER,))
+PMXCFS_BACK = Stage("pmxcfs_back", decisions.pmxcfs_back, sends=(UNMASK_PVE_CLUSTER, actions.START_PVE_CLUSTER))
 QUORUM_FORCED = Stage("quorum_forced", decisions.quorum_forced, sends=(actions.EXPECT_OWN_VOTES,))
 REST_QUORATE = Stage(
     "rest_quorate", decisions.rest_quorate, sends=(EXPECT_REST,), part_of="quorum_forced", on_staying=True

@@ -89,7 +89,8 @@ _MEANING = {
     "forward": "the node left the cluster, but after that '{why}' failed.\n"
     "There is no way back from here but forward. Mend what the lines below say, then run the same command line again.",
     "stuck": "the window could neither finish nor put the node back: {why}.\n"
-    "Guests run on; /etc/pve may be missing. Log in at the console of {node} and read the lines below.",
+    "Guests run on; /etc/pve may be missing. Log in at the console of {node} and read the lines below.\n"
+    "Before pve-cluster is started by hand: systemctl unmask --runtime pve-cluster",
 }
 _OF_RESTORE = {
     "rolled-back": "the way back failed at '{why}' and put the node back: it is what it was before this attempt.\n"

@@ -17,7 +17,7 @@ PATIENCE = 2
 """Seconds that Proxmox waits for a file system's sizes (pve-storage Plugin.pm, status)."""
 
 
-def _all() -> list[Storage]:
+def _all() -> Sequence[Storage]:
     return parse_storage_cfg(Path("/etc/pve/storage.cfg").read_text())
 
 
