@@ -151,10 +151,10 @@ def test_the_point_of_no_return_stands_before_the_start_of_pve_cluster() -> None
 def test_a_line_more_in_a_script_is_told_with_what_it_does() -> None:
     """Nobody has to name it anywhere else."""
     text = script("window", RUN, RUN, MEMBERS)
-    more = "# No other hand starts it.\nmust systemctl mask --runtime pve-cluster.service\n\n"
+    more = "# No other hand starts it.\nmust systemctl mask --runtime pvestatd.service\n\n"
     assert text.count("STAGE=local\n") == 1
     steps = steps_of(text.replace("STAGE=local\n", f"{more}STAGE=local\n"), {QDEVICE: False}).runs
-    [step] = [s for s in steps if s.line == "systemctl mask --runtime pve-cluster.service"]
+    [step] = [s for s in steps if s.line == "systemctl mask --runtime pvestatd.service"]
     assert step.why == "No other hand starts it." and step.stops == step.line
 
 

@@ -106,10 +106,11 @@ stop_and_copy() {
   COPIED=yes
 }
 
-# Without pve-cluster there is no /etc/pve and no login by key: try again.
 start_pve_cluster() {
   local n=0
+  # It was masked while the script had it stopped.
   must systemctl unmask --runtime pve-cluster.service
+  # Without pve-cluster there is no /etc/pve and no login by key: try again.
   until run systemctl start pve-cluster.service; do
     n=$((n + 1))
     [ "$n" -ge 5 ] && fail "systemctl start pve-cluster.service, five times"
