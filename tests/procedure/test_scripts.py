@@ -294,6 +294,15 @@ def test_what_a_pmxcfs_left_behind_is_unmounted(on: OnNode) -> None:
     assert "umount -l /etc/pve" in on.commands and on.seconds > WAIT
 
 
+def test_a_pmxcfs_that_crashes_in_local_mode_is_put_back(on: OnNode) -> None:
+    """Nobody serves its mount, and what is typed into it fails."""
+    crash = hand("kill -9 $(pgrep -x pmxcfs)", "rm", "-f", "/etc/pve/corosync.conf", when="before")
+    assert on.run("window", crash) == "rolled-back rm -f /etc/pve/corosync.conf"
+    assert "umount -l /etc/pve" in on.commands
+    assert on.type("findmnt -n /etc/pve | wc -l") == "1\n"
+    assert on.node.units.get("pve-cluster").active == "active"
+
+
 def test_a_unit_that_wants_pve_cluster_does_not_start_it_within_a_window(on: OnNode) -> None:
     """Half of Proxmox's units do: one that another hand, or a timer, starts there would bring the cluster's pmxcfs."""
     assert on.run("window", hand("systemctl restart pvedaemon", "cp", "-a", "/etc/corosync")) == "done"
@@ -354,7 +363,9 @@ def test_pve_cluster_is_started_again_up_to_four_times(on: OnNode) -> None:
 
 LATE = failing("rm", "-rf", "/etc/corosync/qdevice")
 STUCK = {
-    "after 'pmxcfs does not leave local mode': pmxcfs does not end": [silent(*PKILL), silent(*PKILL, skip=1)],
+    "after 'pmxcfs does not leave local mode': pmxcfs does not end": [
+        *(silent(*PKILL), silent(*PKILL, skip=1), silent("umount")),
+    ],
     "after 'rm -rf /etc/corosync/qdevice': config.db could not be put back": [LATE, failing("cp", "-p", skip=3)],
     "after 'rm -rf /etc/corosync/qdevice': /etc/corosync could not be put back": [LATE, failing("cp", "-a", skip=1)],
     "after 'rm -rf /etc/corosync/qdevice': pve-cluster does not start": [LATE, failing(*START)],

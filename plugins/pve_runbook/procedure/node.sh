@@ -61,6 +61,8 @@ fail() {
   if [ "$STAGE" != before ]; then
     # Nothing may use the database while it is put back.
     run pkill -TERM -x pmxcfs
+    # A pmxcfs that crashed leaves its mount behind.
+    pmxcfs_gone || run umount -l /etc/pve
     pmxcfs_gone || finish "stuck after '$step': pmxcfs does not end"
     # This attempt's own copy: an edited database would have a higher version, and overwrite the peers' on the next join;
     # an earlier attempt's copy would be a step back in time.
