@@ -41,7 +41,7 @@ def last_part(text: str) -> Iterator[str]:
             yield line
 
 
-OURS = re.compile(r" --ssh-config=\S+| --records=\S+| -p no:cacheprovider|(?<= )/\S+/(?=records/)")
+OURS = re.compile(r" --ssh-config=\S+| --records=\S+| -p no:cacheprovider| -v(?= |$)|(?<= )/\S+/(?=records/)")
 """What stands in the output only because a test typed the command line."""
 
 
