@@ -9,6 +9,7 @@ import pytest
 import record_journals
 from pve_runbook.record.build import build
 from pve_runbook.record.document import record_json
+from pve_runbook.record.html_summary import summary_html
 from pve_runbook.record.markdown import summary_md
 from pve_runbook.record.writer import write_record
 from record_journals import Journal
@@ -47,6 +48,26 @@ def test_summary_of_a_failed_run_says_where_it_stopped() -> None:
     )
     assert stop.endswith("failed; required: Corosync is stopped and masked on every peer.)")
     assert "| Phase 3: guests intact: what runs, runs on, and its disks are there | blocked | 0 of 3 |" in text
+
+
+def test_the_answer_comes_first_verdict_cause_what_to_type_and_then_the_counts() -> None:
+    record = build(record_journals.failed_run().entries)
+    for text, cause in ((summary_md(record), "- Stopped at: "), (summary_html(record), "Cause: ")):
+        places = [text.find(part) for part in ("Stopped in phase 2", cause, "Next: ", "Guests that were", "Nodes")]
+        assert places == sorted(places) and places[0] > 0, text
+
+
+def test_the_cause_of_checks_is_what_their_verdict_rests_on() -> None:
+    journal = Journal()
+    journal.run(mode="checks")
+    journal.start(None, "Cluster", "quorum", "The member has quorum.", "pve1")
+    journal.finish("failed", "pve1: no quorum.")
+    journal.add(
+        "note", topic="verdict", text="DISMANTLE: take it apart\n- pve1: link 0 is shared\n- and more", node=None
+    )
+    journal.end(1, "DISMANTLE: take it apart", "pytest runbook/")
+    assert "\n- Cause: pve1: link 0 is shared\n- Stopped at: The member" in summary_md(build(journal.entries))
+    assert "Cause: " not in summary_md(build(record_journals.whole_run().entries))
 
 
 def test_summary_stays_within_25_lines_whatever_is_in_it() -> None:
