@@ -15,7 +15,7 @@ def test_ha_is_not_armed_without_quorum(host, member):
 
 
 def test_no_watchdog_client_but_has(host, member):
-    """No watchdog client but HA's is active on a node without quorum."""
+    """On a node without quorum nothing but HA holds the watchdog."""
     stray = host.pve.has_watchdog_client and not host.pve.ha_resources
     assert not (stray and not host.pve.is_quorate), refusals.stray_watchdog_client(host.pve)
 

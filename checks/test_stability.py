@@ -10,7 +10,7 @@ from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 
-SEE_THE_VERDICT = "Mend the network under it first; the verdict at the end says whether to dismantle meanwhile"
+SEE_THE_VERDICT = "Fix the network under it first; the verdict at the end says whether to dismantle meanwhile"
 
 
 def test_link_does_not_come_and_go(node, member, histories):
@@ -33,7 +33,7 @@ def test_corosync_is_run_in_time(node, member, histories):
         RefusalId.COROSYNC_IS_STARVED,
         node.name,
         seen=f"corosync was not run {len(found.stalls)} times here, at the longest for {longest:.0f} ms; {found}",
-        why="it looks like a bad network and is none: the node was busy for longer than a token may take",
+        why="it looks like a bad network, but the node was busy for longer than a token may take",
         do="Look at `top`, /proc/pressure and the disks at those times (backups, a full or slow root disk)",
     )
 

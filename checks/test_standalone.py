@@ -71,7 +71,7 @@ def test_no_storage_is_in_reach_of_two(ready):
 
 
 def test_network_is_ready_for_a_cluster(ready):
-    """Nothing in the nodes' network has to be mended before a new cluster."""
+    """Nothing in the nodes' network has to be fixed before a new cluster."""
     ready(rebuild.network_findings)
 
 

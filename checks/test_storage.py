@@ -48,7 +48,7 @@ def test_network_storages_answer(sound):
     sound(
         RefusalId.STORAGE_IS_SILENT,
         storage.silent,
-        "See to its server and the way there: `journalctl -k -g 'not responding'`",
+        "Check its server and the network to it: `journalctl -k -g 'not responding'`",
     )
 
 

@@ -240,7 +240,8 @@ def test_nobody_is_quorate_beside_others(cluster):
         "cluster",
         seen=f"{', '.join(together)} have quorum together, {', '.join(without)} has none",
         why="what is forced on one side is overruled by the other, or becomes a second history of the cluster",
-        do=f"Mend the way to {', '.join(without)}, or shut the quorate side's cluster changes down and ask again",
+        do=f"Fix the network to {', '.join(without)}, then run the same command line again; until then "
+        f"{', '.join(together)} are a working cluster, and stay one",
     )
 
 
@@ -393,7 +394,7 @@ def test_ha_can_be_stopped(host):
 
 
 def test_no_watchdog_client_but_has(host):
-    """No watchdog client but HA's is active without quorum."""
+    """Without quorum nothing but HA holds the watchdog."""
     stray = host.pve.has_watchdog_client and not host.pve.ha_resources
     assert not (stray and not host.pve.is_quorate), refusals.stray_watchdog_client(host.pve)
 

@@ -35,7 +35,7 @@ def test_authority_is_chosen(chosen, options):
         chosen.node,
         seen=f"it finds {chosen.volumes_found} of its guests' {chosen.volumes} volumes",
         why="the authority is the node that all else depends on for the moment",
-        do="Choose another one with --authority=NODE, or mend its storage",
+        do="Choose another one with --authority=NODE, or fix its storage",
     )
 
 

@@ -204,15 +204,17 @@ def test_backups_make_a_member(node, back):
 
 
 def test_nobody_changed_the_node_since(node, back, options, notes):
-    """Since its backup nobody but the run changed the node's configuration; or that is given up by the node's name."""
+    """Since its backup nobody but the run changed the node's configuration; or that is discarded by the node's name."""
     if not back.restores(node):
         return
     found = back.changed_by_others(node)
     homeless = back.running_without_config(node)
     assert not homeless, refusals.changed_meanwhile(node.facts, [f"guest {v} runs" for v in homeless])
-    if node.name in options.give_up:
+    if node.name in options.discard_changes:
         notes.note(
-            "accepted", f"given up by --give-up={node.name}: {', '.join(found) or 'nothing was changed'}", node.name
+            "accepted",
+            f"discarded by --discard-changes={node.name}: {', '.join(found) or 'no change'}",
+            node.name,
         )
         return
     assert not found, refusal(
@@ -220,7 +222,7 @@ def test_nobody_changed_the_node_since(node, back, options, notes):
         node.name,
         seen=f"its configuration was changed since its backup: {', '.join(found)}",
         why="this is past the point of no return: the old database takes its place, and these changes are lost",
-        do=f"Leave the nodes standalone; or give the changes up by name: --give-up={node.name}",
+        do=f"Leave the nodes standalone; or discard the changes by name: --discard-changes={node.name}",
     )
 
 
@@ -240,7 +242,7 @@ def test_baseline_is_taken(host, baseline, survival):
 
 def test_operator_approves_the_rollback(back, options, questions, approve):
     """The operator approves the way back, and has seen whose database wins."""
-    approve(questions.rollback(back, options.give_up))
+    approve(questions.rollback(back, options.discard_changes))
 
 
 def test_nodes_are_locked(host, locked, cluster):
@@ -326,7 +328,7 @@ def test_quorum_is_what_it_was(cluster, back, corosync_back, notes):
         do="Look at `pvecm status` and `journalctl -u corosync` there, then run the same command line again",
     )
     if without:
-        notes.leave(f"{', '.join(without)}: no quorum, as before the run; mend the network first")
+        notes.leave(f"{', '.join(without)}: no quorum, as before the run; fix the network first")
 
 
 def test_every_guest_runs_on(survival):
@@ -341,7 +343,7 @@ def test_what_is_left_is_written_down(cluster, opened, notes):
     for node in cluster.nodes:
         if "cron.d-vzdump" in (node.ask_about(per_subject.OWN_FOLDER, node.work) or ()):
             parked = f"{BACKUP_ROOT}/{node.work}/cron.d-vzdump"
-            notes.leave(f"and, for its backups: mv -T {parked} /etc/cron.d/vzdump", node.name)
+            notes.leave(f"after that its backups by cron come back by: mv -T {parked} /etc/cron.d/vzdump", node.name)
 
 
 def test_second_way_in_is_closed(node, second_way_closed):

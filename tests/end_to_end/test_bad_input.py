@@ -42,7 +42,7 @@ def test_a_member_that_is_missing_from_hosts(lab: Any, run: Run) -> None:
     ran = run("runbook/", "--hosts=pve1,pve2", f"--ssh-config={lab.ssh_config}", "--approve=all")
     title = "--hosts names every member of the cluster, and nobody else."
     refused_by_gate(lab, ran, title, "pve3 is a member in corosync.conf, but not in --hosts", "--hosts=pve1,pve2,pve3")
-    assert "next change the command line as the last line of that step says: pytest runbook/ --hosts=" in ran.text
+    assert "next first change this line as the last line of that step says: pytest runbook/ --hosts=" in ran.text
 
 
 def test_a_node_that_is_no_member(lab: Any, start_lab: StartLab, run: Run, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_journal_takes_no_more(start_lab: StartLab, run: Run, plugin: Plugin
     first = run("runbook/", *lab.options, "--approve=all", small)
     assert first.status == 3, first.text
     assert "this machine: the journal cannot be written any more: File too large" in first.text
-    assert "next see to the folder --records (free space, write permission), then: pytest runbook/" in first.text
+    assert "next check the folder --records (free space, write permission), then: pytest runbook/" in first.text
     assert "Traceback" not in first.text
     events = first.journal()
     begun = [tuple(e["argv"]) for e in events if e["kind"] == "action-intent"]

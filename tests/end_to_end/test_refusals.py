@@ -11,7 +11,7 @@ StartLab = Callable[..., Any]
 Run = Callable[..., Any]
 
 HA = "HA is not active without quorum."
-CLIENT = "No watchdog client but HA's is active without quorum."
+CLIENT = "Without quorum nothing but HA holds the watchdog."
 SPLIT = "No part of the cluster has quorum while another has none."
 MEMBERS = "--hosts names every member of the cluster, and nobody else."
 SEEN = "No member that --absent names is seen alive."

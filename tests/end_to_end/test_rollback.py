@@ -62,9 +62,9 @@ def test_past_the_point_of_no_return_only_by_the_nodes_name(
     [(title, message)] = refused.failed()
     assert title.startswith("Since its backup nobody but the run changed the node's configuration")
     assert message.startswith("pve2: its configuration was changed since its backup: priv/tfa.cfg (")
-    assert "user.cfg (" in message and "--give-up=pve2" in message
+    assert "user.cfg (" in message and "--discard-changes=pve2" in message
     assert lab.mutating()[before:] == []
-    back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--give-up=pve2")
+    back = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--discard-changes=pve2")
     assert back.status == 0, back.text
     assert lab.changed_guests() == {}
     kept = back.record / "backups" / "pve2" / "config.db"
@@ -119,7 +119,7 @@ def test_a_changed_backup_is_no_way_back(start_lab: Callable[..., Any], run: Cal
     [
         (["runbook/", "--hosts=pve1", "--rollback=nowhere"], "nowhere: there is no journal.jsonl in it"),
         (["checks/", "--hosts=pve1", "--rollback=x"], "it stands in front of runbook/ only"),
-        (["runbook/", "--hosts=pve1", "--give-up=pve1"], "--give-up=pve1: names nodes of --hosts"),
+        (["runbook/", "--hosts=pve1", "--discard-changes=pve1"], "--discard-changes=pve1: names nodes of --hosts"),
         (["runbook/test_phase8_rollback.py", "--hosts=pve1"], "phase 8 runs alone and with --rollback=DIR"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_guest_that_runs_since_is_never_given_up(start_lab: Callable[..., Any]
     assert done.status == 0, done.text
     lab.control.run("pve2", "qm create 777 --memory 16 --name new --kvm 0 && qm start 777")
     before = len(lab.mutating())
-    refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--give-up=pve2")
+    refused = run("runbook/", *lab.options, "--approve=all", f"--rollback={done.record}", "--discard-changes=pve2")
     assert refused.status == 1
     assert refused.failed()[0][1].startswith("pve2: its backup does not know: guest 777 runs")
     assert lab.mutating()[before:] == []

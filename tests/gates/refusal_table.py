@@ -38,7 +38,7 @@ INDIRECT = {
     RefusalId.FACT_IS_UNKNOWN: ("…: …: it was not answered, or not in time", "See that the node answers"),
     RefusalId.FACT_IS_NOT_UNDERSTOOD: ("…: …: the answer was not understood", "Type that command on the node"),
     RefusalId.OUTCOME_IS_UNKNOWN: ("no outcome of `…`: …", "Run the same command line again"),
-    RefusalId.JOURNAL_IS_LOST: ("the journal cannot be written: …", "See to the folder --records"),
+    RefusalId.JOURNAL_IS_LOST: ("the journal cannot be written: …", "Check the folder --records"),
     RefusalId.ACTION_IS_NOT_ALLOWED: ("`…` would change the node; checks only read", "(an error of the tool)"),
 }
 """What is said by an error of another module, in words."""

@@ -21,7 +21,7 @@ def clocks_apart(offsets: Mapping[str, float]) -> str:
         late,
         seen=f"its clock is {skew:.1f} s ahead of {early}'s",
         why="HA sees time drift, and no log of one node can be held against another's",
-        do="Mend time synchronisation first: `chronyc tracking` on both",
+        do="Fix time synchronisation first: `chronyc tracking` on both",
     )
 
 

@@ -54,7 +54,7 @@ _FIX_FAULT = {
     "and raise config_version; all members see each other already",
 }
 _FIX_CONFIG_OF_ALL = (
-    "mend that line in /etc/corosync/corosync.conf, in the same way on {node}, then `systemctl restart corosync` "
+    "correct that line in /etc/corosync/corosync.conf, in the same way on {node}, then `systemctl restart corosync` "
     "there; once quorum is back, put it right in /etc/pve/corosync.conf too, with a raised config_version"
 )
 """Where corosync runs on no node, there is no file to copy."""
@@ -63,7 +63,7 @@ _FIX_NETWORK = {
     "before it; no configuration of the cluster changes",
     network.Cause.SLOW_LINK: "raise token in the totem section of /etc/pve/corosync.conf to ten times that way at "
     "least, and config_version with it, while the cluster is quorate",
-    network.Cause.DEAD_LINK: "mend the link of {node} (cable, card, switch port); corosync finds the others by itself",
+    network.Cause.DEAD_LINK: "fix the link of {node} (cable, card, switch port); corosync finds the others by itself",
 }
 _FIX_ADDRESS = (
     "give {node} the address that corosync.conf has for it again, then `systemctl restart corosync` there; or, if the "
@@ -85,7 +85,7 @@ _FIX_CARD = (
     "firmware or another card"
 )
 _FIX_PMXCFS = (
-    "see why on {node}: `journalctl -b -u pve-cluster` (its own name in /etc/hosts, a full disk, the database); mend "
+    "see why on {node}: `journalctl -b -u pve-cluster` (its own name in /etc/hosts, a full disk, the database); fix "
     "that, then `systemctl start pve-cluster corosync` there"
 )
 _FIX_COROSYNC = "`systemctl start corosync` on {node}; if it ends again, `journalctl -b -u corosync` there says why"

@@ -85,7 +85,7 @@ def apart(staying: Sequence[NodeFacts]) -> str:
             facts.node,
             seen=f"it stays in the cluster, and {how}",
             why="a node is taken out of a cluster that works without it; these would be none",
-            do="Mend that first (checks/ say what it is); or let this node go too: name it in --leave",
+            do="Fix that first (checks/ say what it is); or let this node go too: name it in --leave",
         )
     return ""
 
@@ -125,7 +125,7 @@ def _minority(staying: Sequence[NodeFacts], let_go: Collection[str], *, may_forc
             ", ".join(without),
             seen=f"no quorum, though those that stay have the votes for it ({rest})",
             why="nothing can be changed on them, and the reason is another one than the node that leaves",
-            do="Mend that first: checks/ say what it is",
+            do="Fix that first: checks/ say what it is",
         )
     armed = [f.node for f in staying if f.has_watchdog_client]
     if armed:

@@ -88,7 +88,7 @@ def hung_mount(facts: NodeFacts) -> str:
         seen="/etc/pve hangs: it is mounted, and no access to it returned in time",
         why="every tool of Proxmox hangs with it, and a window could neither go on nor go back",
         do="Look at `journalctl -n 50 -u pve-cluster -u corosync` there: pmxcfs waits without end for a corosync that "
-        "runs and does not synchronise. Mend that, then run the same command line again",
+        "runs and does not synchronise. Fix that, then run the same command line again",
     )
 
 
@@ -223,8 +223,8 @@ def storage_trouble(facts: NodeFacts, wrong: Mapping[str, str]) -> str:
         facts.node,
         seen=f"storage trouble: {_named(f'{i} is {why}' for i, why in wrong.items())}",
         why="guests that cannot write are not intact, and the dismantling would hide when it happened",
-        do="Mend the storage first; the article says: if disks are unavailable, stop here"
-        + ("" if read_only else f". If it cannot be mended now: {way}"),
+        do="Fix the storage first; the article says: if disks are unavailable, stop here"
+        + ("" if read_only else f". If it cannot be fixed now: {way}"),
     )
 
 
@@ -234,8 +234,8 @@ def ha_armed(facts: NodeFacts) -> str:
         RefusalId.HA_IS_ARMED,
         facts.node,
         seen="HA is active on this node, its watchdog is armed, and there is no quorum",
-        why="about 60 s after quorum was lost the watchdog resets the node, whatever is done: stopping the LRM blocks "
-        "and does not disarm it",
+        why="about 60 s after quorum was lost the watchdog resets the node, whatever is done: stopping the LRM would "
+        "hang, and would not disarm the watchdog",
         do="Bring quorum back (power on or reconnect enough nodes) and run this again, or wait for the reset",
     )
 
@@ -260,7 +260,8 @@ def doubled_start(facts: NodeFacts) -> str:
         seen=f"the start of all guests waits for quorum, and {_named(facts.waiting_guests_on_shared_storage)} lie on "
         "shared storage",
         why="they would start the moment quorum is granted, perhaps a second time: their disks are in others' reach",
-        do="See that they run nowhere else, then let them start by restoring quorum (`onboot 0` needs quorum too)",
+        do="Check that they run on no other node, then restore quorum and let them start; without quorum "
+        "onboot cannot be turned off",
     )
 
 
@@ -306,7 +307,7 @@ def standing_guests(facts: NodeFacts) -> str:
         facts.node,
         seen=f"guests stand still: {_named(f'{v} is {s}' for v, s in facts.standing_still.items())}",
         why="a guest that waits for its disk is not intact, and the dismantling would hide when that happened",
-        do="Mend the storage and `qm resume VMID`, or shut the guest down, then run the same command line again",
+        do="Fix the storage and `qm resume VMID`, or shut the guest down, then run the same command line again",
     )
 
 

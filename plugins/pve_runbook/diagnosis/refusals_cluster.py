@@ -123,7 +123,7 @@ def lost_when_they_meet(newest: str, guests: Iterable[str]) -> str:
         "cluster",
         seen=f"{newest}'s database is the newest, without the config of {', '.join(guests)}",
         why="when the nodes meet, the newest one overwrites the others: these guests would have no config any more",
-        do="Do not let these nodes meet: as they are, every one keeps its own guests",
+        do="Do not start corosync on these nodes together: apart, each keeps its own guests",
     )
 
 

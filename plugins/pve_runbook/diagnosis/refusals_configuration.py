@@ -19,7 +19,7 @@ def passed_over(lines: Sequence[Skipped | str]) -> str:
     """Lines that Proxmox passes over with a warning, in one clause; a few of them by their place."""
     shown = "; ".join(map(str, lines[:SHOWN]))
     more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return f"passed over, as Proxmox passes it over: {shown}{more}; mend it while /etc/pve is writable"
+    return f"passed over, as Proxmox passes it over: {shown}{more}; correct it while /etc/pve is writable"
 
 
 def corosync_would_stop(facts: NodeFacts) -> str:

@@ -45,7 +45,7 @@ MEANT_FOR = (Verdict.DISMANTLE, Verdict.HALF, Verdict.STANDALONE, Verdict.SPLIT_
 
 
 BRING_QUORUM_BACK = (
-    "bring quorum back within a minute of its loss: mend the link, or type `pvecm expected 1` on ONE node, the one "
+    "bring quorum back within a minute of its loss: fix the link, or type `pvecm expected 1` on ONE node, the one "
     "whose guests matter most, and on no second one: two would each take the other's guests for lost"
 )
 """HA resets the others then, as it is meant to, and starts their guests on that node."""

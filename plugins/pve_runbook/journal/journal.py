@@ -23,7 +23,7 @@ FIRST = "0" * 64
 LOST = (
     "this machine: the journal cannot be written any more: {why}.\n"
     "What is not recorded is not done: nothing further is sent to any node.\n"
-    "See to the folder --records (free space, write permission), then run the same command line again: it reads the "
+    "Check the folder --records (free space, write permission), then run the same command line again: it reads the "
     "nodes first and goes on from what it finds"
 )
 

@@ -73,7 +73,9 @@ PLAN_ALONE = "--plan names what runbook/ would send; checks/ send nothing but qu
 BAD_VMIDS = "--accept-changed={value!r}: write VMIDs with commas between them, e.g. --accept-changed=101,102"
 ROLLBACK_ALONE = "--rollback takes nodes back that a run took out: it stands in front of runbook/ only"
 ROLLBACK_WITHOUT = "{option} means nothing with --rollback; leave it out"
-GIVE_UP_WHAT = "--give-up={value}: names nodes of --hosts whose changes since they left are given up, with --rollback"
+DISCARD_WHAT = (
+    "--discard-changes={value}: with --rollback, nodes of --hosts whose changes since they left are discarded"
+)
 BAD_ACCEPT = "--accept={value!r}: write words out of {known}, with commas between them"
 BAD_ANYWAY = "--anyway={value!r}: give a reason in words, one line of at most 200 characters; the record shows it"
 BAD_TICKET = "--ticket={ticket!r}: letters, digits, dot, dash and underscore only, at most 64; it names a folder"
@@ -216,11 +218,11 @@ def rollback(value: str | None, given: Given) -> Path | None:
     return path(value, given)
 
 
-def give_up(value: str | None, given: Given) -> frozenset[str]:
-    """The nodes, by their names in --hosts, whose changes are given up."""
+def discard_changes(value: str | None, given: Given) -> frozenset[str]:
+    """The nodes, by their names in --hosts, whose changes are discarded."""
     names = frozenset(value.split(",")) if value is not None else frozenset()
     if value is not None and (not given.has("rollback") or not names <= {t.name for t in given.targets}):
-        raise usage_error(RefusalId.GIVE_UP_WHAT, GIVE_UP_WHAT.format(value=value))
+        raise usage_error(RefusalId.DISCARD_WHAT, DISCARD_WHAT.format(value=value))
     return names
 
 

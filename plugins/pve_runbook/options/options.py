@@ -110,12 +110,12 @@ class RunOptions:
         metavar="DIR",
         help="instead of the runbook: put the nodes that the run recorded in DIR took out back into their cluster",
     )
-    give_up: frozenset[str] = _option(
-        "--give-up",
-        option_types.give_up,
+    discard_changes: frozenset[str] = _option(
+        "--discard-changes",
+        option_types.discard_changes,
         only="runbook",
         metavar="NODES",
-        help="with --rollback: give up what was changed on these nodes since they left",
+        help="with --rollback: discard what was changed on these nodes since they left",
     )
     accept: frozenset[str] = _option(
         "--accept",

@@ -15,7 +15,7 @@ HEADER = """\
 
 For when the machine that runs pve-runbook is lost. Type the blocks in their
 order, as root, at the console of the node that each one names. What is done
-already does no harm when it is typed again, but for two things: a backup has to
+already does no harm when it is typed again, except for two things: a backup has to
 stay the one from before the first change; and a window is left out on a node
 where `pvecm status` says that corosync.conf does not exist.
 A block that fails: stop there, and look at it. No guest is stopped or started.

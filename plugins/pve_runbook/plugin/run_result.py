@@ -25,10 +25,10 @@ REARM = (
 
 JOURNAL_LOST = "The journal could not be written any more ({why}): nothing was changed that does not stand in it."
 ONLY_A_PART = "Not complete: what was selected passed, the rest of the runbook was not run."
-ANOTHER_LINE = "change the command line as the last line of that step says"
+ANOTHER_LINE = "first change this line as the last line of that step says"
 LAB_ENDED = "pve-runbook lab keeps a lab up, to be checked before and after; this one has ended"
 RECORD_LOST = "{sentence} But its record could not be written ({why})."
-SEE_TO_IT = "see to the folder --records (free space, write permission)"
+SEE_TO_IT = "check the folder --records (free space, write permission)"
 
 
 @dataclass(frozen=True, slots=True)

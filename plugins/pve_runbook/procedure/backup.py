@@ -164,7 +164,7 @@ def _pull(node: Node, folder: Path, name: str, path: str, sums: Mapping[str, str
                 RefusalId.PULLED_OTHERWISE,
                 node.name,
                 seen=f"{path} has SHA-256 {sums.get(path)} there and {digest} here",
-                why="a backup that differs from its source is none; nothing was changed",
+                why="a backup that differs from its source is no backup; nothing was changed",
                 do="Run the same command line again",
             )
         )
@@ -224,7 +224,7 @@ def _keep(node: Node, folder: Path, name: str, data: bytes) -> None:
                 node.name,
                 seen=f"its backup {name} cannot be written here: {error}",
                 why="without a whole backup there is no way back; nothing further is changed",
-                do=f"See to {folder} on this machine, then run the same command line again",
+                do=f"Check the folder {folder} on this machine, then run the same command line again",
             )
         ) from None
     node.journal_transfer(name, len(data), hashlib.sha256(data).hexdigest())

@@ -47,8 +47,8 @@ def its_return(name: str, others: str) -> str:
     """What happens when a member that was powered off comes back."""
     return (
         f"Unless it has left the cluster already, {name} comes back, when it is powered on, with its old corosync.conf "
-        "and authkey: alone, without quorum; its guests do not start. Never let it meet a rebuilt cluster with them; "
-        f"HA on it has to be off. Take it out alone, first: pytest runbook/ --hosts={name} --absent={others}\n"
+        "and authkey: alone, without quorum; its guests do not start. Never start it beside a rebuilt cluster while it "
+        f"has them; HA on it has to be off. Take it out alone first: pytest runbook/ --hosts={name} --absent={others}\n"
     )
 
 

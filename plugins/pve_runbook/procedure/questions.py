@@ -218,7 +218,7 @@ def _without(name: str, nodes: Sequence[Node], absent: Sequence[str]) -> str:
     """Before a run without the member ``name``, one of ``absent``. Raises UnknownFact."""
     others = left_to_do.others(name, nodes, absent)
     return (
-        f"WITHOUT {name}: by typing this you say that it is powered off, or has left the cluster already.\n"
+        f"WITHOUT {name}: by typing this you say that it is powered off (or that it left the cluster already).\n"
         "Nothing is read from it, and no backup of it is made; its guests are not part of this run.\n"
         f"If it is not off, stop here: its HA can take over guests that run on {others}.\n"
         + left_to_do.its_return(name, others)

@@ -85,16 +85,16 @@ _LASTS: dict[Script, str] = {
 }
 _MEANING = {
     "rolled-back": "the window failed at '{why}' and put the node back: it is the cluster member it was.\n"
-    "Its guests were not touched. Mend what the lines below say, then run the same command line again.",
+    "Its guests were not touched. Fix what the lines below say, then run the same command line again.",
     "forward": "the node left the cluster, but after that '{why}' failed.\n"
-    "There is no way back from here but forward. Mend what the lines below say, then run the same command line again.",
+    "There is no way back from here but forward. Fix what the lines below say, then run the same command line again.",
     "stuck": "the window could neither finish nor put the node back: {why}.\n"
     "Guests run on; /etc/pve may be missing. Log in at the console of {node} and read the lines below.\n"
     "Before pve-cluster is started by hand: systemctl unmask --runtime pve-cluster",
 }
 _OF_RESTORE = {
     "rolled-back": "the way back failed at '{why}' and put the node back: it is what it was before this attempt.\n"
-    "Its guests were not touched. Mend what the lines below say, then run the same command line again.",
+    "Its guests were not touched. Fix what the lines below say, then run the same command line again.",
 }
 
 

@@ -111,14 +111,14 @@ class Commands:
             parts.append(output(like.text, answer.stderr, answer.line, ANSWER_CAP))
         if others:
             named = ", ".join(f"{other.id.partition(':')[2]} (line {other.line})" for other in others)
-            parts.append(tag("p", f"the same but for its name: {named}", css="pve-label"))
+            parts.append(tag("p", f"the same except for its name: {named}", css="pve-label"))
         return tag("li", join(parts))
 
 
 def _compared(node: str, like: Likeness, answer: Answer) -> str:
     """Name the answer that another one is shown against, and where both are whole."""
     other = "this node's" if like.node == node else f"{like.node}'s"
-    told = f"as {other} in line {like.line}" + (", but for:" if like.text else "")
+    told = f"as {other} in line {like.line}" + (", except for:" if like.text else "")
     return f"(line {answer.line}) {told}"
 
 

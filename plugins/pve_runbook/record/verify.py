@@ -316,7 +316,7 @@ def _lying(folder: Path) -> Iterator[str]:
     """
     if not folder.exists():
         return
-    for parent, folders, files in os.walk(folder, onerror=_give_up):
+    for parent, folders, files in os.walk(folder, onerror=_discard_changes):
         folders.sort()
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
         for path in (Path(parent), *(Path(parent) / name for name in sorted(files))):
@@ -331,7 +331,7 @@ def _lying(folder: Path) -> Iterator[str]:
             yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
-def _give_up(error: OSError) -> None:
+def _discard_changes(error: OSError) -> None:
     raise error
 
 

@@ -13,7 +13,7 @@ class Way(Enum):
     """How one goes on from a refusal; the value is said in docs/refusals.md."""
 
     OPTION = "an option of the command line, without quorum"
-    MEND = "a mend that needs no quorum"
+    MEND = "a fix that needs no quorum"
     WAIT = "waiting, and the same command line"
     AGAIN = "the same command line"
     STAY = "none by design: what is there is left as it is"
@@ -227,7 +227,7 @@ class RefusalId(Enum):
     BAD_CANARY = (222, Way.OPTION)
     BAD_VMIDS = (223, Way.OPTION)
     NO_FOLDER = (224, Way.OPTION)
-    GIVE_UP_WHAT = (225, Way.OPTION)
+    DISCARD_WHAT = (225, Way.OPTION)
     BAD_ACCEPT = (226, Way.OPTION)
     BAD_ANYWAY = (227, Way.OPTION)
     BAD_ABSENT = (228, Way.OPTION)

@@ -162,8 +162,8 @@ class NoAnswer:
 
 def answer_hash(answer: Output) -> str:
     """SHA-256, in hex, by which the runner tells whether a probe says the same again: of its exit status, the length of
-    what it said on standard error, that, and its standard output. (Of an answer that is no UTF-8 it is another one than
-    the node finds, which sends it whole.)"""
+    what it said on standard error, that, and its standard output. (Of an answer that is no UTF-8 the
+    node finds another hash, and so sends the answer whole.)"""
     err = answer.stderr.encode(*_ANY)
     digest = hashlib.sha256(b"%d %d\n%b" % (answer.exit_status, len(err), err))
     digest.update(answer.stdout.encode(*_ANY))

@@ -29,7 +29,7 @@ OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 NOT_WRITTEN = (
     "this machine: {error}.\n"
     "What the record needs cannot be written here, and without it nothing further is done to any node.\n"
-    "See to the folder --records (free space, write permission), then run the same command line again"
+    "Check the folder --records (free space, write permission), then run the same command line again"
 )
 UNKNOWN_ADVICE = (
     "Unknown is not yes: nothing further is done on it.\n"
@@ -38,7 +38,7 @@ UNKNOWN_ADVICE = (
 NOT_UNDERSTOOD_ADVICE = (
     "Unknown is not yes: nothing further is done on it. The node answered, and the answer was not understood.\n"
     "Type that command on {node} and look at what it says: what is wrong outside /etc/pve (a file, a service) can be "
-    "mended without quorum; then run the same command line again"
+    "fixed without quorum; then run the same command line again"
 )
 BLOCKED = "not run: an earlier step did not pass"
 
