@@ -124,11 +124,12 @@ class Ran:
         ]
 
     def misread(self) -> list[str]:
-        """Sentences of gates that passed on no node, and stand on the screen or in summary.md as a statement."""
+        """Sentences of gates that did not pass, and stand on the screen or in summary.md as a statement; but for those
+        that passed, or do not apply, on another node."""
         if self.record is None or not (self.record / "summary.md").exists():
             return []
         steps = [e for e in self.journal() if e["kind"] == "step"]
-        passed = {e["title"] for e in steps if e["outcome"] == "passed"}
+        passed = {e["title"] for e in steps if e["outcome"] in ("passed", "not evaluated")}
         titles = {str(e["title"]) for e in steps if e["outcome"] in ("failed", "unknown")} - passed
         texts = (self.text, unwrapped((self.record / "summary.md").read_text()))
         return [t for t in titles for text in texts for head in text.split(t)[:-1] if not head.endswith("required: ")]
