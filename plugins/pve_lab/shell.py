@@ -33,8 +33,7 @@ _NOT_FOUND = re.compile(r"^(bash: (?:line \d+: )?)(\S+): command not found(?:\. 
 _NO_BINARY = re.compile(r"^bash: (?:line \d+: )?(/(?:usr/)?s?bin/\S+): No such file or directory$", re.M)
 _PARSE_ERROR = re.compile(r"parse error at line (\d+).*?: (.*)", re.S)
 _MAY_REDIRECT = re.compile(r">\s*[\"']?/etc/pve|\bcd /etc/pve|\.sh\b|\bsed -i\b")
-"""Command lines that may write into /etc/pve by a redirection, or in place: after each of their commands it is looked
-at."""
+"""Command lines that may write into /etc/pve by themselves: after each of their commands it is looked at."""
 
 Reader = Callable[[Callable[[bytes], None]], None]
 """Reads standard input to its end and hands it to the callback, from any thread."""

@@ -151,7 +151,7 @@ def test_quorum_is_forced_where_those_that_stay_have_no_majority(
             assert "Give those that stay quorum first (`pvecm expected 1` where one is alone)" in message
             assert case.lab.control.run("pve1", "pvecm expected 1").exit_status == 0
             case.lab.control.advance(10)
-        assert case.lab.control.run("pve1", "rm /etc/pve/replication.cfg").exit_status == 0
+        assert case.lab.control.run("pve1", "pvesr delete 102-0 --force").exit_status == 0
     ran = run("runbook/", *case.options, "--approve=all", "--accept=forced-quorum", called_for=True)
     assert ran.status == 0, ran.text
     case.hold()
@@ -261,4 +261,23 @@ def test_the_plan_is_what_is_sent(
     assert all(f"pvecm delnode {one}" in card for one in gone)
     ran = run("runbook/", *case.options, *more, f"--approve=all@{name}", called_for=True)
     assert ran.status == 0, ran.text
+    case.hold()
+
+
+@pytest.mark.sweep
+def test_a_disk_that_is_gone_on_the_node_that_leaves_is_accepted_by_its_word(
+    leave: Callable[..., Leaving], run: Callable[..., Any]
+) -> None:
+    """Of a guest that is stopped."""
+    case = leave("own-link", "pve3")
+    assert case.lab.control.run("pve3", "rm /var/lib/vz/images/302/vm-302-disk-0.raw").exit_status == 0
+    by_hand = case.lab.mutating()
+    refused = run("runbook/", *case.options, "--approve=all", called_for=True)
+    assert refused.status == 1 and case.lab.mutating() == by_hand
+    [(_, message)] = refused.failed()
+    assert "pve3: volumes are not there: local:302/vm-302-disk-0.raw of 302" in message
+    ran = run("runbook/", *case.options, "--approve=all", "--accept=volumes", called_for=True)
+    assert ran.status == 0, ran.text
+    accepted = [str(e["text"]) for e in ran.journal() if e["kind"] == "note" and e["topic"] == "accepted"]
+    assert any("local:302/vm-302-disk-0.raw" in text and text.endswith("by --accept=volumes") for text in accepted)
     case.hold()

@@ -78,6 +78,65 @@ def test_cut_off_at_every_change_of_a_leave(three: Any, part: int) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_cut_off_while_the_others_let_it_go(three: Any, when: str) -> None:
+    """The line to a node that stays is lost as it is told to forget the one that left: it is told so once."""
+    three.set("own-link")
+    before = corosync(three)
+    three.control.fault("cut", when=when, argv=("pvecm", "delnode"))
+    status, said = three.typed(*LINE)
+    assert three.control.faults_fired() and status == 0, said[-3000:]
+    told = [x for node in STAY for x in three.control.log(node) if x.argv[:2] == ("pvecm", "delnode")]
+    assert [(x.argv, x.exit_status) for x in told] == [(("pvecm", "delnode", "pve3"), 0)]
+    assert a_second_run_is_refused(three, before)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_rolled_back_after_every_change_of_a_leave(three: Any, part: int) -> None:
+    """Until the others let it go everything is as before; from then on it is refused, and nothing is changed."""
+    wrong = []
+    for point in points(three, part):
+        three.set("own-link")
+        before = corosync(three)
+        process = three.begin(*LINE)
+        three.control.fault("kill", when="after", at=point, pid=process.pid)
+        three.finish(process)
+        where = f"killed after change {point}: {three.control.faults_fired()}"
+        if three.record is None:
+            wrong.append(f"{where}: no record")
+            continue
+        forgotten = "pve3" not in three.control.run("pve1", "cat /etc/pve/corosync.conf").stdout
+        sent = three.control.mutating_count()
+        status, said = three.typed("runbook/", "--approve=8", f"--rollback={three.record}")
+        if forgotten:
+            words = "have let pve3 go" in " ".join(said.split())
+            if status != 1 or not words or three.control.mutating_count() != sent:
+                wrong.append(f"{where}: not refused, {status}\n{said[-3000:]}")
+        else:
+            wrong += [f"{where}: {w}" for w in (*as_members(status, said), *not_as_members(three))]
+        if corosync(three) != before:
+            wrong.append(f"{where}: corosync of those that stay was started anew")
+        wrong += [f"{where}: {w}" for w in three.lost()]
+    assert not wrong, "\n".join(wrong)
+
+
+def as_members(status: int, said: str) -> list[str]:
+    """Whether the way back came to its end."""
+    return [] if status == 0 else [f"the rollback ended with {status}\n{said[-3000:]}"]
+
+
+def not_as_members(stage: Any) -> list[str]:
+    """Nodes that are not the members that they were."""
+    found = []
+    for name, node in stage.control.state().items():
+        was = stage.before[name]
+        if not node.quorate or (node.mode, set(node.corosync_files)) != (was.mode, set(was.corosync_files)):
+            found.append(f"{name}: {node.mode}, quorate: {node.quorate}, {node.corosync_files}")
+        if node.units["corosync.service"] != was.units["corosync.service"]:
+            found.append(f"{name}: corosync is {node.units['corosync.service']}")
+    return found
+
+
 FAILING = [
     ("systemctl", "stop", "pve-ha-crm.service"),
     ("systemctl", "mask", "--runtime", "corosync.service"),
