@@ -98,3 +98,10 @@ def test_bonds_suit_corosync(clear_of):
 def test_cards_carry_well(clear_of):
     """The cards of the cluster's links receive and send without errors."""
     clear_of(Cause.CARD_ERRORS)
+
+
+def test_nothing_lies_ready_for_the_next_boot(host):
+    """No change of the network lies ready for the next boot."""
+    found = host.pve.comes_with_the_next_boot
+    if found:
+        pytest.skip(f"{WARNING}lies ready, and changes the network at the next boot: {', '.join(found)}")

@@ -431,3 +431,11 @@ def test_lines_that_are_passed_over_are_told(cluster, notes):
         notes.note("skipped", text)
     if found:
         notes.leave(refusals_configuration.passed_over(found))
+
+
+def test_what_comes_with_the_next_boot_is_told(cluster, notes):
+    """What lies ready to change a node's network at its next boot stands in the record, and is left to be looked at."""
+    for node in cluster.nodes:
+        for path in node.facts.comes_with_the_next_boot:
+            notes.note("pending", f"{path} lies ready: it changes the network at the next boot", node.name)
+            notes.leave(refusals_configuration.NEXT_BOOT.format(path=path), node.name)

@@ -12,7 +12,7 @@ Sends, where it is still to be done:
     sqlite3 /var/lib/pve-cluster/config.db .backup '/var/lib/pve-runbook/RUN/config.db'
     tar -C / -czf /var/lib/pve-runbook/RUN/etc-pve.tar.gz etc/pve
     tar -C / -czf /var/lib/pve-runbook/RUN/system.tar.gz --ignore-failed-read etc/corosync var/lib/corosync
-        etc/network etc/hosts etc/hostname etc/resolv.conf root/.ssh
+        etc/network etc/hosts etc/hostname etc/resolv.conf root/.ssh usr/local/lib/systemd/network
     install -m 0600 /dev/stdin /var/lib/pve-runbook/RUN/by-hand.md
     ha-manager remove SID
     systemctl stop pvescheduler.service

@@ -133,6 +133,12 @@ def _far(cluster: Cluster) -> None:
     cluster.network.latency = 9_000
 
 
+def _ready_for_the_next_boot(cluster: Cluster) -> None:
+    node = second(cluster)
+    node.files.put("/etc/network/interfaces.new", node.files.text("/etc/network/interfaces"))
+    node.pmxcfs.write(f"nodes/{node.name}/host.fw.new", b"[OPTIONS]\n\nenable: 1\n")
+
+
 def _paused(cluster: Cluster) -> None:
     second(cluster).guests.qmp_status[201] = "io-error"
 
@@ -329,6 +335,11 @@ MADE: dict[str, State] = {
             "pve3": "rm -rf /etc/pve/nodes/pve1 /etc/pve/nodes/pve2 /etc/pve/nodes/pve3/qemu-server/*.conf "
             "/etc/pve/nodes/pve3/lxc/*.conf",
         },
+    ),
+    "next-boot": State(
+        "own-link",
+        "changes of pve2's network and firewall lie ready for its next boot",
+        shape=_ready_for_the_next_boot,
     ),
     # The cluster link.
     "bad-card": State("own-link", "the card of pve2's cluster link has errors", CHECKS, shape=_bad_card),

@@ -71,6 +71,16 @@ ANOTHER_HAND = [
         "LEAVER: /etc/hosts changed since the baseline.",
         "cp -p /root/hosts /etc/hosts",
     ),
+    (
+        *("LEAVER", "cp /etc/network/interfaces /etc/network/interfaces.new"),
+        "LEAVER: /etc/network/interfaces.new changed since the baseline.",
+        "rm /etc/network/interfaces.new",
+    ),
+    (
+        *("LEAVER", "mkdir -p /usr/local/lib/systemd/network; touch /usr/local/lib/systemd/network/50-pve-nic0.link"),
+        "LEAVER: /usr/local/lib/systemd/network/50-pve-nic0.link changed since the baseline.",
+        "rm /usr/local/lib/systemd/network/50-pve-nic0.link",
+    ),
 ]
 
 

@@ -166,8 +166,10 @@ def readlink(call: Call) -> Result:
 
 
 def find(call: Call) -> Result:
-    """find PATH... [-maxdepth N] [-mindepth N] [-type T] [-name GLOB] [-printf FORMAT]."""
+    """find PATH... [-maxdepth N] [-mindepth N] [-type T] [-name GLOB] [-printf FORMAT] [-exec sha256sum {} +]."""
     argv = list(call.argv)
+    summed = argv[-4:] == ["-exec", "sha256sum", "{}", "+"]
+    argv = argv[:-4] if summed else argv
     starts = []
     while argv and not argv[0].startswith("-"):
         starts.append(argv.pop(0))
@@ -185,6 +187,9 @@ def find(call: Call) -> Result:
             continue
         for path, depth in _walk(call.node, call.path(start), 0, int(tests.get("maxdepth", "99"))):
             text += _found(call.node, start, path, depth, tests, call.path(start))
+    if summed and text:
+        found, _ = _contents(call, text.splitlines())
+        text = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in found)
     return Result(text, errors, 1 if errors else 0, 0.02)
 
 

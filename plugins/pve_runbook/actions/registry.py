@@ -86,7 +86,7 @@ BACKUP_SYSTEM = _action(
     "backup-system",
     *("tar", "-C", "/", "-czf", _HERE + "/system.tar.gz", "--ignore-failed-read"),
     *("etc/corosync", "var/lib/corosync", "etc/network", "etc/hosts", "etc/hostname", "etc/resolv.conf"),
-    "root/.ssh",
+    *("root/.ssh", "usr/local/lib/systemd/network"),
     why="corosync's key and configuration (without the authkey there is no way back), network, names, logins",
     undo=_REMOVE_FOLDER,
     timeout=120,

@@ -60,3 +60,9 @@ def damaged_database(facts: NodeFacts, everyone: Iterable[NodeFacts]) -> str:
         do=f"On {facts.node} type {kept}`systemctl stop pve-cluster; mkdir /root/damaged; mv {place}* /root/damaged`, "
         f"and keep that; {source}; `systemctl start pve-cluster` on {facts.node}. Then run the same command line again",
     )
+
+
+NEXT_BOOT = (
+    "{path} lies ready and is not applied: the next boot puts it into force, and changes how the node is reached, or "
+    "its firewall; see that it fits the node as it is now (`diff` with the file without .new), or take it away"
+)

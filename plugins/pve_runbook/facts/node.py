@@ -14,6 +14,7 @@ from pve_runbook.parsers.config_db import ConfigTree
 from pve_runbook.parsers.corosync_conf import CorosyncConf, parse_corosync_conf_text
 from pve_runbook.parsers.ha import parse_ha_resources_text
 from pve_runbook.parsers.host import Version
+from pve_runbook.parsers.network_files import INTERFACES_NEW
 from pve_runbook.parsers.output import Damaged, NotConnected, Skipped, TimedOut
 from pve_runbook.parsers.own_files import Lock
 from pve_runbook.parsers.pmxcfs import Members, Mount, Process
@@ -69,8 +70,15 @@ class NodeFacts(GuestFacts):
 
     @property
     def network_files(self) -> Mapping[str, str]:
-        """SHA-256 of the files that say how this node is reached and named."""
-        return self.get(probes.NETWORK_FILES)
+        """SHA-256 of the files that say how this node is reached and named, now and after the next boot."""
+        return {**self.get(probes.NETWORK_FILES), **self.get(probes.NETWORK_DROP_INS)}
+
+    @property
+    def comes_with_the_next_boot(self) -> tuple[str, ...]:
+        """Files that lie ready, and change the node's network or firewall at the next boot (PVE 9)."""
+        firewall = f"nodes/{self.hostname}/host.fw.new"
+        staged = tuple(path for path in (INTERFACES_NEW,) if path in self.network_files)
+        return (*staged, f"/etc/pve/{firewall}") if firewall in self.tree.files else staged
 
     @property
     def boot_id(self) -> str:

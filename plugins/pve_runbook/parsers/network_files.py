@@ -15,9 +15,15 @@ GATEWAY_LINES = (
     r"(post-)?up[[:space:]]+([a-z/]*/)?(ip|route)[[:space:]].*(default|0\.0\.0\.0/0)[[:space:]])"
 )
 """Which lines of these files are read, for `grep -E`."""
+INTERFACES_NEW = f"{INTERFACES}.new"
+"""Takes the place of the interfaces file at the next boot (pvenetcommit.service), or with `ifreload` in the web UI."""
+DROP_INS = (INTERFACES_NEW, f"{INTERFACES}.d", "/usr/local/lib/systemd/network")
+"""What else changes the network at the next boot; the last one has the names that are pinned to cards (PVE 9)."""
 DHCP = "dhcp"
 """Stands for the address of a gateway that DHCP tells."""
 
+_FIND_MISSING = re.compile(r"find: ['\u2018](?P<path>/\S*)['\u2019]: No such file or directory")
+_SUM = re.compile(r"(?P<sum>[0-9a-f]{64})  (?P<path>/.*)")
 _IFACE = re.compile(r"iface\s+(?P<name>\S+)(\s+(?P<family>inet6?)(\s+(?P<method>\S+).*)?)?")
 _STARTS = ("auto", "allow-auto", "allow-hotplug")
 _ROUTE = re.compile(
@@ -41,6 +47,23 @@ class Gateway:
     family: str
     address: str
     metric: int | None
+
+
+def parse_drop_ins(output: Output) -> dict[str, str]:
+    """Read `find ... -exec sha256sum {} +`: SHA-256 by path; a place that does not exist has no entry (exit status 1).
+
+    Raises ParseError.
+    """
+    missing = [_FIND_MISSING.fullmatch(line) for line in lines_of(output.stderr)]
+    if not (output.exit_status == 1 and missing and all(missing)):
+        stdout_of(output, "find of the network's files")
+    found: dict[str, str] = {}
+    for line in lines_of(output.stdout):
+        match = _SUM.fullmatch(line)
+        if match is None:
+            raise unread("find of the network's files", line)
+        found[match["path"]] = match["sum"]
+    return found
 
 
 def parse_gateway_lines(output: Output) -> tuple[Gateway, ...]:

@@ -276,6 +276,12 @@ NETWORK_FILES = _probe(
     host.parse_sha256sums,
     "that nobody changes the network during the run",
 )
+NETWORK_DROP_INS = _probe(
+    "network_drop_ins",
+    ["find", *network_files.DROP_INS, "-type", "f", "-exec", "sha256sum", "{}", "+"],
+    network_files.parse_drop_ins,
+    "that nobody changes during the run what becomes of the network at the next boot",
+)
 LOCK = _probe(
     "lock",
     ["readlink", LOCK_PATH],
@@ -366,8 +372,8 @@ TREE_SQL = (
     "SELECT inode,name,type,data FROM tree WHERE parent=0 AND inode<>0 "
     "UNION ALL SELECT c.inode,t.path||'/'||c.name,c.type,c.data FROM tree c JOIN t ON c.parent=t.inode) "
     "SELECT 'file',path,hex(data) FROM t WHERE type=8 AND path NOT LIKE 'priv/%' AND path NOT LIKE '%/priv/%' "
-    "AND (path LIKE '%.conf' OR path LIKE '%.cfg' OR path LIKE '%.fw' OR path LIKE '%.cron' OR path LIKE 'ha/%' "
-    "OR path LIKE '%/lrm_status') ORDER BY path"
+    "AND (path LIKE '%.conf' OR path LIKE '%.cfg' OR path LIKE '%.fw' OR path LIKE '%.fw.new' OR path LIKE '%.cron' "
+    "OR path LIKE 'ha/%' OR path LIKE '%/lrm_status') ORDER BY path"
 )
 TREE = _probe(
     "tree",
