@@ -119,7 +119,10 @@ def test_a_changed_backup_is_no_way_back(start_lab: Callable[..., Any], run: Cal
     [
         (["runbook/", "--hosts=pve1", "--rollback=nowhere"], "nowhere: there is no journal.jsonl in it"),
         (["checks/", "--hosts=pve1", "--rollback=x"], "it stands in front of runbook/ only"),
-        (["runbook/", "--hosts=pve1", "--discard-changes=pve1"], "--discard-changes=pve1: names nodes of --hosts"),
+        (
+            ["runbook/", "--hosts=pve1", "--discard-changes=pve1"],
+            "--discard-changes=pve1: with --rollback, nodes of --hosts",
+        ),
         (["runbook/test_phase8_rollback.py", "--hosts=pve1"], "phase 8 runs alone and with --rollback=DIR"),
     ],
 )
