@@ -158,8 +158,8 @@ def heard(terminal: Terminal, verbosity: int) -> list[str]:
     return terminal.lines()
 
 
-def test_quiet_by_default(terminal: Terminal) -> None:
-    assert heard(terminal, 0) == []
+def test_by_default_only_the_command_under_way_is_shown(terminal: Terminal) -> None:
+    assert heard(terminal, 0) == ["  $       pve2  systemctl stop 'a b'"]
 
 
 def test_v_shows_what_is_sent_and_what_failed(terminal: Terminal) -> None:
@@ -214,3 +214,19 @@ def test_in_a_pipe_nothing_that_goes_again_is_written() -> None:
     os.close(writing)
     assert os.read(reading, 100) == b""
     os.close(reading)
+
+
+def intent(node: str, *argv: str) -> events.ActionIntent:
+    return events.ActionIntent(node=node, action="a", argv=argv, why="", undo="", detached=True, stdin_sha256=None)
+
+
+def test_a_command_is_seen_before_it_is_sent_once_with_all_its_nodes(terminal: Terminal) -> None:
+    journal = Journal()
+    Live(terminal.fd).follow(journal, Waits())
+    journal.write(intent("pve1", "systemctl", "stop", "corosync.service"))
+    assert terminal.lines() == ["  $       pve1  systemctl stop corosync.service"]
+    journal.write(intent("pve2", "systemctl", "stop", "corosync.service"))
+    assert terminal.lines() == ["  $       pve1, pve2 systemctl stop corosync.service"]
+    journal.write(intent("pve1", "printf", "a\nb", *["xxxx"] * 30))
+    [line] = terminal.lines()
+    assert line.startswith("  $       pve1  printf 'a\\nb' xxxx") and line.endswith("…") and len(line) < COLUMNS

@@ -18,6 +18,7 @@ from pve_runbook.journal import events
 from pve_runbook.journal.events import Entry
 from pve_runbook.journal.journal import Journal
 from pve_runbook.journal.probe_numbers import Questions
+from pve_runbook.terminal.alike import names_in_words
 from pve_runbook.terminal.wrap import WIDTH, wrapped
 
 WORTH_A_LINE = 2.0
@@ -47,6 +48,9 @@ class Live:
         self._under_way = ""
         """What stands there while nothing is waited for."""
         self._said: dict[Wait, float] = {}
+        self._sent_last: Sequence[str] = ()
+        self._sent_to: list[str] = []
+        """The command that was sent last, and the nodes to which."""
         self._questions = Questions()
         self._asked: dict[int, dict[str, Sequence[str]]] = {}
         """Batch number → probe → argv."""
@@ -83,7 +87,7 @@ class Live:
     def show(self, text: str) -> None:
         """What is under way, in one line, until that is told anew; on a terminal only."""
         with self._lock:
-            self._under_way = text
+            self._under_way = text = _short(text)
             if self._is_terminal:
                 self._draw(text)
 
@@ -123,8 +127,11 @@ class Live:
     # --- the commands as they run
 
     def hear(self, entry: Entry) -> None:
-        """Show one event of the journal: with -v what is sent, with -vv what is answered, too."""
+        """Show one event of the journal: what is sent, on a terminal only until the step ends; with -v it stays, with
+        -vv what is answered, too."""
         if not self._verbosity:
+            if isinstance(entry.event, events.ActionIntent):
+                self._show_sent(entry.event)
             return
         self._learn(entry)
         match entry.event:
@@ -141,6 +148,15 @@ class Live:
                 self._probe(entry.number, probe)
             case events.Unchanged() as told if self._verbosity > 1:
                 self._unchanged(told)
+
+    def _show_sent(self, sent: events.ActionIntent) -> None:
+        """A command and all the nodes that it went to one after the other, in the line that comes and goes."""
+        with self._lock:
+            if self._sent_last != sent.argv:
+                self._sent_last, self._sent_to = sent.argv, []
+            if sent.node not in self._sent_to:
+                self._sent_to.append(sent.node)
+            self.show(f"  {'$':<7} {names_in_words(self._sent_to):<5} {_visible(shlex.join(sent.argv))}")
 
     def _learn(self, entry: Entry) -> None:
         """Take in which question a number stands for and what a line answers."""
