@@ -6,11 +6,11 @@ from pve_lab import shapes
 from pve_lab.inventory import SHARED
 from pve_lab.model.version import PVE7, PVE9
 from pve_lab.scenario import Scenario
-from pve_lab.scenarios_booted import BOOTED
-from pve_lab.scenarios_disks import DISKS
-from pve_lab.scenarios_misread import MISREAD
-from pve_lab.scenarios_reported import REPORTED
 from pve_lab.shapes import causes, recognised, refused
+from pve_lab.states.booted import BOOTED
+from pve_lab.states.disks import DISKS
+from pve_lab.states.misread import MISREAD
+from pve_lab.states.reported import REPORTED
 from pve_lab.wiring import BY_NAME, ONE_FOR_ALL, OWN_LINK, TWO_LINKS
 
 SCENARIOS: dict[str, Scenario] = {
