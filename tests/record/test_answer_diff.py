@@ -57,7 +57,7 @@ def test_the_page_shows_what_a_node_said_otherwise_than_the_first() -> None:
         journal.read(node, {"members": f"{MANY}I am {node}\n"})
     text = check(detail_html(build(journal.entries))).text
     assert text.count("line 7 of many") == 1
-    assert "members members --flag (line 4) as pve1's in line 2, but for:- I am pve1\n+ I am pve2" in text
+    assert "members members --flag (line 4) as pve1's in line 2, except for:- I am pve1\n+ I am pve2" in text
 
 
 def test_the_same_change_of_many_nodes_in_a_row_is_one_with_all_their_names() -> None:

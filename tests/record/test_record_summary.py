@@ -66,7 +66,7 @@ def test_the_cause_of_checks_is_what_their_verdict_rests_on() -> None:
         "note", topic="verdict", text="DISMANTLE: take it apart\n- pve1: link 0 is shared\n- and more", node=None
     )
     journal.end(1, "DISMANTLE: take it apart", "pytest runbook/")
-    assert "\n- Cause: pve1: link 0 is shared\n- Stopped at: The member" in summary_md(build(journal.entries))
+    assert "\n- Cause: pve1: link 0 is shared\n- Stopped at: pve1: no quorum" in summary_md(build(journal.entries))
     assert "Cause: " not in summary_md(build(record_journals.whole_run().entries))
 
 
