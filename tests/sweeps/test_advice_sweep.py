@@ -70,7 +70,7 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("put the votes right in /etc/pve/corosync.conf", "pve1", VOTES),
     ),
     "filtered-port": (Move("on pve3: take the rule away", "pve3", f"iptables -D {RULE}"),),
-    "dead-link": (Move("mend the link of pve3 (cable, ", "pve3", lambda lab: lab.plug("pve3")),),
+    "dead-link": (Move("fix the link of pve3 (cable, ", "pve3", lambda lab: lab.plug("pve3")),),
     "pmxcfs-failed-by-hosts": (
         Move("write pve2's own name with its address into /etc/hosts", "pve2", "echo 10.55.0.12 pve2 >> /etc/hosts"),
         Move("then `systemctl start pve-cluster corosync` on pve2", "pve2", "systemctl start pve-cluster corosync"),
