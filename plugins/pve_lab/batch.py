@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shlex
 from collections.abc import Callable
 
 from pve_lab.commands.base import Result
+
+_PART = re.compile(r"""'([^']*)'|"([^"\\$`]*)"|([^\s'"\\]+)""")
+_QUOTED = re.compile(rf"(?:{_PART.pattern})+")
+"""A word as shlex.quote writes it."""
 
 Timed = Callable[[str, list[str]], Result]
 """Runs an argv, for at most so many seconds."""
@@ -17,12 +22,19 @@ def probes_of(command: str) -> list[list[str]] | None:
     """The probes (id, seconds or seconds=hash, argv) where the command is `perl -e RUNNER batch ...`, else None."""
     if not command.startswith("perl -e "):
         return None
-    probes, rest = [], shlex.split(command)[4:]
+    probes, rest = [], _words(command)[4:]
     while rest:
         end = 1 + int(rest[0])
         probes.append(rest[1:end])
         rest = rest[end:]
     return probes
+
+
+def _words(command: str) -> list[str]:
+    """As shlex.split has it, which goes letter by letter: the runner alone has thousands of them."""
+    if _QUOTED.sub("", command).strip():
+        return shlex.split(command)
+    return ["".join(a or b or c for a, b, c in _PART.findall(word[0])) for word in _QUOTED.finditer(command)]
 
 
 def run(probes: list[list[str]], timed: Timed) -> Result:

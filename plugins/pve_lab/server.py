@@ -193,6 +193,7 @@ class LabServer:
             process_factory=functools.partial(self._handle, machine),
             allow_scp=False,
             sftp_factory=None,
+            line_editor=False,
             compression_algs=None,
             login_timeout=30,
         )
