@@ -31,7 +31,8 @@ def fingerprint(node: Node) -> dict[str, str]:
     for number, mount_point in enumerate(node.storages.all_mounts()):
         found[f"mount {number}"] = str(mount_point)
     found["volumes"] = f"{node.storages.logical_volumes} {node.storages.datasets}"
-    found["pmxcfs"] = f"{node.pmxcfs.pid} {node.pmxcfs.quorate} {node.pmxcfs.database.generation}"
+    pmxcfs = node.pmxcfs
+    found["pmxcfs"] = f"{pmxcfs.pid} {pmxcfs.quorate} {pmxcfs.database.generation} {pmxcfs.members_version}"
     found["boot"] = node.boot_id
     return found
 

@@ -62,7 +62,8 @@ class Interpreter:
             custom_builtins={name: _builtin(self._asked, name) for name in COMMANDS},
         )
         self._bash.mount("/", node.files.root)
-        self._bash.mount(CONFIG_MOUNT, node.files.config, read_only=node.pmxcfs.mounted and not _may_write(node))
+        self.config_is_read_only = node.pmxcfs.mounted and not _may_write(node)
+        self._bash.mount(CONFIG_MOUNT, node.files.config, read_only=self.config_is_read_only)
         self._bash.mount(DATABASE_MOUNT, node.files.database)
         for directory in BINARY_DIRECTORIES:
             self._bash.mount(directory, _BINARIES, read_only=True)

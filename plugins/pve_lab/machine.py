@@ -51,7 +51,8 @@ class Machine:
         self.opened = 0
         self.units: dict[str, Running] = {}
         self.frozen = False
-        self._generation = -1
+        self._shown = -1, -1
+        """Of which state of /etc/pve the interpreter's copy is."""
 
     def replace(self, node: Node) -> None:
         """Put another model in place of the node; everything that ran is gone, the log is empty."""
@@ -96,10 +97,11 @@ class Machine:
     def refresh(self) -> None:
         """Bring the interpreter's copy of /etc/pve up to date."""
         pmxcfs = self.node.pmxcfs
+        state = pmxcfs.database.generation, pmxcfs.members_version
         if not pmxcfs.mounted:
-            self._generation = -1
-        elif pmxcfs.database.generation != self._generation:
-            self._generation = pmxcfs.database.generation
+            self._shown = -1, -1
+        elif state != self._shown:
+            self._shown = state
             pmxcfs.refresh()
 
     def refresh_proc(self) -> None:

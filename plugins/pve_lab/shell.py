@@ -59,7 +59,7 @@ class Channel:
         self.via = via
         self.blocked = False
         self._batch = False
-        self._redirects = False
+        self._may_redirect = self._redirects = False
         self._killed = False
         self._abandoned = False
         self._reader = reader
@@ -118,7 +118,8 @@ class Channel:
                 self._wait(lambda: clock.now >= until or all(c.blocked for c in units.values()))
             clock.advance_to(until)
             self.node.files.remembered = None
-            self.machine.refresh()
+            if not self._batch:
+                self.machine.refresh()
             self.machine.turn.notify_all()
 
     def detach(self, unit: str, argv: list[str], *, collect: bool, wait: bool, oneshot: bool) -> int:
@@ -136,13 +137,12 @@ class Channel:
         machine = self.machine
         probes = batch.probes_of(command)
         self._batch = probes is not None
-        self._redirects = probes is None and _MAY_REDIRECT.search(command) is not None
+        self._may_redirect = probes is None and _MAY_REDIRECT.search(command) is not None
         with machine.turn:
             machine.channels.add(self)
             self._wait_while_frozen()
             faults = self.machine.site.faults.at_read(self.node.name, self.node.clock.now) if self._batch else []
             self._suffer(faults, "before")
-            machine.refresh()
             machine.refresh_proc()
             shell = self._shell() if probes is None else None
             self.node.files.remembered = None
@@ -220,7 +220,9 @@ class Channel:
         return answer
 
     def _shell(self) -> Interpreter:
+        self.machine.refresh()
         shell = Interpreter(self.node, self._serve)
+        self._redirects = self._redirects or (self._may_redirect and not shell.config_is_read_only)
         self._shells.append(shell)
         return shell
 
@@ -288,6 +290,8 @@ class Channel:
         return ""
 
     def _errors(self, text: str) -> str:
+        if not text:
+            return text
         unknown = [m[2] for m in _NOT_FOUND.finditer(text)] + [m[1] for m in _NO_BINARY.finditer(text)]
         for name in unknown:
             if name not in NOT_INSTALLED:

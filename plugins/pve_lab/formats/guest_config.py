@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 _VOLUME_KEY = re.compile(r"(?:ide|sata|scsi|virtio|efidisk|tpmstate|mp|unused)\d+|rootfs|vmstate")
 _SIZE = re.compile(r"size=(\d+)([KMGT]?)")
@@ -18,7 +19,7 @@ class GuestConfig:
     owner: str
     text: str
 
-    @property
+    @cached_property
     def values(self) -> dict[str, str]:
         """Keys of the current section (before the first snapshot)."""
         found = {}
@@ -48,7 +49,7 @@ class GuestConfig:
         match = re.search(r"(?:^|,)bridge=([^,]+)", self.values.get("net0", ""))
         return match[1] if match is not None else "vmbr0"
 
-    @property
+    @cached_property
     def volumes(self) -> list[str]:
         """All volumes named in any section."""
         found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from pve_lab.formats.guest_config import GuestConfig
 from pve_lab.formats.texts import NO_QUORUM
@@ -29,6 +29,8 @@ class Guests:
         self.running: dict[int, Process] = {}
         self.qmp_status: dict[int, str] = {}
         self.devices = Devices(storages)
+        self._configs: tuple[int, list[GuestConfig]] = -1, []
+        """Those of the database, and which generation of it."""
 
     # -- configs -----------------------------------------------------------------------------
 
@@ -36,8 +38,14 @@ class Guests:
         """The config of a guest of any node, as this node's database has it."""
         return next((c for c in self.configs() if c.vmid == vmid), None)
 
-    def configs(self) -> list[GuestConfig]:
-        """All guests of the database, by vmid."""
+    def configs(self) -> Sequence[GuestConfig]:
+        """All guests of the database, by vmid; made once for each of its generations."""
+        database = self.pmxcfs.database
+        if self._configs[0] != database.generation:
+            self._configs = database.generation, self._made_configs()
+        return self._configs[1]
+
+    def _made_configs(self) -> list[GuestConfig]:
         database = self.pmxcfs.database
         found = []
         for vmid, owner, kind, _version in self.pmxcfs.guests():

@@ -203,7 +203,6 @@ class Pmxcfs(PmxcfsView):
     def members_changed(self) -> None:
         """.members is another one than before."""
         self.members_version += 1
-        self.database.generation += 1
 
     def corosync_died(self) -> None:
         """Quorum is lost; pmxcfs notices it within a second."""

@@ -1,0 +1,69 @@
+"""The lab's work grows with what it is asked: what is made of a node's whole model is made once, not for each guest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from lab_bench import Bench, MakeBench
+from pve_lab.model.devices import Devices
+from pve_lab.model.guests import Guests
+from pve_lab.model.pmxcfs_view import PmxcfsView
+
+WHOLE = ((Devices, "_made_links"), (Guests, "_made_configs"), (PmxcfsView, "wanted"))
+"""What goes through all volumes, all guests, all files of /etc/pve."""
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each of them was made."""
+    found: Counter[str] = Counter()
+    for kind, name in WHOLE:
+        monkeypatch.setattr(kind, name, _counted(getattr(kind, name), name, found))
+    return found
+
+
+def _counted(method: object, name: str, found: Counter[str]) -> object:
+    def call(self: object, *given: object) -> object:
+        found[name] += 1
+        return method(self, *given)  # type: ignore[operator]
+
+    return call
+
+
+def _probes(bench: Bench, node: str) -> list[str]:
+    """What is asked of each guest that runs, and the lists of all."""
+    pids = [process.pid for process in bench.node(node).guests.running.values()]
+    assert len(pids) > 1
+    asked = [f"find /proc/{pid}/fd -type l -lname /dev/* -printf %l\\n" for pid in pids]
+    return [*asked, "qm list", "pct list", "pvesm status", "pvesh get /cluster/resources --output-format json"]
+
+
+@pytest.mark.parametrize("nodes", [2, 5])
+def test_a_batch_makes_each_thing_once_a_node(make_bench: MakeBench, made: Counter[str], nodes: int) -> None:
+    bench = make_bench("quorate", nodes)
+    probes = {name: _probes(bench, name) for name in bench.cluster.nodes}
+    made.clear()
+    for name, asked in probes.items():
+        bench.batch(name, asked)
+    assert made == {"_made_links": nodes}
+    bench.run("pve1", "touch /etc/pve/one")
+    made.clear()
+    for name, asked in probes.items():
+        bench.batch(name, asked)
+    assert made == {"_made_links": nodes, "_made_configs": nodes}
+
+
+def test_the_copy_for_bash_is_made_where_bash_runs_and_something_changed(
+    make_bench: MakeBench, made: Counter[str]
+) -> None:
+    bench = make_bench("quorate", 3)
+    bench.run("pve1", "cat /etc/pve/.members")
+    made.clear()
+    for _ in range(3):
+        bench.run("pve1", "cat /etc/pve/.members; ls /etc/pve")
+    assert made["wanted"] == 0
+    bench.run("pve1", "touch /etc/pve/one")
+    assert made["wanted"] == 1, "on the node where it was written; the others have no bash"
+    assert bench.run("pve2", "for f in /etc/pve/on*; do echo $f; done").stdout == "/etc/pve/one\n"
+    assert made["wanted"] == 2
