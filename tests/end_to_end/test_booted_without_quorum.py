@@ -18,7 +18,7 @@ def test_the_network_is_not_reloaded_at_any_moment_of_a_run(
     checked = run("checks/", *lab.options)
     assert "pve-sdn-commit.service, pve-firewall-commit.service is waiting or running" in checked.text
     planned = run("runbook/", *lab.options, "--plan", called_for=True)
-    plan = " ".join((planned.record / "plan.md").read_text().split())
+    plan = " ".join((planned.record / "plan.md").read_text().replace("\n  > ", " ").split())
     assert "systemctl stop pve-sdn-commit.service" in plan and "systemctl stop pve-firewall-commit.service" in plan
     assert "reload the network there (`ifreload -a`) under running guests" in plan
     ran = run("runbook/", *lab.options, "--approve=all", called_for=True)

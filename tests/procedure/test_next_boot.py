@@ -8,6 +8,7 @@ from pve_runbook.actions import registry as actions
 from pve_runbook.journal.events import Note, of_kind
 from pve_runbook.parsers.network_files import parse_drop_ins
 from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.procedure.stages import LOCKED, SCHEDULER_OFF
 
 CONDITIONS = phase("phase0_conditions")
 LINK = "/usr/local/lib/systemd/network/50-pve-nic0.link"
@@ -66,3 +67,15 @@ def test_a_place_that_does_not_exist_has_no_entry() -> None:
 def test_anything_else_is_unknown(output: Output) -> None:
     with pytest.raises(ParseError):
         parse_drop_ins(output)
+
+
+@pytest.mark.parametrize("scenario", ["pve7", "broken", "pve9"])
+def test_cron_s_link_is_on_every_release(make_run: MakeRun, scenario: str) -> None:
+    """It leads into /etc/pve on 8 and 9 too (pve-cluster, Setup.pm), and is put aside wherever it is."""
+    run = make_run(scenario, 2)
+    assert run.bench.run("pve1", "readlink /etc/cron.d/vzdump").stdout == "/etc/pve/vzdump.cron\n"
+    run.perform(LOCKED)
+    run.perform(SCHEDULER_OFF)
+    parked = f"/var/lib/pve-runbook/{run.cluster.work}/cron.d-vzdump"
+    assert run.bench.run("pve1", f"readlink {parked}").stdout == "/etc/pve/vzdump.cron\n"
+    assert not run.cluster.node("pve1").facts.scheduler_runs

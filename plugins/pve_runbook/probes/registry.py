@@ -171,7 +171,8 @@ CRON = _probe(
     "cron",
     ["ls", "-A", "/etc/cron.d"],
     host.parse_ls,
-    "backups that cron would start (PVE 7.0 and older)",
+    "backups that cron would start: vzdump is a link to /etc/pve/vzdump.cron, on 8 and 9 too, where it starts only "
+    "what PVE 7.0 and older wrote there",
 )
 TASK_PROCESSES = _probe(
     "task_processes",
