@@ -24,6 +24,11 @@ def test_what_is_as_it_was_is_no_loss() -> None:
     assert found.line == "guests 1/1 same pid · nodes 2/2 same boot · configs 2/2 same · volumes 4/4"
 
 
+def test_a_run_in_which_no_guest_ran_says_so() -> None:
+    none = Snapshot({102: STOPPED}, BEFORE.boots)
+    assert compare(none, none).line.startswith("no guest ran at the start · nodes 2/2 same boot")
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -11,6 +11,7 @@ from pve_runbook.actions.registry import STOP_SCHEDULER
 from pve_runbook.journal.journal import JournalLost
 from pve_runbook.options.options import read_options
 from pve_runbook.parsers.output import Output
+from pve_runbook.plugin import run_result
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.run_result import result_of
 from pve_runbook.plugin.steps.step import Step, judge, worse
@@ -115,3 +116,13 @@ def test_what_is_not_known_is_unknown_and_never_passed(error: Exception, outcome
     assert found == outcome and message
     assert ids_in(message) == IDS.get(type(error), ())
     assert worse("passed", found) == worse(found, "passed") == outcome
+
+
+@pytest.mark.parametrize(
+    ("lost", "none_ran", "said"),
+    [("", False, "every guest ran on."), ("101", False, "every guest ran on but 101."), ("", True, "no guest ran at")],
+)
+def test_of_no_guest_it_is_said_that_it_ran_on_where_none_ran(lost: str, none_ran: bool, said: str) -> None:
+    """As after HA had reset all nodes."""
+    outcome = SimpleNamespace(executed=SimpleNamespace(lost=lost, none_ran=none_ran))
+    assert run_result._guests(outcome).startswith(said)  # type: ignore[arg-type]

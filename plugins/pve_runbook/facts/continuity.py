@@ -110,7 +110,9 @@ class Comparison:
         found = sum(r.now.volumes_found for r in self.rows if r.now is not None)
         return " · ".join(
             (
-                f"guests {sum(r.runs_on for r in running)}/{len(running)} same pid",
+                f"guests {sum(r.runs_on for r in running)}/{len(running)} same pid"
+                if running
+                else "no guest ran at the start",
                 f"nodes {sum(b == n for _, b, n in self.boots)}/{len(self.boots)} same boot",
                 f"configs {sum(r.config_same and r.owner_same for r in self.rows)}/{total} same",
                 f"volumes {found}/{volumes}",

@@ -214,6 +214,11 @@ class Execution:
         return f"{names}{why}" if names else ""
 
     @property
+    def none_ran(self) -> bool:
+        """Whether no guest ran when the run began: none could run on."""
+        return self.survival.is_taken and not self.survival.running
+
+    @property
     def asked(self) -> bool:
         """Whether a plan has come to where a run would ask before its first change."""
         return self.approve.asked

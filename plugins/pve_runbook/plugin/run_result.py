@@ -146,6 +146,8 @@ def _staying(run: Run) -> str:
 
 def _guests(outcome: Outcome) -> str:
     lost = outcome.executed.lost if outcome.executed is not None else ""
+    if not lost and outcome.executed is not None and outcome.executed.none_ran:
+        return "no guest ran at the start: none was there to run on. See `qm list` and `pct list` for what should run."
     return f"every guest ran on but {lost}." if lost else "every guest ran on."
 
 

@@ -28,6 +28,10 @@ class Executed(Protocol):
         """Which guests did not run on, and why; "" when all did."""
 
     @property
+    def none_ran(self) -> bool:
+        """Whether no guest ran when the run began: none could run on."""
+
+    @property
     def asked(self) -> bool:
         """Whether a plan has come to where a run would ask before its first change."""
 
