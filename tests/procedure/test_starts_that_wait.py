@@ -120,3 +120,17 @@ def test_a_start_of_which_nobody_knows_what_it_does_is_refused_by_its_name(make_
 )
 def test_what_is_known_of_a_unit_that_waits(unit: str, known: bool) -> None:
     assert is_known(unit) is known
+
+
+def test_of_guests_that_ha_manages_nobody_promises_that_startall_starts_them(make_run: MakeRun) -> None:
+    run = make_run("startall-waiting")
+    waiting = run.cluster.node("pve2").facts.waiting_guests
+    assert len(waiting) > 1
+    node = run.bench.node("pve2")
+    managed = f"vm: {waiting[0]}\n\tstate started\n\n".encode()
+    node.pmxcfs.database.write("ha/resources.cfg", managed, writer=2, mtime=int(node.wall))
+    run.cluster.forget()
+    assert run.cluster.node("pve2").facts.waiting_guests == waiting[1:]
+    assert run.bench.run("pve2", "systemctl disable --now pve-ha-crm pve-ha-lrm; pvecm expected 1").exit_status == 0
+    run.bench.advance(10.0)
+    assert sorted(node.guests.running) == sorted(waiting[1:])

@@ -159,7 +159,12 @@ class Guests:
         return 2, f"Configuration file 'nodes/{self.host.hostname}/{directory}/{vmid}.conf' does not exist\n"
 
     def start_all(self) -> None:
-        """Start what is marked onboot, as startall does once it has quorum."""
+        """Start what is marked onboot, and HA does not manage, as startall does once it has quorum."""
+        managed = re.findall(r"(?m)^(?:vm|ct): *(\d+)", (self.pmxcfs.database.data("ha/resources.cfg") or b"").decode())
         for config in self.own():
-            if config.values.get("onboot") == "1" and config.vmid not in self.running:
+            if (
+                str(config.vmid) not in managed
+                and config.values.get("onboot") == "1"
+                and config.vmid not in self.running
+            ):
                 self.start(config.vmid)

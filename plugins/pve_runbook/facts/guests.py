@@ -28,6 +28,11 @@ class GuestFacts(StorageFacts, ABC):
     def startall_waits(self) -> bool:
         """Whether the start of all guests waits for quorum."""
 
+    @property
+    @abstractmethod
+    def ha_resources(self) -> tuple[str, ...]:
+        """The service ids under HA, e.g. ``vm:101``."""
+
     # --- guests
 
     @property
@@ -98,11 +103,12 @@ class GuestFacts(StorageFacts, ABC):
 
     @property
     def waiting_guests(self) -> tuple[int, ...]:
-        """Guests that would start the moment this node is granted quorum."""
+        """Guests that would start the moment this node is granted quorum. startall skips what HA manages (pve-manager,
+        PVE/API2/Nodes.pm; seen on PVE 8.3)."""
         if not self.startall_waits:
             return ()
-        running = self.running
-        return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in running)
+        others = {*self.running, *(int(sid.partition(":")[2]) for sid in self.ha_resources)}
+        return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in others)
 
     @property
     def waiting_guests_on_shared_storage(self) -> tuple[int, ...]:
