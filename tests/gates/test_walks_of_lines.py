@@ -35,7 +35,7 @@ LINES: dict[str, tuple[Mode, tuple[str, ...], tuple[str, ...]]] = {
     "PVE-R222": (RUNBOOK, (HOSTS, "--canary=99"), (HOSTS, "--canary=off")),
     "PVE-R223": (RUNBOOK, (HOSTS, "--accept-changed=vm"), (HOSTS, "--accept-changed=101,102")),
     "PVE-R224": (RUNBOOK, (HOSTS, "--records="), (HOSTS, "--records=records")),
-    "PVE-R225": (RUNBOOK, (HOSTS, "--give-up=pve1"), (HOSTS, "--give-up=pve1", "--rollback=d")),
+    "PVE-R225": (RUNBOOK, (HOSTS, "--discard-changes=pve1"), (HOSTS, "--discard-changes=pve1", "--rollback=d")),
     "PVE-R226": (RUNBOOK, (HOSTS, "--accept=zfs"), (HOSTS, "--accept=ceph,locks")),
     "PVE-R227": (RUNBOOK, (HOSTS, "--anyway= "), (HOSTS, "--anyway=the room floods")),
     "PVE-R228": (CHECKS, (HOSTS, "--absent=pve4,pve4"), (HOSTS, "--absent=pve4")),
@@ -57,6 +57,8 @@ LINES: dict[str, tuple[Mode, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "PVE-R260": (RUNBOOK, (HOSTS, LEAVE, "--anyway=x"), (HOSTS, LEAVE)),
     "PVE-R261": (RUNBOOK, (HOSTS, LEAVE, "--authority=pve3"), (HOSTS, LEAVE, "--authority=pve1")),
+    "PVE-R263": (RUNBOOK, ("--hosts=lab", "--ssh-config=x"), ("--hosts=lab",)),
+    "PVE-R264": (CHECKS, (HOSTS, "--ssh-config="), (HOSTS,)),
 }
 
 

@@ -235,7 +235,7 @@ WALKS: dict[str, Walk] = {
     "PVE-R008": checked(
         "flapping",
         "test_link_does_not_come_and_go",
-        "Mend the network under it first",
+        "Fix the network under it first",
         hand=_calm,
         passes=3600,
         more=("--since=30m",),
@@ -265,10 +265,10 @@ WALKS: dict[str, Walk] = {
     ),
     "PVE-R013": checked("slow-link", "test_links_are_quick", "Look at what shares the link", hand=_nearer),
     "PVE-R014": checked(
-        "watched", "test_nothing_changes_while_watched", "Mend the network under it first", hand=_calm, passes=60
+        "watched", "test_nothing_changes_while_watched", "Fix the network under it first", hand=_calm, passes=60
     ),
     "PVE-R015": checked("activated", "test_proxmox_calls_them_active", "`pvesm status` says", hand=_nas_back),
-    "PVE-R016": walk("clock-skew", "test_clocks_agree", "Mend time synchronisation first", hand=_in_time),
+    "PVE-R016": walk("clock-skew", "test_clocks_agree", "Fix time synchronisation first", hand=_in_time),
     "PVE-R017": walk(
         "duplicate-id", "test_every_guest_has_one_owner", "`systemctl stop pve-cluster; pmxcfs -l`", typed=ONE_OWNER
     ),
@@ -293,7 +293,7 @@ WALKS: dict[str, Walk] = {
         "There: `umount -l /etc/pve`, `systemctl reset-failed pve-cluster`, `systemctl start pve-cluster`",
         typed=(("pve2", "umount -l /etc/pve"), ("pve2", PVE_BACK)),
     ),
-    "PVE-R023": walk("hung-pve", "test_etc_pve_answers", "Mend that", hand=_answers),
+    "PVE-R023": walk("hung-pve", "test_etc_pve_answers", "Fix that", hand=_answers),
     "PVE-R024": walk(
         "stale-mount",
         "test_state_is_known",
@@ -316,7 +316,7 @@ WALKS: dict[str, Walk] = {
     "PVE-R035": walk(
         "volume-elsewhere", "test_guests_have_their_volumes", "--accept=volumes", said=r"--accept=volumes"
     ),
-    "PVE-R036": walk("storage-readonly", "test_storages_are_usable", "Mend the storage first", hand=_writable),
+    "PVE-R036": walk("storage-readonly", "test_storages_are_usable", "Fix the storage first", hand=_writable),
     "PVE-R037": walk("ha-armed", "test_ha_can_be_stopped", "Bring quorum back", hand=_healed, passes=QUIET_SECONDS),
     "PVE-R038": walk(
         "watchdog-client-left",
@@ -327,7 +327,7 @@ WALKS: dict[str, Walk] = {
     "PVE-R039": walk(
         "startall-shared",
         "test_no_start_of_all_guests_would_double",
-        "let them start by restoring quorum",
+        "restore quorum and let them start",
         hand=_healed,
         passes=900,
     ),
@@ -392,7 +392,7 @@ WALKS: dict[str, Walk] = {
         typed=(("pve3", "scp -p pve1:/etc/corosync/authkey /etc/corosync/"), ("pve3", "systemctl restart corosync")),
     ),
     "PVE-R083": walk(
-        "peer-quorate", "test_nobody_is_quorate_beside_others", "Mend the way to", hand=_healed, passes=QUIET_SECONDS
+        "peer-quorate", "test_nobody_is_quorate_beside_others", "Fix the network to", hand=_healed, passes=QUIET_SECONDS
     ),
     "PVE-R084": walk(
         "name-on-loopback",
@@ -480,7 +480,7 @@ WALKS: dict[str, Walk] = {
     "PVE-R115": checked(
         "storage-missing", "test_network_storages_are_mounted", "See that its server answers", hand=_nas_back
     ),
-    "PVE-R116": checked("hung-nas", "test_network_storages_answer", "See to its server", hand=_nas_back),
+    "PVE-R116": checked("hung-nas", "test_network_storages_answer", "Check its server", hand=_nas_back),
     "PVE-R117": checked("storage-readonly", "test_storages_are_writable", "then remount", hand=_writable),
     "PVE-R118": checked("more-storages", "test_volume_groups_are_whole", "Look at `vgs`", hand=_more_storages_well),
     "PVE-R119": checked("more-storages", "test_thin_pools_have_room", "extend it", hand=_more_storages_well),
@@ -531,7 +531,7 @@ WALKS: dict[str, Walk] = {
     ),
     "PVE-R152": checked("rbd-silent", "test_pools_can_be_listed", "See that its monitors answer", passes=400),
     "PVE-R153": walk(
-        "leaving-apart", "test_those_that_stay_are_a_cluster", "Mend that first", hand=_healed, passes=QUIET_SECONDS
+        "leaving-apart", "test_those_that_stay_are_a_cluster", "Fix that first", hand=_healed, passes=QUIET_SECONDS
     ),
     "PVE-R154": walk(
         "leaving-device",
@@ -554,7 +554,7 @@ WALKS: dict[str, Walk] = {
     "PVE-R156": walk(
         "leaving-votes-edited",
         "test_those_that_stay_are_a_cluster",
-        "Mend that first",
+        "Fix that first",
         typed=(
             ("pve1", "pvecm expected 3"),
             ("pve1", "sleep 60"),
@@ -597,5 +597,11 @@ WALKS: dict[str, Walk] = {
         "`pvecm expected 1` where it is alone",
         typed=(("pve1", "pvecm expected 1"), ("pve1", "sleep 15"), ("pve1", "ha-manager remove vm:301")),
         ends=False,
+    ),
+    "PVE-R168": walk(
+        "start-waits",
+        "test_no_unknown_start_waits",
+        "or end it: `systemctl stop site-sync.service`",
+        typed=(("pve2", "systemctl stop site-sync.service"),),
     ),
 }
