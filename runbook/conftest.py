@@ -20,7 +20,7 @@ from pve_runbook.plugin.approval import Approvals
 from pve_runbook.plugin.execution import EXECUTION, Execution
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.perform import Performer
-from pve_runbook.procedure import authority, backup, canary, decisions, login_key, stages, window
+from pve_runbook.procedure import authority, backup, canary, decisions, left_to_do, login_key, stages, window
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.notes import Notes
@@ -64,9 +64,12 @@ def survival(execution: Execution) -> Survival:
 
 
 @pytest.fixture(scope="session")
-def baseline(opened: OpenRun, survival: Survival, options: RunOptions) -> None:
+def baseline(opened: OpenRun, survival: Survival, options: RunOptions, notes: Notes, members: Members) -> None:
     """Every guest and every node as they are before the first change."""
     back = opened.run.rollback
+    for node in members.leaving:
+        if down := left_to_do.nobody_starts(node.facts):
+            notes.note(left_to_do.DOWN, down, node.name)
     survival.take(options.accept_changed, had_ended=back is not None and back.had_ended)
 
 

@@ -289,6 +289,7 @@ def _set_unit(node: Node, unit: Unit, state: UnitState) -> None:
         node.files.put_link("/dev/null", f"{directory}/{unit.name}")
     elif state.file_state:
         unit.enablement = state.file_state
+    node.units.finish_job(unit)  # what its own boot has queued
     if state.job:
         node.units.queue_job(unit, state.job)
 

@@ -234,6 +234,7 @@ MADE: dict[str, State] = {
     ),
     "watched-in-vain": State("hung-pve", "hung-pve, with --watch", CHECKS, ("--watch=10",)),
     "activated": State("storage-missing", "storage-missing, with --activate-storage", CHECKS, ("--activate-storage",)),
+    "activated-pools": State("rbd", "disks on pools of Ceph, with --activate-storage", CHECKS, ("--activate-storage",)),
     "poor-authority": State("storage-missing", "--authority lacks a disk", RUNBOOK, ("--authority=pve1",)),
     "voteless-authority": State(
         "member-without-vote-broken", "--authority has no vote", RUNBOOK, ("--authority=pve1",)

@@ -130,7 +130,10 @@ def test_of_guests_that_ha_manages_nobody_promises_that_startall_starts_them(mak
     managed = f"vm: {waiting[0]}\n\tstate started\n\n".encode()
     node.pmxcfs.database.write("ha/resources.cfg", managed, writer=2, mtime=int(node.wall))
     run.cluster.forget()
-    assert run.cluster.node("pve2").facts.waiting_guests == waiting[1:]
+    facts = run.cluster.node("pve2").facts
+    assert (facts.waiting_guests, facts.down_under_ha) == (waiting[1:], waiting[:1])
+    assert f"type: pct start {waiting[0]}" in left_to_do.nobody_starts(facts)
+    assert f"NOBODY starts them: pve2: {waiting[0]}" in questions.unstarted([run.cluster.node("pve2")])
     assert run.bench.run("pve2", "systemctl disable --now pve-ha-crm pve-ha-lrm; pvecm expected 1").exit_status == 0
     run.bench.advance(10.0)
     assert sorted(node.guests.running) == sorted(waiting[1:])

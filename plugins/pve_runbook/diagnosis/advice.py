@@ -131,6 +131,10 @@ def _waiting(case: Case) -> list[str]:
     return [
         f"{node}: guests {', '.join(map(str, vmids))} are down, and start the moment it has quorum"
         for node, vmids in case.waiting.items()
+    ] + [
+        f"{node}: guests {', '.join(map(str, vmids))} are down, and HA, which keeps them running, needs quorum for it: "
+        "nobody else starts them"
+        for node, vmids in case.down_under_ha.items()
     ]
 
 

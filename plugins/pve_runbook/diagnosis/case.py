@@ -181,6 +181,18 @@ class Case:
                 self.not_read.append(str(error))
         return found
 
+    @cached_property
+    def down_under_ha(self) -> dict[str, tuple[int, ...]]:
+        """Node without quorum → guests that HA should keep running there, and that are down."""
+        found = {}
+        for facts in self.everyone:
+            try:
+                if not facts.is_quorate and facts.down_under_ha:
+                    found[facts.node] = facts.down_under_ha
+            except UnknownFact as error:
+                self.not_read.append(str(error))
+        return found
+
     # --- high availability
 
     @cached_property

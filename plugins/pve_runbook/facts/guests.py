@@ -33,6 +33,11 @@ class GuestFacts(StorageFacts, ABC):
     def ha_resources(self) -> tuple[str, ...]:
         """The service ids under HA, e.g. ``vm:101``."""
 
+    @property
+    @abstractmethod
+    def ha_started(self) -> tuple[str, ...]:
+        """The service ids that HA keeps running."""
+
     # --- guests
 
     @property
@@ -109,6 +114,12 @@ class GuestFacts(StorageFacts, ABC):
             return ()
         others = {*self.running, *(int(sid.partition(":")[2]) for sid in self.ha_resources)}
         return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in others)
+
+    @property
+    def down_under_ha(self) -> tuple[int, ...]:
+        """Guests that are down though HA should keep them running: with HA off nobody starts them, startall neither."""
+        kept, running = {int(sid.partition(":")[2]) for sid in self.ha_started}, self.running
+        return tuple(v for v in self.guests if v in kept and v not in running)
 
     @property
     def waiting_guests_on_shared_storage(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from pve_runbook.facts.guests import GuestFacts
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.parsers.config_db import ConfigTree
 from pve_runbook.parsers.corosync_conf import CorosyncConf, parse_corosync_conf_text
-from pve_runbook.parsers.ha import parse_ha_resources_text
+from pve_runbook.parsers.ha import parse_ha_resources_text, parse_ha_started_text
 from pve_runbook.parsers.host import Version
 from pve_runbook.parsers.network_files import INTERFACES_NEW
 from pve_runbook.parsers.output import Damaged, NotConnected, Skipped, TimedOut
@@ -325,6 +325,11 @@ class NodeFacts(GuestFacts):
         return bool(self.get(probes.COROSYNC_PROCESS)) or not self.corosync.is_stopped
 
     # --- HA
+
+    @property
+    def ha_started(self) -> tuple[str, ...]:
+        """The service ids that HA keeps running. Raises UnknownFact."""
+        return parse_ha_started_text(self.tree.text("ha/resources.cfg") or "")
 
     @property
     def ha_resources(self) -> tuple[str, ...]:

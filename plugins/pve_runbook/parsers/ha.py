@@ -11,6 +11,13 @@ def parse_ha_resources_text(text: str) -> tuple[str, ...]:
     return tuple(f"{section.type}:{section.id}" for section in parse_sections(text, "ha/resources.cfg"))
 
 
+def parse_ha_started_text(text: str) -> tuple[str, ...]:
+    """Those of the resources that HA keeps running: their state is started (or enabled), or not said (pve-ha-manager,
+    PVE/HA/Resources.pm)."""
+    sections = parse_sections(text, "ha/resources.cfg")
+    return tuple(f"{s.type}:{s.id}" for s in sections if s.options.get("state", "started") in ("started", "enabled"))
+
+
 def parse_watchdog_marker(output: Output) -> bool:
     """Read `ls -ld /run/watchdog-mux.active`: True while a client holds the watchdog, so that losing it
     resets the node; the directory goes when the last client leaves cleanly (pve-ha-manager

@@ -8,6 +8,7 @@ from pve_runbook.actions.commits import STOP_FIREWALL_COMMIT, STOP_SDN_COMMIT
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis.shared_storage import owners_in_words, shared_by_guests, signs_of_ceph
 from pve_runbook.diagnosis.volumes import left_without
+from pve_runbook.facts.node import NodeFacts
 from pve_runbook.journal.events import ActionIntent, Entry, Note, of_kind
 from pve_runbook.parsers.guests import FOLDERS, GuestConfig
 from pve_runbook.probes.probe import BACKUP_ROOT
@@ -35,6 +36,8 @@ PENDING = {
     "firewall are not applied. The next boot applies them, or `systemctl start pve-firewall-commit`",
 }
 """Action → what it leaves."""
+DOWN = "down"
+"""The topic of the notes on guests that nobody starts."""
 NEVER_AGAIN = "must never be powered on in this network as it is: it would come back as a member that nobody knows"
 
 
@@ -97,6 +100,7 @@ def what_is_left(
         left.append((None, f"{name} was not part of this. {back}"))
     if any(note.topic == "qdevice" for note in of_kind(entries, Note)):
         left.append((None, QDEVICE_LEFT))
+    left += dict.fromkeys((note.node, note.text) for note in of_kind(entries, Note) if note.topic == DOWN)
     if any(signs_of_ceph(n.facts) for n in nodes):
         left.append((None, CEPH_LEFT))
     used: dict[str, list[str]] = {}
@@ -138,6 +142,20 @@ def what_is_left(
         )
     )
     return left
+
+
+def nobody_starts(facts: NodeFacts) -> str:
+    """Which guests are down that HA should keep running, with the lines that start them; "" where none is. Raises
+    UnknownFact."""
+    down = facts.down_under_ha
+    if not down:
+        return ""
+    tools = {"qemu": "qm", "lxc": "pct"}
+    lines = "; ".join(f"{tools[facts.guests[vmid].kind]} start {vmid}" for vmid in down)
+    return (
+        f"guests {', '.join(map(str, down))} were down when this began, and HA, which would start them, is off: nobody "
+        f"starts them. See that they run on no other node, then type: {lines}"
+    )
 
 
 def not_applied(entries: Iterable[Entry]) -> list[tuple[str | None, str]]:

@@ -177,7 +177,11 @@ def _freeze(cluster: str, nodes: Sequence[Node], running: int) -> str:
         f"{BACKED_UP}; then scheduler and HA are stopped and disabled on all of them.\n"
         f"At stake: {running} running guests; they are not touched. HA stays off after a reboot.\n"
         f"{UNFREEZE}\n"
-        f"{A_KEY}.\n{CONSOLES.format(nodes='every node')}\n" + _without_volumes(nodes) + commits(nodes) + waiting(nodes)
+        f"{A_KEY}.\n{CONSOLES.format(nodes='every node')}\n"
+        + _without_volumes(nodes)
+        + commits(nodes)
+        + waiting(nodes)
+        + unstarted(nodes)
     )
 
 
@@ -273,6 +277,14 @@ def commits(nodes: Sequence[Node]) -> str:
             "apply pending changes of the host's firewall. They stay pending.\n"
         )
     return text
+
+
+def unstarted(nodes: Sequence[Node]) -> str:
+    """Guests that only HA would start, which goes off."""
+    found = [f"{n.name}: {', '.join(map(str, n.facts.down_under_ha))}" for n in nodes if n.facts.down_under_ha]
+    if not found:
+        return ""
+    return "These guests are down, and with HA off NOBODY starts them: " + "; ".join(found) + "\n"
 
 
 def waiting(nodes: Sequence[Node]) -> str:
