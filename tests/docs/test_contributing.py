@@ -24,7 +24,7 @@ LAB = ("--hosts=lab", "--lab-nodes=2")
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project with all that is to be written in it."""
-    leave = shutil.ignore_patterns("__pycache__", "*.egg-info", "states")
+    leave = shutil.ignore_patterns("__pycache__", "*.egg-info", "transcripts")
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=leave)
     for name in ("conftest.py", "pyproject.toml"):

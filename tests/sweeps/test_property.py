@@ -51,7 +51,7 @@ def faults() -> st.SearchStrategy[list[Strike]]:
 
 
 PROFILE = settings(
-    max_examples=400 if EVERYTHING else 6,
+    max_examples=400 if EVERYTHING else 4,
     derandomize=not EVERYTHING,
     database=None,
     phases=(Phase.generate, Phase.shrink) if EVERYTHING else (Phase.generate,),
