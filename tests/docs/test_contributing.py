@@ -72,16 +72,16 @@ def test_a_parser_and_a_capture_are_read(project: Path) -> None:
 @pytest.mark.sweep
 def test_a_check_fails_in_the_new_state_and_only_there(project: Path) -> None:
     """Parser, probe, fact, gate and starting state, as one."""
-    status, said = ran(project, "checks/test_names.py", *LAB, "--lab-scenario=renamed")
+    status, said = ran(project, "checks/test_names.py", "-v", *LAB, "--lab-scenario=renamed")
     assert status == 1, said
     assert "ok pve1 The node has the same name after its next start." in said
-    assert "FAILED pve2 The node has the same name after its next start. pve2: the node is called pve2" in said
+    assert "FAILED pve2 required: The node has the same name after its next start. pve2: the node is called pve2" in said
     assert ran(project, "checks/test_names.py", *LAB)[0] == 0
 
 
 @pytest.mark.sweep
 def test_a_step_has_its_place_in_a_run(project: Path) -> None:
-    status, said = ran(project, "runbook/", *LAB, "--approve=all")
+    status, said = ran(project, "runbook/", "-v", *LAB, "--approve=all")
     assert status == 0, said
     step = said.index("ok pve1 The guests that this site cannot do without run on the node.")
     assert said.index("PHASE 3") < step < said.index("PHASE 4")

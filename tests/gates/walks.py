@@ -465,7 +465,10 @@ WALKS: dict[str, Walk] = {
         typed=(("pve2", HOSTS_BACK),),
     ),
     "PVE-R109": back(
-        "back-changed", "test_nobody_changed_the_node_since", "discard the changes by name", said=r"--discard-changes=\w+"
+        "back-changed",
+        "test_nobody_changed_the_node_since",
+        "discard the changes by name",
+        said=r"--discard-changes=\w+",
     ),
     "PVE-R110": back("back", "test_node_has_its_own_configuration_again", AGAIN),
     "PVE-R111": back(
