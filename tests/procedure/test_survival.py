@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from bench_run import BenchRun, MakeRun
 from pve_runbook.probes.answers import UnknownFact
+from pve_runbook.procedure import stages
 
 CONFIG = "/etc/pve/nodes/pve1/qemu-server/101.conf"
 
@@ -130,3 +131,30 @@ def test_a_look_within_a_window_sees_a_process_that_is_gone_or_another(run: Benc
     by_hand(run, "pve3", "kill -9 $(cat /run/qemu-server/301.pid)")
     run.survival.sample()
     assert run.survival.interrupted == [101, 301]
+
+
+def test_the_line_counts_what_is_as_it_was(run: BenchRun) -> None:
+    assert "not compared yet" in run.survival.line
+    total = len(run.survival.baseline.guests)
+    assert run.survival.losses(0) == ""
+    assert f"configs {total}/{total} same" in run.survival.line
+    by_hand(run, "pve1", f"printf 'description: x\\n' >> {CONFIG}")
+    run.cluster.forget()
+    assert run.survival.losses(0)
+    assert f"configs {total - 1}/{total} same" in run.survival.line
+
+
+def test_the_line_says_that_a_change_came_after_it(run: BenchRun) -> None:
+    run.survival.losses(0)
+    assert "before the last change" not in run.survival.line
+    run.perform(stages.LRM_OFF)
+    assert run.survival.line.endswith(" (compared before the last change)")
+    run.survival.losses(0)
+    assert "before the last change" not in run.survival.line
+
+
+@pytest.mark.parametrize(("label", "told"), [("", "at the end of phase 2"), ("after an answer", "after an answer")])
+def test_a_comparison_says_when_it_was(run: BenchRun, label: str, told: str) -> None:
+    run.survival.losses(2, label=label)
+    lines = [json.loads(line) for line in (run.folder / "journal.jsonl").read_text().splitlines()]
+    assert [e["label"] for e in lines if e["kind"] == "continuity"] == [told]
