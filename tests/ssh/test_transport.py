@@ -202,6 +202,15 @@ def test_no_text_passes_that_is_not_the_runners_own(data: st.DataObject) -> None
         assert batch_command(read, seen) == changed and RUNNER in shlex.split(changed)
 
 
+@pytest.mark.parametrize("more", ["'; reboot", " '", '"', "  ", "'\n", "' '", "$'"])
+def test_what_is_read_is_all_that_stands_there(more: str) -> None:
+    """A shell would run what the words leave out."""
+    command = batch_command([CLOCK])
+    with pytest.raises(ValueError, match=r"written as the runner's own|no time|invalid literal|not enough values"):
+        read_command(f"{command}{more}")
+    assert objection(f"{command}{more}", is_passive)
+
+
 @settings(max_examples=40, suppress_health_check=[*SLOW, HealthCheck.function_scoped_fixture])
 @given(st.one_of(nearly_a_probe(), st.text(max_size=60)))
 def test_the_node_never_sees_what_is_refused(guarded: Connection, server: Server, thrown: list[str] | str) -> None:
