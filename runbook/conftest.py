@@ -135,7 +135,7 @@ def lrm_off(perform: Performer, commits_off: None) -> None:
 
 
 def _ha_is_not_armed(node: Node) -> None:
-    assert not (node.facts.has_watchdog_client and not node.facts.is_quorate), refusals.ha_armed(node.facts)
+    assert not node.facts.is_armed_without_quorum, refusals.ha_armed(node.facts)
 
 
 @pytest.fixture(scope="session")

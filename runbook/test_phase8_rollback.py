@@ -165,7 +165,7 @@ def test_ha_is_off(host, cluster, back, execution, stays):
     work = execution.work()
     if not any(back.restores(n) or decisions.is_forced(Forecast(n), work) for n in cluster.nodes):
         return
-    assert not (host.pve.has_watchdog_client and not host.pve.is_quorate), refusals.ha_armed(host.pve)
+    assert not host.pve.is_armed_without_quorum, refusals.ha_armed(host.pve)
     assert not host.pve.ha_units_on and not host.pve.has_watchdog_client, refusal(
         RefusalId.HA_IS_ON_BEFORE_THE_WAY_BACK,
         host.pve.node,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -172,23 +172,20 @@ class Case:
     @cached_property
     def waiting(self) -> dict[str, tuple[int, ...]]:
         """Node → guests that would start the moment the node is granted quorum."""
-        found = {}
-        for facts in self.everyone:
-            try:
-                if facts.waiting_guests:
-                    found[facts.node] = facts.waiting_guests
-            except UnknownFact as error:
-                self.not_read.append(str(error))
-        return found
+        return self._of_each(lambda facts: facts.waiting_guests)
 
     @cached_property
     def down_under_ha(self) -> dict[str, tuple[int, ...]]:
         """Node without quorum → guests that HA should keep running there, and that are down."""
+        return self._of_each(lambda facts: () if facts.is_quorate else facts.down_under_ha)
+
+    def _of_each(self, guests: Callable[[NodeFacts], tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Node → its ``guests``, where there are some; a fact that was not read is kept in words."""
         found = {}
         for facts in self.everyone:
             try:
-                if not facts.is_quorate and facts.down_under_ha:
-                    found[facts.node] = facts.down_under_ha
+                if some := guests(facts):
+                    found[facts.node] = some
             except UnknownFact as error:
                 self.not_read.append(str(error))
         return found

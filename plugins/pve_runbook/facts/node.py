@@ -341,6 +341,11 @@ class NodeFacts(GuestFacts):
         """Whether something on this node feeds the watchdog: if it stops, the node is reset."""
         return self.get(probes.WATCHDOG)
 
+    @property
+    def is_armed_without_quorum(self) -> bool:
+        """Whether the watchdog is about to reset this node: it is fed, and there is no quorum."""
+        return self.has_watchdog_client and not self.is_quorate
+
     # --- configurations
 
     @property

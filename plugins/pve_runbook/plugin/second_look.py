@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis import refusals, refusals_cluster
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.facts.node_state import NodeState
@@ -43,15 +42,11 @@ class SecondLook:
         if not self._members.staying and (found := self._law()):
             return found
         judge = _armed if phase == FREEZE else _awake
-        return next(filter(None, map(judge, _facts(self._members.leaving))), "")
-
-
-def _facts(nodes: Sequence[Node]) -> list[NodeFacts]:
-    return [n.facts for n in nodes]
+        return next(filter(None, (judge(n.facts) for n in self._members.leaving)), "")
 
 
 def _armed(facts: NodeFacts) -> str:
-    return refusals.ha_armed(facts) if facts.has_watchdog_client and not facts.is_quorate else ""
+    return refusals.ha_armed(facts) if facts.is_armed_without_quorum else ""
 
 
 def _awake(facts: NodeFacts) -> str:

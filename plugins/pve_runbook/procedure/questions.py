@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis import overdue_jobs
 from pve_runbook.diagnosis.leaving import Rest, ha_guests, rest_of
+from pve_runbook.facts.node import NodeFacts
 from pve_runbook.plan.model import Plan, Question
 from pve_runbook.probes.probe import BACKUP_ROOT
 from pve_runbook.probes.start_jobs import COMMITS, FIREWALL_COMMIT, SDN_COMMIT
@@ -187,10 +188,14 @@ def _freeze(cluster: str, nodes: Sequence[Node], running: int) -> str:
 
 def _without_volumes(nodes: Sequence[Node]) -> str:
     """What stopped guests lack; no run comes to a question with it unless it was accepted."""
-    found = [f"{n.name}: {', '.join(map(str, missing))}" for n in nodes if (missing := n.facts.volumes_missing)]
-    if not found:
-        return ""
-    return "These volumes are not there or cannot be listed, and their guests stay stopped: " + "; ".join(found) + "\n"
+    said = "These volumes are not there or cannot be listed, and their guests stay stopped"
+    return _of_each(nodes, said, lambda facts: facts.volumes_missing)
+
+
+def _of_each(nodes: Sequence[Node], said: str, read: Callable[[NodeFacts], Sequence[object]]) -> str:
+    """``said`` with what is read of each node that has any; "" where none has."""
+    found = [f"{n.name}: {', '.join(map(str, some))}" for n in nodes if (some := read(n.facts))]
+    return f"{said}: {'; '.join(found)}\n" if found else ""
 
 
 def _quorum(authority: Node, peers: Sequence[Node], nodes: Sequence[Node]) -> str:
@@ -281,18 +286,13 @@ def commits(nodes: Sequence[Node]) -> str:
 
 def unstarted(nodes: Sequence[Node]) -> str:
     """Guests that only HA would start, which goes off."""
-    found = [f"{n.name}: {', '.join(map(str, n.facts.down_under_ha))}" for n in nodes if n.facts.down_under_ha]
-    if not found:
-        return ""
-    return "These guests are down, and with HA off NOBODY starts them: " + "; ".join(found) + "\n"
+    return _of_each(nodes, "These guests are down, and with HA off NOBODY starts them", lambda f: f.down_under_ha)
 
 
 def waiting(nodes: Sequence[Node]) -> str:
     """Guests that would start the moment their node is granted quorum."""
-    found = [f"{n.name}: {', '.join(map(str, n.facts.waiting_guests))}" for n in nodes if n.facts.waiting_guests]
-    if not found:
-        return ""
-    return "These guests wait for quorum and will START the moment it is granted: " + "; ".join(found) + "\n"
+    said = "These guests wait for quorum and will START the moment it is granted"
+    return _of_each(nodes, said, lambda facts: facts.waiting_guests)
 
 
 # --- where others stay a cluster (--leave)
