@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from bench_run import BenchRun, MakeRun, fixture, phase
+from bench_run import FROZEN, BenchRun, MakeRun, fixture, phase
 from pve_runbook.cluster.node import Node
+from pve_runbook.plan.model import Question
+from pve_runbook.plugin.second_look import SecondLook
 from pve_runbook.probes.start_jobs import is_known
 from pve_runbook.procedure import left_to_do, questions
 from pve_runbook.procedure.stages import COMMITS_OFF, LOCKED
@@ -137,3 +139,16 @@ def test_of_guests_that_ha_manages_nobody_promises_that_startall_starts_them(mak
     assert run.bench.run("pve2", "systemctl disable --now pve-ha-crm pve-ha-lrm; pvecm expected 1").exit_status == 0
     run.bench.advance(10.0)
     assert sorted(node.guests.running) == sorted(waiting[1:])
+
+
+def test_a_start_that_came_to_wait_while_a_question_stood_is_seen_after_it(make_run: MakeRun) -> None:
+    run = make_run("start-waits")
+    for name in run.bench.cluster.nodes:
+        run.bench.run(name, FROZEN)
+    run.cluster.forget()
+    look = SecondLook(run.members, run.survival, lambda: "")
+    asked = Question(questions.FORCE, "", None, "x", "")
+    assert "the start of site-sync.service is waiting or running" in look(asked)
+    run.bench.run("pve2", "systemctl stop site-sync.service pve-sdn-commit.service pve-firewall-commit.service")
+    run.cluster.forget()
+    assert look(asked) == ""

@@ -52,5 +52,7 @@ def _armed(facts: NodeFacts) -> str:
 def _awake(facts: NodeFacts) -> str:
     if facts.waiting_guests_on_shared_storage:
         return refusals.doubled_start(facts)
+    if facts.held_starts:
+        return refusals_cluster.starts_wait(facts, facts.held_starts)
     waits = facts.state is not NodeState.STANDALONE and facts.scheduler_runs
     return refusals_cluster.scheduler_waits(facts) if waits else ""
