@@ -166,6 +166,7 @@ def chosen(
     by_name_given = one.node == wanted
     how = "by name (--authority, or the run taken up)" if by_name_given else "by database, disks, guests and answers"
     notes.note("authority", f"chosen {how}: {one.evidence}", one.node)
+    execution.tell(f"The authority is {one.node}, chosen {how}.")
     return one
 
 

@@ -44,7 +44,7 @@ def test_baseline_is_taken(host, baseline, survival):
 
 
 def test_operator_says_who_is_powered_off(cluster, options, questions, approve):
-    """The operator says of every absent member that it is powered off."""
+    """The operator says of every absent member that it is powered off, or has left."""
     if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
         return
     for name in options.absent:

@@ -74,6 +74,7 @@ def test_a_whole_run_can_be_taken_in(
     lines = list(wrapped(said))
     assert len(lines) <= RUNBOOK[nodes], said
     assert f"\n  ok      {nodes}/{nodes}{'' if nodes > 9 else '  '} " in said and "FAILED" not in said
+    assert re.search(r"\n +The authority is pve\d+, chosen by ", said)
     for node in range(1, nodes + 1):
         assert f"\n  ok      {f'pve{node}':<5} The operator approves that this node leaves the cluster now.\n" in said
 

@@ -84,6 +84,12 @@ def answers(run: BenchRun) -> list[tuple[str, str]]:
     return [(e["answer"], e["how"]) for e in lines if e["kind"] == "approval"]
 
 
+def subjects(run: BenchRun) -> list[str]:
+    """Which word each approval in the journal was given by."""
+    lines = [json.loads(line) for line in (run.folder / "journal.jsonl").read_text().splitlines()]
+    return [e["subject"] for e in lines if e["kind"] == "approval"]
+
+
 # --- at the terminal
 
 
@@ -104,6 +110,13 @@ def test_the_word_in_full_is_a_yes(run: BenchRun) -> None:
     approve = approvals(run, Approve(), "labcluster")
     approve(FREEZE)
     assert answers(run) == [("approved", "typed")] and approve.approved is not None
+
+
+@pytest.mark.parametrize("typed", ["pve3 is powered off", "pve3 left the cluster"])
+def test_where_either_can_be_so_the_record_says_which_was_typed(run: BenchRun, typed: str) -> None:
+    approve = approvals(run, Approve(), typed)
+    approve(replace(FREEZE, word="pve3 is powered off", or_word="pve3 left the cluster"))
+    assert subjects(run) == [typed]
 
 
 def test_a_question_mark_shows_every_command_that_the_approval_is_for_and_asks_again(run: BenchRun) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pve_runbook.journal.rows import Command
 from pve_runbook.plan.model import Question
+from pve_runbook.plan.script_steps import Step, Steps
 from pve_runbook.terminal.question import LINES, PAGE, covered, in_full, in_lines, page, pages, paragraphs
 from pve_runbook.terminal.wrap import WIDTH
 
@@ -74,7 +75,7 @@ def test_two_questions_before_one_stage_are_for_the_same_commands() -> None:
 
 def test_every_command_is_named_once_with_its_nodes() -> None:
     commands = [command("locked", node, "systemctl stop x") for node in ("pve1", "pve2")]
-    shown = in_full(TEXT, [*commands, command("forced", "pve1", "pvecm expected 1")], ["pve1", "pve2"])
+    shown = in_full(TEXT, [*commands, command("forced", "pve1", "pvecm expected 1")], ["pve1", "pve2"], {})
     assert shown[: len(in_lines(TEXT))] == in_lines(TEXT)
     assert shown[-5:] == [
         "This approval is for 3 commands, in this order:",
@@ -85,8 +86,24 @@ def test_every_command_is_named_once_with_its_nodes() -> None:
     ]
 
 
+def test_what_a_script_runs_stands_below_the_command_that_starts_it() -> None:
+    why = "Nothing writes to it any more, and what has a reason of many words is wrapped as is everything else."
+    steps = Steps((Step("systemctl stop pve-cluster", why),), ())
+    started = [command("window", node, f"systemd-run bash /x/{node}.sh") for node in ("pve1", "pve2")]
+    shown = in_full(TEXT, started, ["pve1", "pve2"], {("pve1", "/x/pve1.sh"): steps})
+    assert max(map(len, shown)) <= WIDTH
+    at = shown.index("  $ systemd-run bash /x/pve1.sh")
+    assert shown[at + 1 : at + 3] == ["      pve1: because", "      It runs:"]
+    assert shown[at + 3].startswith("      # Nothing writes to it any more")
+    assert shown[at + 5 :] == [
+        "      systemctl stop pve-cluster",
+        "  $ systemd-run bash /x/pve2.sh",
+        "      pve2: because",
+    ]
+
+
 def test_where_nothing_is_sent_that_is_said() -> None:
-    assert in_full(TEXT, [], ["pve1"])[-1] == "This approval is for no command: nothing is left to be sent."
+    assert in_full(TEXT, [], ["pve1"], {})[-1] == "This approval is for no command: nothing is left to be sent."
 
 
 def test_what_is_shown_is_shown_a_screen_at_a_time() -> None:

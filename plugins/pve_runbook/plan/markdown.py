@@ -163,7 +163,7 @@ def _script(command: Command, steps: Steps, shown: dict[str, Steps]) -> Iterator
 
 
 def _question(question: Question) -> Iterator[str]:
-    yield from _item(f"asked: type `{question.word}` in full")
+    yield from _item(f"asked: type {' or '.join(f'`{word}`' for word in question.words)} in full")
     for line in question.text.strip().splitlines():
         yield from _wrapped(line, "  > ")
 

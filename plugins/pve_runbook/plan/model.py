@@ -20,13 +20,20 @@ SHORT = 12
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the operator will be asked before ``stage`` (for windows: of ``node``), and the word to be typed."""
+    """What the operator will be asked before ``stage`` (for windows: of ``node``), and the word to be typed.
+    ``or_word``: what else may be typed, where either can be so; else ""."""
 
     phase: int
     stage: str
     node: str | None
     word: str
     text: str
+    or_word: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What may be typed for a yes."""
+        return (self.word, self.or_word) if self.or_word else (self.word,)
 
 
 @dataclass(frozen=True, slots=True)

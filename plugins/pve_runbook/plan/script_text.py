@@ -13,12 +13,12 @@ PUTS_BACK_ALWAYS = "Where a command or a condition above fails, it puts the node
 WIDTH = 78
 
 
-def listing(steps: Steps) -> list[str]:
-    """The whole script, with every reason."""
-    lines = list(_lines(steps.runs))
+def listing(steps: Steps, width: int = WIDTH) -> list[str]:
+    """The whole script, with every reason; reasons are wrapped for ``width`` columns."""
+    lines = list(_lines(steps.runs, width))
     if steps.puts_back:
         ends = any(s.is_past_return for s in steps.runs)
-        lines += ["", *_comment(PUTS_BACK if ends else PUTS_BACK_ALWAYS), *_lines(steps.puts_back)]
+        lines += ["", *_comment(PUTS_BACK if ends else PUTS_BACK_ALWAYS, width), *_lines(steps.puts_back, width)]
     return lines
 
 
@@ -33,7 +33,7 @@ def commands(steps: Steps) -> list[str]:
     return found
 
 
-def _lines(steps: Sequence[Step]) -> Iterator[str]:
+def _lines(steps: Sequence[Step], width: int) -> Iterator[str]:
     last, why = Step(), ""
     for step in steps:
         if step.is_past_return and not last.is_past_return:
@@ -41,14 +41,14 @@ def _lines(steps: Sequence[Step]) -> Iterator[str]:
             yield f"# {NO_RETURN}"
         indent = "  " * bool(step.only or step.each)
         if step.why and (step.why != why or not step.line):
-            yield from _comment(step.why)
+            yield from _comment(step.why, width)
             why = step.why
         if (step.only, step.each) != (last.only, last.each):
-            yield from _comment(_when(step))
+            yield from _comment(_when(step), width)
         if step.line:
             yield indent + step.line
         if step.stops and step.stops != step.line:
-            yield from _comment(f"stops here if: {step.stops}", indent)
+            yield from _comment(f"stops here if: {step.stops}", width, indent)
         last = step
 
 
@@ -59,8 +59,8 @@ def _when(step: Step) -> str:
     return ", ".join(text for text in (each, only and f"only if {only}") if text) + (":" if each or only else "")
 
 
-def _comment(text: str, indent: str = "") -> Iterator[str]:
+def _comment(text: str, width: int, indent: str = "") -> Iterator[str]:
     head = f"{indent}# "
     yield from textwrap.wrap(
-        text, WIDTH, initial_indent=head, subsequent_indent=head, break_long_words=False, break_on_hyphens=False
+        text, width, initial_indent=head, subsequent_indent=head, break_long_words=False, break_on_hyphens=False
     )

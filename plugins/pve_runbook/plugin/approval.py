@@ -31,7 +31,7 @@ NO_TERMINAL = (
     "Give --approve={phase}, or --approve=all, once you have read what it will do."
 )
 REFUSED = (
-    "not approved: {by} typed {typed!r} where {word!r} was asked for.\n"
+    "not approved: {by} typed {typed!r} where {words} was asked for.\n"
     "Nothing after this step is done; what was done so far stays as the record says.\n"
     "Run the same command line again when you are ready: it goes on from what it finds."
 )
@@ -198,12 +198,13 @@ class Approvals:
             raise NotApproved(
                 with_id(RefusalId.NOBODY_TO_ASK, NO_TERMINAL.format(phase=question.phase, name=name, text=text))
             )
-        if typed != question.word:
+        if typed not in question.words:
             self._record(question, plan, "refused", "typed")
+            words = " or ".join(map(repr, question.words))
             raise NotApproved(
-                with_id(RefusalId.NOT_APPROVED, REFUSED.format(by=getpass.getuser(), typed=typed, word=question.word))
+                with_id(RefusalId.NOT_APPROVED, REFUSED.format(by=getpass.getuser(), typed=typed, words=words))
             )
-        self._record(question, plan, "approved", "typed")
+        self._record(question, plan, "approved", "typed", typed)
 
     def _typed(self, question: Question, plan: Plan, changed: Sequence[str]) -> str | None:
         """What is typed at the prompt; ? shows the commands, and asks again. None without a terminal."""
@@ -214,19 +215,21 @@ class Approvals:
         where = AHEAD.format(
             hash=plan.hash, covered=len(commands), count=len(plan.commands), folder=self._asking.folder
         )
-        asked = page(in_short + question.text, where, PROMPT.format(word=question.word))
+        asked = page(in_short + question.text, where, PROMPT.format(word=" or ".join(question.words)))
         while (typed := self._asking.ask(asked)) == SHOW:
-            for shown in pages(in_full(told + question.text, commands, [n.name for n in plan.nodes])):
+            for shown in pages(in_full(told + question.text, commands, [n.name for n in plan.nodes], plan.scripts)):
                 if self._asking.ask(shown):
                     break
         return typed
 
-    def _record(self, question: Question, plan: Plan, answer: Literal["approved", "refused"], how: str) -> None:
-        """Journal who answered what, when and how."""
+    def _record(
+        self, question: Question, plan: Plan, answer: Literal["approved", "refused"], how: str, word: str = ""
+    ) -> None:
+        """Journal who answered what, when and how; ``word``: which of its words was typed."""
         self._notes.journal.write(
             events.Approval(
                 phase=question.phase,
-                subject=question.word,
+                subject=word or " or ".join(question.words),
                 text=question.text,
                 answer=answer,
                 how=how,

@@ -94,6 +94,10 @@ class Execution:
     def _places(self) -> list[Place]:
         return places(self._run.outcome.steps)
 
+    def tell(self, text: str) -> None:
+        """Say on the terminal what a step found that the steps after it rest on."""
+        self._run.screen.progress(text)
+
     def wanted_authority(self, found: Sequence[authority.Candidate]) -> str | None:
         """The node that --authority names, or the one that the run taken up chose, if it is still in the cluster."""
         by_option, earlier = self._run.options.authority, self._opened.unfinished

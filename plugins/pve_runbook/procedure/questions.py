@@ -68,7 +68,7 @@ class Questions:
             said = _leave_dead(name, [n.name for n in self._members.staying])
             return Question(FREEZE, stages.LOCKED.name, None, f"{name} is powered off", said)
         text = _without(name, self._nodes, self._absent)
-        return Question(FREEZE, stages.LOCKED.name, None, f"{name} is powered off", text)
+        return Question(FREEZE, stages.LOCKED.name, None, f"{name} is powered off", text, f"{name} left the cluster")
 
     def anyway(self) -> Question | None:
         """Where the verdict does not call for the runbook, and --anyway gives a reason; else None."""
@@ -227,9 +227,9 @@ def _without(name: str, nodes: Sequence[Node], absent: Sequence[str]) -> str:
     """Before a run without the member ``name``, one of ``absent``. Raises UnknownFact."""
     others = left_to_do.others(name, nodes, absent)
     return (
-        f"WITHOUT {name}: by typing this you say that it is powered off (or that it left the cluster already).\n"
+        f"WITHOUT {name}: type which is so: it is powered off, or it left the cluster already (and may run).\n"
         "Nothing is read from it, and no backup of it is made; its guests are not part of this run.\n"
-        f"If it is not off, stop here: its HA can take over guests that run on {others}.\n"
+        f"If neither is so, stop here: its HA can take over guests that run on {others}.\n"
         + left_to_do.its_return(name, others)
     )
 

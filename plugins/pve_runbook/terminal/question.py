@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pve_runbook.journal.rows import Command
+from pve_runbook.plan import script_text
 from pve_runbook.plan.model import Question
+from pve_runbook.plan.script_steps import Steps
 from pve_runbook.terminal.alike import names_in_words
-from pve_runbook.terminal.wrap import wrapped
+from pve_runbook.terminal.wrap import WIDTH, wrapped
 
 LINES = 12
 """What a question may take, with its prompt."""
+SCRIPT = " " * 6
+"""Before each line of what a script runs."""
 PAGE = 20
 """Lines of what ``?`` shows that are shown at once."""
 SHOW = "?"
@@ -58,17 +62,28 @@ def covered(commands: Sequence[Command], asked: Question, others: Iterable[Quest
     return commands
 
 
-def in_full(text: str, commands: Sequence[Command], names: Sequence[str]) -> list[str]:
-    """All that ``?`` shows: the whole question, and the commands that it is about, each once with its nodes."""
+def in_full(
+    text: str, commands: Sequence[Command], names: Sequence[str], scripts: Mapping[tuple[str, str], Steps]
+) -> list[str]:
+    """All that ``?`` shows: the whole question, and the commands that it is about, each once with its nodes.
+
+    ``scripts``: (node, path) → what the script there runs, which stands below the command that starts it.
+    """
     nodes: dict[tuple[str, str], list[str]] = {}
+    runs: dict[tuple[str, str], Steps] = {}
     for command in commands:
         at = nodes.setdefault((command.line, command.why), [])
         if command.node not in at:
             at.append(command.node)
+        if command.stdin_sha256 is None and (steps := scripts.get((command.node, command.argv[-1]))):
+            runs[(command.line, command.why)] = steps
     number = f"{len(commands)} commands, in this order:" if commands else "no command: nothing is left to be sent."
     lines = [*in_lines(text), "", f"This approval is for {number}"]
     for (line, why), at in nodes.items():
         lines += [*wrapped("  $ ", line), *wrapped("      ", f"{names_in_words(at, len(names))}: {why}")]
+        if steps := runs.get((line, why)):
+            told = script_text.listing(steps, WIDTH - len(SCRIPT))
+            lines += [f"{SCRIPT}It runs:", *(part.rstrip() for step in told for part in wrapped(SCRIPT, step) or [""])]
     return lines
 
 
