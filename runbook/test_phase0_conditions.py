@@ -23,7 +23,11 @@ from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure.backup import SPACE_KIB
 from pve_runbook.procedure.canary import used_ids
 from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.not_applicable import NotApplicable
 from pve_runbook.refusal.text import refusal
+
+TAKEN_UP = "an unfinished run is taken up, which was judged at its start"
+NOBODY_LEAVES = "every node has left already"
 
 
 def test_login_is_root(host):
@@ -132,8 +136,7 @@ def test_no_majority_is_quorate(options, notes, cluster_verdict):
 def test_dismantling_is_called_for(opened, options, notes, cluster_verdict):
     """The verdict calls for this runbook, or the operator said why it is to run anyway."""
     if opened.unfinished is not None:
-        notes.note("state", "no verdict is asked for: an unfinished run is taken up, which was judged at its start")
-        return
+        raise NotApplicable(TAKEN_UP)
     found = cluster_verdict.judge()
     assert cluster_verdict.is_meant or options.anyway, cluster_verdict.refusal(found)
     cluster_verdict.show(found)
@@ -150,6 +153,8 @@ def test_databases_can_be_read(cluster):
 
 def test_absent_members_are_not_seen(host, options):
     """No member that --absent names is seen alive."""
+    if not options.absent:
+        raise NotApplicable("--absent names no member")
     alive = seen_alive(host.pve, options.absent)
     assert not alive, refusals_cluster.not_absent(host.pve, alive)
 
@@ -170,8 +175,7 @@ def test_those_that_stay_are_a_cluster(members, options, notes):
 def test_nodes_may_leave_now(opened, options, cluster_verdict, notes):
     """The verdict on the cluster forbids no node to leave now."""
     if opened.unfinished is not None:
-        notes.note("state", "no verdict is asked for: an unfinished run is taken up, which was judged at its start")
-        return
+        raise NotApplicable(TAKEN_UP)
     why = leaving.not_now(cluster_verdict.judge(), may_force="forced-quorum" in options.accept)
     assert not why, why
 
@@ -319,8 +323,10 @@ def test_databases_have_not_diverged(cluster, opened, options, notes):
 def test_authority_can_be_given_quorum(cluster, opened, options):
     """The node that is to be given quorum has a vote."""
     members = {n.name: n.facts for n in cluster.nodes if n.facts.has_corosync_conf_in_database}
-    if not members or (opened.unfinished is not None and opened.unfinished.authority is not None):
-        return
+    if not members:
+        raise NotApplicable("no node is in the cluster any more")
+    if opened.unfinished is not None and opened.unfinished.authority is not None:
+        raise NotApplicable(f"{opened.unfinished.authority} was chosen by the run that is taken up")
     named = options.authority.node if options.authority is not None else None
     latest = [named] if named in members else newest({name: facts.tree for name, facts in members.items()})
     voting = {name: facts.tree.version for name, facts in members.items() if facts.can_be_given_quorum}
@@ -331,7 +337,7 @@ def test_authority_can_be_given_quorum(cluster, opened, options):
 def test_shared_storage_has_one_owner(cluster, options, notes):
     """No shared storage holds guests of two nodes, or the operator accepted it with the map before him."""
     if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
-        return
+        raise NotApplicable(NOBODY_LEAVES)
     shared = shared_by_guests([n.facts for n in cluster.nodes], options.absent)
     in_words = {storage: owners_in_words(by_node) for storage, by_node in shared.items()}
     assert not shared or "shared-storage" in options.accept, refusals_cluster.shared_storage(in_words)
@@ -342,7 +348,7 @@ def test_shared_storage_has_one_owner(cluster, options, notes):
 def test_ceph_does_not_run_here(cluster, members, options, notes):
     """No Ceph runs on these nodes, or the operator accepted what that means."""
     if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
-        return
+        raise NotApplicable(NOBODY_LEAVES)
     signs = {}
     for node in cluster.nodes:
         for sign in signs_of_ceph(node.facts):
@@ -374,7 +380,7 @@ def test_guests_have_their_volumes(host, cluster, options, notes):
 def test_no_guest_stands_still(host):
     """No guest is paused, or stopped by an error of its disk."""
     if host.pve.state is NodeState.UNMOUNTED:
-        return
+        raise NotApplicable("/etc/pve is not mounted: which guests belong here is asked in phase 3")
     assert not host.pve.standing_still, refusals.standing_guests(host.pve)
 
 
@@ -414,7 +420,9 @@ def test_no_unknown_start_waits(host, members):
 def test_canary_id_is_free(cluster, options):
     """The id of the throw-away guest is free on every node and storage."""
     wanted = options.canary
-    taken = wanted != "off" and wanted in used_ids((n.facts for n in cluster.nodes), options.accept)
+    if wanted == "off":
+        raise NotApplicable("--canary=off: no throw-away guest is made")
+    taken = wanted in used_ids((n.facts for n in cluster.nodes), options.accept)
     assert not taken, refusal(
         RefusalId.CANARY_IS_TAKEN,
         "cluster",
@@ -429,8 +437,9 @@ def test_lines_that_are_passed_over_are_told(cluster, notes):
     found = said_once(([n.name], str(line)) for n in cluster.nodes for line in n.facts.skipped_lines)
     for text in found:
         notes.note("skipped", text)
-    if found:
-        notes.leave(refusals_configuration.passed_over(found))
+    if not found:
+        raise NotApplicable("every line was read")
+    notes.leave(refusals_configuration.passed_over(found))
 
 
 def test_what_comes_with_the_next_boot_is_told(cluster, notes):
@@ -439,3 +448,5 @@ def test_what_comes_with_the_next_boot_is_told(cluster, notes):
         for path in node.facts.comes_with_the_next_boot:
             notes.note("pending", f"{path} lies ready: it changes the network at the next boot", node.name)
             notes.leave(refusals_configuration.NEXT_BOOT.format(path=path), node.name)
+    if not any(node.facts.comes_with_the_next_boot for node in cluster.nodes):
+        raise NotApplicable("nothing lies ready")

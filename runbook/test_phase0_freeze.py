@@ -34,6 +34,7 @@ from pve_runbook.diagnosis import leaving, refusals, refusals_cluster
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure.backup import ALWAYS
 from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 
@@ -45,8 +46,10 @@ def test_baseline_is_taken(host, baseline, survival):
 
 def test_operator_says_who_is_powered_off(cluster, options, questions, approve):
     """The operator says of every absent member that it is powered off, or has left."""
+    if not options.absent:
+        raise NotApplicable("--absent names no member")
     if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
-        return
+        raise NotApplicable("every node has left already")
     for name in options.absent:
         approve(questions.powered_off(name))
 
@@ -55,8 +58,9 @@ def test_operator_says_who_is_powered_off(cluster, options, questions, approve):
 def test_operator_means_it_anyway(questions, approve):
     """Where a majority is quorate, or the verdict wants something else, the operator says again that it is meant."""
     question = questions.anyway()
-    if question is not None:
-        approve(question)
+    if question is None:
+        raise NotApplicable("nothing speaks against the run")
+    approve(question)
 
 
 def test_operator_approves_the_freeze(questions, approve):
@@ -94,7 +98,7 @@ def test_ha_manages_no_guest_that_leaves(ha_released, members):
 def test_scheduler_is_off(host, scheduler_off, members):
     """Neither backups nor replication start any more."""
     if host.pve.node in members.standalone_at_start:
-        return
+        raise NotApplicable(LEFT_ALREADY)
     assert not host.pve.scheduler_runs, refusals.scheduler_on(host.pve)
 
 
@@ -102,7 +106,7 @@ def test_scheduler_is_off(host, scheduler_off, members):
 def test_nothing_waits_to_change_the_network(host, commits_off, members):
     """No pending change of the network or the firewall waits for quorum."""
     if host.pve.node in members.standalone_at_start:
-        return
+        raise NotApplicable(LEFT_ALREADY)
     assert not host.pve.waiting_commits, refusals_cluster.starts_wait(host.pve, host.pve.waiting_commits)
 
 

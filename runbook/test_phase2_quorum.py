@@ -24,6 +24,7 @@ import pytest
 from pve_runbook.diagnosis import leaving, refusals, refusals_cluster
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 
@@ -36,7 +37,7 @@ def test_no_start_of_all_guests_would_double(host):
 def test_scheduler_still_waits_for_nobody(host):
     """No scheduler runs, and none waits for quorum."""
     if host.pve.state is NodeState.STANDALONE:
-        return
+        raise NotApplicable(LEFT_ALREADY)
     assert not host.pve.scheduler_runs, refusals_cluster.scheduler_waits(host.pve)
 
 
@@ -55,15 +56,18 @@ def test_operator_approves_forced_quorum(members, questions, approve):
 def test_operator_approves_the_silence(questions, approve):
     """The operator approves that corosync ends on the nodes that leave, and that quorum is forced where it must be."""
     question = questions.silence()
-    if question is not None:
-        approve(question)
+    if question is None:
+        raise NotApplicable("nobody of those that leave is there, and those that stay have a majority")
+    approve(question)
 
 
 @pytest.mark.leaving
 def test_peers_are_silent(host, peers_corosync_stopped, members):
     """Corosync is stopped and masked on every peer."""
-    if host.pve.node == members.authority.name or host.pve.state is NodeState.STANDALONE:
-        return
+    if host.pve.node == members.authority.name:
+        raise NotApplicable("this is the authority: it is no peer")
+    if host.pve.state is NodeState.STANDALONE:
+        raise NotApplicable(LEFT_ALREADY)
     corosync = host.pve.corosync
     assert corosync.is_stopped and corosync.is_masked, refusal(
         RefusalId.PEERS_ARE_NOT_SILENT,
@@ -90,8 +94,8 @@ def test_etc_pve_is_there(host, node, pmxcfs_back, members):
 def test_authority_is_quorate(quorum_forced, members):
     """The authority is quorate with its own vote alone, and its /etc/pve is writable."""
     facts = members.authority.facts
-    if not facts.is_corosync_running or facts.pvecm.kind == "standalone":  # it has no cluster to be forced in
-        return
+    if not facts.is_corosync_running or facts.pvecm.kind == "standalone":
+        raise NotApplicable("the authority has no cluster that quorum could be forced in")
     assert facts.is_quorate and facts.sees_itself_alone, refusal(
         RefusalId.QUORUM_IS_NOT_FORCED,
         members.authority.name,

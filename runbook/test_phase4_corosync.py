@@ -32,6 +32,7 @@ import pytest
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure.window_preconditions import window_obstacle
 from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 pytestmark = pytest.mark.leaving
@@ -53,8 +54,9 @@ def test_nothing_stands_in_the_way(leaver, cluster, members, survival):
 
 def test_operator_approves_the_window(leaver, members, questions, approve):
     """The operator approves that this node leaves the cluster now."""
-    if leaver.facts.state is not NodeState.STANDALONE:
-        approve(questions.window(leaver, is_last=leaver is members.authority))
+    if leaver.facts.state is NodeState.STANDALONE:
+        raise NotApplicable(LEFT_ALREADY)
+    approve(questions.window(leaver, is_last=leaver is members.authority))
 
 
 def test_node_leaves(leaver, left_cluster):

@@ -51,9 +51,11 @@ from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.rollback import MEMBER
 from pve_runbook.procedure.window_preconditions import changed_files, restore_obstacle
 from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.not_applicable import STANDS, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 QUORUM_SECONDS = 30
+STAYS = "this node stayed in the cluster all the time"
 """Tried on PVE 8.3: three nodes were quorate 15 s after their restart."""
 
 
@@ -161,10 +163,10 @@ def test_node_is_of_this_cluster(node, back):
 def test_ha_is_off(host, cluster, back, execution, stays):
     """HA is off on every node while one goes back, and stays off: it would act on what it sees on the way."""
     if stays:
-        return
+        raise NotApplicable(STAYS)
     work = execution.work()
     if not any(back.restores(n) or decisions.is_forced(Forecast(n), work) for n in cluster.nodes):
-        return
+        raise NotApplicable("no node goes back")
     assert not host.pve.is_armed_without_quorum, refusals.ha_armed(host.pve)
     assert not host.pve.ha_units_on and not host.pve.has_watchdog_client, refusal(
         RefusalId.HA_IS_ON_BEFORE_THE_WAY_BACK,
@@ -178,14 +180,14 @@ def test_ha_is_off(host, cluster, back, execution, stays):
 def test_nothing_is_under_way(host, stays):
     """No backup, migration or clone is under way."""
     if stays:
-        return
+        raise NotApplicable(STAYS)
     assert not host.pve.tasks_under_way, refusals.busy(host.pve, host.pve.tasks_under_way)
 
 
 def test_network_is_as_it_was(host, node, back):
     """The node is named and reached as before the first change: corosync.conf comes back with its old addresses."""
     if not back.restores(node):
-        return
+        raise NotApplicable(STANDS)
     changed = changed_files(node, back.baseline.network.get(node.name, {}))
     assert not changed, refusal(
         RefusalId.NETWORK_CHANGED_BEFORE_THE_WAY_BACK,
@@ -198,15 +200,16 @@ def test_network_is_as_it_was(host, node, back):
 
 def test_backups_make_a_member(node, back):
     """The node's backups are what they were, and hold all that makes a member of it."""
-    if back.restores(node):
-        lacking = back.lacks(node)
-        assert not lacking, lacking
+    if not back.restores(node):
+        raise NotApplicable(STANDS)
+    lacking = back.lacks(node)
+    assert not lacking, lacking
 
 
 def test_nobody_changed_the_node_since(node, back, options, notes):
     """Since its backup nobody but the run changed the node's configuration; or that is discarded by the node's name."""
     if not back.restores(node):
-        return
+        raise NotApplicable(STANDS)
     found = back.changed_by_others(node)
     homeless = back.running_without_config(node)
     assert not homeless, refusals.changed_meanwhile(node.facts, [f"guest {v} runs" for v in homeless])
@@ -253,16 +256,17 @@ def test_nodes_are_locked(host, locked, cluster):
 
 def test_present_state_is_backed_up(host, node, back, backups, opened):
     """What the node holds now is on the control host, opened and checked, before it is replaced."""
-    if back.restores(node):
-        names = {p.name for p in (opened.folder / "backups" / host.pve.node).iterdir()}
-        missing = sorted(set(backup.ALWAYS) - names)
-        assert not missing, refusals.backups_missing(host.pve, missing)
+    if not back.restores(node):
+        raise NotApplicable(STANDS)
+    names = {p.name for p in (opened.folder / "backups" / host.pve.node).iterdir()}
+    missing = sorted(set(backup.ALWAYS) - names)
+    assert not missing, refusals.backups_missing(host.pve, missing)
 
 
 def test_scheduler_is_off(host, scheduler_off, stays):
     """Neither backups nor replication start any more, and not when the nodes meet."""
     if stays:
-        return
+        raise NotApplicable(STAYS)
     assert not host.pve.scheduler_runs, refusals.scheduler_on(host.pve)
 
 
@@ -276,7 +280,7 @@ def test_there_is_a_second_way_in(host, node, second_way, questions, approve):
 def test_node_has_its_own_configuration_again(host, node, back, restored):
     """The node has its own database of before the first change again; corosync does not run yet."""
     if not back.is_member(node):
-        return
+        raise NotApplicable(STANDS)
     assert host.pve.state in MEMBER, refusal(
         RefusalId.NODE_IS_NOT_BACK,
         host.pve.node,
@@ -300,7 +304,7 @@ def test_node_has_its_own_configuration_again(host, node, back, restored):
 def test_corosync_runs_again(host, node, back, corosync_back):
     """Corosync runs again, and at every boot."""
     if not back.is_member(node):
-        return
+        raise NotApplicable(STANDS)
     corosync = host.pve.corosync
     assert corosync.is_active and corosync.is_enabled, refusal(
         RefusalId.COROSYNC_IS_NOT_BACK,

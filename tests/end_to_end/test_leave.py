@@ -106,7 +106,7 @@ def test_the_named_nodes_leave_and_the_others_stay_a_cluster(
     case = leave(scenario, *gone, nodes=nodes)
     ran = run("runbook/", *case.options, "--approve=all", called_for=True)
     assert ran.status == 0, ran.text
-    assert set(ran.outcomes()) == {"passed"}
+    assert set(ran.outcomes()) <= {"passed", "not evaluated"}
     assert f"{', '.join(gone)} has left labcluster; {', '.join(case.stay)} stay a quorate cluster" in ran.text
     case.hold()
     asked = [(e["phase"], str(e["subject"])) for e in ran.journal() if e["kind"] == "approval" and e["phase"] != 7]

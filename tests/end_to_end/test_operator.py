@@ -109,6 +109,35 @@ def test_testinfras_own_modules_work_in_gates_of_the_runbook(
     assert any(e["kind"] == "testinfra" for e in ran.journal())
 
 
+NOTHING_TO_JUDGE = '''
+
+def test_a_gate_of_a_database_that_is_not_here(host):
+    """The user's database listens."""
+    raise NotApplicable("no database is here")
+'''
+SKIPPED = '''
+
+def test_a_gate_that_was_not_asked(host):
+    """The user's other gate holds."""
+    pytest.skip("not today")
+'''
+
+
+def test_a_gate_with_nothing_to_judge_holds_nothing_back_and_one_that_was_skipped_does(
+    start_lab: Callable[..., Any], run: Callable[..., Any], project: Path
+) -> None:
+    lab = start_lab(nodes=1)
+    phase = project / "runbook" / "test_phase0_freeze.py"
+    phase.write_text(phase.read_text() + NOTHING_TO_JUDGE + SKIPPED)
+    ran = run("runbook/", *lab.options, "--approve=all", "--anyway=a test", project=project)
+    assert ran.status == 3, ran.text
+    outcome = {e["title"]: e["outcome"] for e in ran.journal() if e["kind"] == "step"}
+    assert outcome["The user's database listens."] == "not evaluated"
+    assert outcome["The user's other gate holds."] == "blocked"
+    after = [e["outcome"] for e in ran.journal() if e["kind"] == "step" and e["phase"] > 0]
+    assert set(after) == {"blocked"}
+
+
 def test_a_scheduler_that_was_off_stays_off_and_is_not_left_masked(
     start_lab: Callable[..., Any], run: Callable[..., Any]
 ) -> None:

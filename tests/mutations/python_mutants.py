@@ -110,10 +110,10 @@ class _Finder(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If) -> None:
         first = node.body[0]
-        if isinstance(first, ast.Raise):
-            self._instead(RAISE, node.test, "False")
-        if isinstance(first, ast.Expr) and ast.unparse(first.value).startswith("pytest.skip("):
+        if ast.unparse(first).startswith(("pytest.skip(", "raise NotApplicable(")):
             self._instead(SKIP, node.test, "False")
+        elif isinstance(first, ast.Raise):
+            self._instead(RAISE, node.test, "False")
         self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:

@@ -68,7 +68,8 @@ def test_checks(run: Run, outcomes: list[str], status: int) -> None:
         ([*["passed"] * 8, "unknown"], 3),
         (["passed", "unknown", "blocked", "blocked"], 3),
         ([*["passed"] * 8, "blocked"], 3),
-        ([*["passed"] * 8, "not evaluated"], 3),
+        ([*["passed"] * 8, "not evaluated"], 0),
+        (["not evaluated"] * 9, 3),
         (["passed", "failed", "blocked"], 1),
     ],
 )
@@ -110,7 +111,7 @@ IDS = {
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
 def test_what_is_not_known_is_unknown_and_never_passed(error: Exception, outcome: str) -> None:
-    call = SimpleNamespace(excinfo=SimpleNamespace(value=error))
+    call = SimpleNamespace(excinfo=SimpleNamespace(value=error), when="call")
     report = SimpleNamespace(outcome="failed")
     found, message = judge(call, report, evaluates=True, stopped_by=None)  # type: ignore[arg-type]
     assert found == outcome and message

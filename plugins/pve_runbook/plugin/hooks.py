@@ -262,6 +262,9 @@ def pytest_runtest_makereport(
     step.message = "\n".join(m for m in (step.message, message) if m)
     step.reason = step.reason or steps.reason_of(call)
     step.seconds += report.duration
+    if steps.is_not_applicable(call):
+        report.outcome = "passed"  # for pytest-dependency: what comes after it is not held back
+        report.longrepr = None
     if report.outcome == "failed":
         if steps.speaks_for_itself(call):
             report.longrepr = message

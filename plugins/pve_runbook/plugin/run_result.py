@@ -16,6 +16,8 @@ from pve_runbook.record.html_markup import count
 
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
 _NOTHING_COLLECTED = 5
+_HOLDS = {"passed", "not evaluated"}
+"""How the steps of a whole run may end: a gate of the runbook is not evaluated only where it has nothing to judge."""
 KEPT = "--save-facts="
 REARM = (
     "after five minutes of stable quorum (`pvecm status`), on {where}: systemctl unmask --runtime pvescheduler; "
@@ -77,9 +79,10 @@ def _judge(run: Run, opened: OpenRun | None, pytest_status: int) -> Result:
         elsewhere = _is_not_meant(run) or (judged is not None and bool(judged.urgent))
         way = _following(run, judged) if elsewhere else _as_asked(run, again)
         return Result(FAILED, f"Stopped at {outcome.stopped_at}.", way)
-    if not outcome.complete and set(+outcome.counts) == {"passed"}:
+    if not outcome.complete and set(+outcome.counts) <= _HOLDS:
         return Result(INCOMPLETE, ONLY_A_PART, again)
-    is_whole = outcome.complete and opened is not None and set(+outcome.counts) == {"passed"}
+    holds = set(+outcome.counts) <= _HOLDS and outcome.counts["passed"] > 0
+    is_whole = outcome.complete and opened is not None and holds
     if not is_whole or opened is None:
         where = f", first at {outcome.stopped_at}" if outcome.stopped_at else ""
         return Result(INCOMPLETE, f"Not complete: something is unknown or was not run{where}.", _as_asked(run, again))

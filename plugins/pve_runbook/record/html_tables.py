@@ -55,9 +55,9 @@ def _cell(steps: Sequence[Step]) -> Html:
     """Return ``30/30``, and the worst outcome by its word where not all passed."""
     if not steps:
         return tag("span", NOTHING, css="pve-meta")
-    passed = sum(step.outcome == "passed" for step in steps)
-    worst = Phase(None, "", tuple(steps)).outcome
-    told = f"{passed}/{len(steps)}"
+    all_of_it = Phase(None, "", tuple(steps))
+    worst = all_of_it.outcome
+    told = f"{all_of_it.passed}/{all_of_it.applicable}"
     if worst == "passed":
         return tag("span", told, css="pve-is-passed pve-cell")
     return join([badge(worst), " ", tag("span", told, css="pve-cell")])

@@ -223,6 +223,11 @@ class Phase:
         """How many steps passed."""
         return sum(step.outcome == "passed" for step in self.steps)
 
+    @property
+    def applicable(self) -> int:
+        """How many steps had something to judge."""
+        return sum(step.outcome != "not evaluated" for step in self.steps)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -107,8 +107,8 @@ def step_title(step: Step) -> str:
 
 
 def steps_passed(phase: Phase) -> str:
-    """Return ``12 of 14``."""
-    return f"{phase.passed} of {len(phase.steps)}"
+    """Return ``12 of 14``, of those that had something to judge."""
+    return f"{phase.passed} of {phase.applicable}"
 
 
 def stopped_at(record: Record) -> tuple[Step, ...]:

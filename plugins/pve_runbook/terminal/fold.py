@@ -145,7 +145,7 @@ class Fold:
             self._failed += self._part.told
             self._part = _Part(self._part.name)
         if self._not_evaluated:
-            lines.append(_line("not evaluated", "", f"{self._not_evaluated} that this run does not evaluate"))
+            lines.append(_line("not evaluated", "", f"{self._not_evaluated} with nothing to judge in this run"))
             self._not_evaluated = 0
         return lines
 
@@ -173,13 +173,13 @@ class Fold:
         passed = [step for step in ended if step.kind == "passed"]
         lines = self._reasons(wrong)
         if passed and not wrong:
-            lines.append(self._passed(place, passed))
+            lines.append(self._passed(self._expected[place] - len(ended) + len(passed), passed))
         elif not wrong:
             self._not_evaluated += 1
         return lines
 
-    def _passed(self, place: Place, passed: Sequence[StepLine]) -> Line:
-        of = self._expected[place]
+    def _passed(self, of: int, passed: Sequence[StepLine]) -> Line:
+        """``of``: on how many nodes there is something to judge."""
         who = f"{len(passed)}/{of}" if of > 1 else passed[0].node
         return _line("passed", who, passed[0].title)
 

@@ -17,6 +17,7 @@ from pve_runbook.journal.journal import Journal, JournalLost, utc_now
 from pve_runbook.plugin.steps.order import phase_of
 from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.refusal.ids import RefusalId
+from pve_runbook.refusal.not_applicable import NotApplicable
 from pve_runbook.refusal.text import headline, sentence, with_id
 from pve_runbook.ssh.exec import WireError
 from pve_runbook.ssh.transport import Refused
@@ -144,6 +145,8 @@ def judge(
     """
     if report.outcome == "passed":
         return "passed", ""
+    if is_not_applicable(call):
+        return "not evaluated", str(call.excinfo.value) if call.excinfo is not None else ""
     if report.outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reason = reason.removeprefix("Skipped: ")
@@ -167,6 +170,11 @@ def judge(
         "failed",
         f"{type(error).__name__}: {error} (an error of the tool itself, with its traceback)",
     )
+
+
+def is_not_applicable(call: pytest.CallInfo[None]) -> bool:
+    """Whether the gate says that there is nothing for it to judge."""
+    return call.when == "call" and call.excinfo is not None and isinstance(call.excinfo.value, NotApplicable)
 
 
 def _unknown(error: BaseException) -> str:
