@@ -96,7 +96,7 @@ def test_no_other_run_is_live(host, node, opened, members):
         RefusalId.COMMAND_IS_UNDER_WAY,
         host.pve.node,
         seen=f"a command of another run is under way: {', '.join(host.pve.our_units)}",
-        why="it goes on without the line it was sent over, and may be the window that takes this node out",
+        why="it goes on without the connection it was sent over, and may be the window that takes this node out",
         do="Wait until `systemctl list-units 'pve-runbook-*'` is empty there, then run the same command line again",
     )
 

@@ -31,7 +31,7 @@ class ActionFailed(ForOperator):
 
 
 class OutcomeUnknown(Exception):
-    """The line was lost or the time ran out while a change was under way: it may or may not have happened."""
+    """The connection was lost or the time ran out while a change was under way: it may or may not have happened."""
 
     def __init__(self, node: str, action: Action, why: str) -> None:
         super().__init__(

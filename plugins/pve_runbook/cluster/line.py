@@ -1,4 +1,4 @@
-"""The line to one node, which comes back when it is lost.
+"""The connection to one node, which comes back when it is lost.
 
 A connection that is gone is opened again for a minute: by the key of the run's own first, and with no other while
 /etc/pve, where root's keys are, is away. It counts as back when the node is the one it was, since the same boot. What
@@ -32,7 +32,7 @@ LOGIN_SECONDS = 20.0
 PAUSE_SECONDS = 5.0
 """At most between two connections where nobody is logged in."""
 LOSSES = 3
-"""How often one question, or one command, may lose its line."""
+"""How often one question, or one command, may lose its connection."""
 
 FINAL = (Failure.CONFIG, Failure.UNKNOWN_HOST, Failure.UNKNOWN_KEY, Failure.CHANGED_KEY, Failure.PASSPHRASE)
 LOGINS = (Failure.AUTHENTICATION, Failure.SUDO)
@@ -113,10 +113,11 @@ class Line:
         return None
 
     def carry(self, send: Callable[[int], T], *, repeats: bool = True) -> T:
-        """What ``send`` returns, which is told how often this line was lost under it, and called again when it is back.
+        """What ``send`` returns. It is told how often the connection was lost under it, and is called again when it
+        is back.
 
         ``repeats``: whether it may be, though it may have reached the node. Raises what ``send`` raises, and
-        ConnectionLost where the line stays lost.
+        ConnectionLost where it stays lost.
         """
         for losses in range(LOSSES):
             connection = self.connection
@@ -149,7 +150,7 @@ class Line:
                 ) from error
 
     def _try_again(self) -> str:
-        """Why the line is not back within its time; "" when it is."""
+        """Why the connection is not back within its time; "" when it is."""
         started = time.monotonic()
         until = started + self._seconds(RETURN_SECONDS)
         pause, why = self._first_pause, "no login was tried"

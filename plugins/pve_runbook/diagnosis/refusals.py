@@ -198,7 +198,7 @@ def still_under_way(facts: NodeFacts) -> str:
         RefusalId.STILL_UNDER_WAY,
         facts.node,
         seen=f"still under way: {_named(facts.our_units)}",
-        why="it was sent before the line was lost, and may change what is read now",
+        why="it was sent before the connection was lost, and may change what is read now",
         do="Look at `systemctl status` of it there, then run the same command line again",
     )
 

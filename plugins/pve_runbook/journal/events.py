@@ -241,7 +241,7 @@ class ActionIntent:
     why: str
     undo: str
     detached: bool
-    """Whether it changes more than the tool's own folder: it runs on when the line is lost."""
+    """Whether it changes more than the tool's own folder: it runs on when the connection is lost."""
     stdin_sha256: str | None
     """SHA-256 (hex) of what is sent on standard input."""
 

@@ -143,7 +143,7 @@ class Members:
             )
 
     def wait_for_earlier(self, node: Node) -> None:
-        """Give a command of an earlier run, sent before its line was lost, the time to end."""
+        """Give a command of an earlier run, sent before its connection was lost, the time to end."""
         with contextlib.suppress(UnknownFact):
             self.cluster.wait_until(node, lambda f: not f.our_units, "whether it ends", seconds=EARLIER_SECONDS)
 

@@ -1,13 +1,13 @@
-"""Commands that go on without the line they were sent over, and whose outcome the node itself keeps.
+"""Commands that go on without the connection they were sent over, and whose outcome the node itself keeps.
 
 A change to a node runs as a transient unit of its own; a write of our own files runs in the session's shell, which sshd
-does not end when its line drops. Both leave output and exit status under /run until they are read. `systemctl show` of
-a unit that is gone would say success whatever happened (recorded on PVE 8.3), so an outcome is only what the command
-itself left behind.
+does not end when its connection drops. Both leave output and exit status under /run until they are read. `systemctl
+show` of a unit that is gone would say success whatever happened (recorded on PVE 8.3), so an outcome is only what the
+command itself left behind.
 
-Nothing runs twice: whoever makes the command's folder runs it. Where the line was lost, the same request is sent again,
-and either waits for what the first one runs, or runs it, and then the first one never will. What a command reads from
-/dev/stdin is received whole, and known by its hash, before it starts: half a file is never put anywhere.
+Nothing runs twice: whoever makes the command's folder runs it. Where the connection was lost, the same request is sent
+again, and either waits for what the first one runs, or runs it, and then the first one never will. What a command reads
+from /dev/stdin is received whole, and known by its hash, before it starts: half a file is never put anywhere.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Sent:
     """What it reads from /dev/stdin."""
 
     def request(self, again: int = 0) -> str:
-        """The one exec request for it; ``again``: how often its line was lost before."""
+        """The one exec request for it; ``again``: how often its connection was lost before."""
         folder = f"{RUN_ROOT}/{self.run}/{self.name}"
         received = f"{folder}.input-{again}"
         digest = hashlib.sha256(self.stdin).hexdigest() if self.stdin is not None else ""
