@@ -109,6 +109,7 @@ def test_a_node_that_is_not_reached(start_lab: StartLab, run: Run, black_hole: i
     assert not [e for e in ran.journal() if e["kind"] == "batch" and e["node"] == "pve3"]
     assert "verdict HEALTHY: " in ran.text  # the others see it alive, and so does its vote
     assert "UNKNOWN pve3: it was not reached (" in ran.text
+    assert ran.said.count("  UNKNOWN pve3: ") == 1, ran.said
 
 
 def test_what_does_not_hold_is_named_and_not_what_is_unknown(start_lab: StartLab, run: Run) -> None:

@@ -76,6 +76,13 @@ def test_no_line_and_no_verdict_states_it() -> None:
     assert wrong == []
 
 
+def test_a_long_headline_ends_with_a_clause() -> None:
+    clauses = [f"link {number} went down {number} times in the last hour" for number in range(9)]
+    said = headline("No link fails.", "", "pve1", "pve1: " + "; ".join(clauses) + ".")
+    assert said == f"pve1: {'; '.join(clauses[:2])}, and more"
+    assert headline("No link fails.", "", "pve1", f"pve1: {'x' * 200}.") == f"pve1: {'x' * 200}"
+
+
 def test_no_refusal_says_in_its_words_what_a_gate_states() -> None:
     """All refusals of the code, with what differs each time left out."""
     stated = {plain(title) for title in SENTENCES.values()}

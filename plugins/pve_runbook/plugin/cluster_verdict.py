@@ -29,7 +29,7 @@ class ClusterVerdict:
         nodes = opened.cluster.nodes
         pasts = {n.name: known_or_why(partial(opened.histories.of, n.name)) for n in nodes}
         options = opened.run.options
-        off = {name: f"not reached ({opened.cluster.node(name).unreached})" for name in opened.unreached}
+        off = {name: f"not reached ({why})" for name, why in opened.why_unreached.items()}
         reached = [n for n in nodes if n.name not in off]
         found = diagnose([n.facts for n in reached], pasts, off, frozenset(options.absent))
         opened.run.outcome.diagnosis = found

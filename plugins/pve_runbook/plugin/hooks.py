@@ -260,7 +260,8 @@ def pytest_runtest_makereport(
     outcome, message = steps.judge(call, report, evaluates=evaluates, stopped_by=run.outcome.stopped_by)
     step.outcome = steps.worse(step.outcome, outcome)
     step.message = "\n".join(m for m in (step.message, message) if m)
-    step.reason = step.reason or steps.reason_of(call)
+    opened = item.config.stash.get(OPENED, None)
+    step.reason = step.reason or steps.reason_of(call, opened.why_unreached if opened is not None else {})
     step.seconds += report.duration
     if steps.is_not_applicable(call):
         report.outcome = "passed"  # for pytest-dependency: what comes after it is not held back

@@ -61,6 +61,11 @@ class OpenRun:
         """The nodes of --hosts."""
         return self.members.cluster
 
+    @property
+    def why_unreached(self) -> dict[str, str]:
+        """Node that checks/ went on without → why it could not be connected to."""
+        return {name: self.cluster.node(name).unreached or "" for name in self.unreached}
+
     @cached_property
     def histories(self) -> Histories:
         """What the nodes' journals show of the cluster link, --since back."""

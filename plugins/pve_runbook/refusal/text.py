@@ -12,6 +12,8 @@ REQUIRED = "required: "
 """Stands before the sentence of a gate that failed or is unknown: by itself the sentence says that the gate holds."""
 _BEFORE = {"failed": REQUIRED, "unknown": REQUIRED, "blocked": "not reached: "}
 _OF_NO_NODE = "cluster"
+_HEADLINE = 100
+"""Letters of a headline from which on it ends with a clause: the whole stands where the gate says it."""
 
 
 def sentence(title: str, outcome: str) -> str:
@@ -28,6 +30,9 @@ def headline(title: str, where: str, node: str | None, message: str) -> str:
     place, colon, rest = first.partition(": ")
     if colon and place in (node, _OF_NO_NODE):
         first = rest
+    if len(first) > _HEADLINE:
+        clause = first[:_HEADLINE].rpartition("; ")[0]
+        first = f"{clause}, and more" if clause else first
     if not first or first.startswith("assert "):
         first = REQUIRED + title.rstrip(".")
     at = " on ".join(part for part in (where, node) if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -188,9 +188,14 @@ def _unknown(error: BaseException) -> str:
     return with_id(RefusalId.FACT_IS_UNKNOWN, f"{error}\n{UNKNOWN_ADVICE}")
 
 
-def reason_of(call: pytest.CallInfo[None]) -> str:
-    """Why a step is unknown, where many others are for the same reason, whatever each asked; else ""."""
+def reason_of(call: pytest.CallInfo[None], silent: Mapping[str, str]) -> str:
+    """Why a step is unknown, where many others are for the same reason, whatever each asked; else "".
+
+    ``silent``: node → why it could not be reached, of those that nothing is asked of.
+    """
     error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, UnknownFact) and error.node in silent:
+        return f"{error.node}: it was not reached ({silent[error.node]})"
     if not isinstance(error, UnknownFact) or error.not_understood:
         return ""
     return f"{error.node}: {'no answer in time' if error.why.rstrip('.').endswith('timed out') else error.why}"
