@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from pve_runbook.cluster.cluster import Cluster
 from pve_runbook.cluster.node import Node
 from pve_runbook.journal.journal import Journal
 from pve_runbook.plugin.perform import Performer
+from pve_runbook.probes import allow_list
 from pve_runbook.probes.probe import CHECKED, JUDGED
 from pve_runbook.procedure import planning, stages
 from pve_runbook.procedure.members import Members
@@ -40,15 +42,33 @@ FORCED = "pvecm expected 1"
 class BenchRun:
     """A run on the nodes of a bench: ``cluster``, ``members``, ``survival``, and ``perform`` for its stages."""
 
-    def __init__(self, bench: Bench, folder: Path, attempt: str = RUN, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        folder: Path,
+        attempt: str = RUN,
+        *,
+        read_only: bool = False,
+        activate_storage: bool = False,
+    ) -> None:
         self.bench = bench
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True)
         targets, options = parse_hosts(list(bench.cluster.nodes)), ConnectOptions()
         self.journal = Journal()
         self.journal.attach(folder / "journal.jsonl")
-        begun = [LabConnection(t, options, bench.machines[t.name], {}) for t in targets]
-        self.cluster = Cluster(targets, options, self.journal, read_only=read_only, attempt=attempt, begun=begun)
+        known = allow_list.of_a_reading_run(activate_storage=activate_storage) if read_only else None
+        wired = replace(options, known=known)
+        begun = [LabConnection(t, wired, bench.machines[t.name], {}) for t in targets]
+        self.cluster = Cluster(
+            targets,
+            options,
+            self.journal,
+            read_only=read_only,
+            attempt=attempt,
+            activate_storage=activate_storage,
+            begun=begun,
+        )
         self.members = Members(self.cluster, options)
         self.members.learn(CHECKED if read_only else JUDGED)
         self.notes = Notes(self.journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from bench_run import MakeRun, runs
 from pve_lab.shell import Channel
-from pve_runbook.actions.errors import NotAllowed
-from pve_runbook.actions.registry import STOP_SCHEDULER, TAKE_LOCK
+from pve_runbook.actions.errors import ActionFailed, NotAllowed
+from pve_runbook.actions.registry import RELEASE_LOCK, RUN_WINDOW, STOP_SCHEDULER, TAKE_LOCK
+from pve_runbook.journal.events import Action, ActionIntent, of_kind
 from pve_runbook.journal.journal import JournalLost
+from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.probes.registry import HOSTNAME
 
 
@@ -89,3 +92,50 @@ def test_a_run_that_reads_sends_no_action(make_run: MakeRun) -> None:
     assert known is not None and not known(STOP_SCHEDULER.argv) and known(HOSTNAME.argv)
     assert run.bench.mutations() == []
     assert kinds((run.folder / "journal.jsonl").read_bytes()).count("action-intent") == 0
+
+
+def test_without_a_journal_on_the_disk_nothing_is_changed(make_run: MakeRun) -> None:
+    run = make_run("broken", 1)
+    run.journal.close()
+    with pytest.raises(NotAllowed, match="pve1: no journal on disk yet"):
+        run.cluster.node("pve1").act(STOP_SCHEDULER.bind())
+    assert run.bench.mutations() == []
+
+
+def test_a_command_that_fails_is_an_error_and_is_kept_as_one(make_run: MakeRun) -> None:
+    """The folder of the lock is not there."""
+    run = make_run("broken", 1)
+    node = run.cluster.node("pve1")
+    with pytest.raises(ActionFailed, match="No such file or directory"):
+        node.act(TAKE_LOCK.bind(lock="x"))
+    assert node.act(RELEASE_LOCK.bind()).exit_status == 0
+    told = [(kept.exit_status, kept.outcome) for kept in of_kind(run.journal.events, Action)]
+    assert told == [(1, "failed"), (0, "done")]
+
+
+def test_the_line_knows_that_roots_keys_may_be_away(make_run: MakeRun) -> None:
+    """From the window on, whatever is sent after it."""
+    run = make_run("broken", 1)
+    node = run.cluster.node("pve1")
+    node.act(STOP_SCHEDULER.bind())
+    assert not node.line.is_unmounted
+    node.act(RUN_WINDOW.bind(run="none", attempt="none"))
+    assert node.line.is_unmounted
+    node.act(RELEASE_LOCK.bind())
+    assert node.line.is_unmounted
+
+
+def test_the_journal_has_the_hash_of_what_a_command_reads(make_run: MakeRun) -> None:
+    run = make_run("broken", 1)
+    node = run.cluster.node("pve1")
+    node.act(STOP_SCHEDULER.bind())
+    node.act(STOP_SCHEDULER.bind(), stdin=b"input")
+    hashes = [intent.stdin_sha256 for intent in of_kind(run.journal.events, ActionIntent)]
+    assert hashes == [None, hashlib.sha256(b"input").hexdigest()]
+
+
+def test_a_file_that_cannot_be_brought_is_unknown(make_run: MakeRun) -> None:
+    node = make_run("broken", 1).cluster.node("pve1")
+    assert node.fetch("/etc/hostname") == b"pve1\n"
+    with pytest.raises(UnknownFact, match=r"base64 /etc/none: .*No such file"):
+        node.fetch("/etc/none")

@@ -53,15 +53,14 @@ AFTER_THE_BASELINE = (
     "duplicate-id",
 )
 SCRIPTS = tuple(f"plugins/pve_runbook/procedure/{name}.sh" for name in ("window", "node", "restore"))
-READING_ONLY = "tests/end_to_end/test_reading_only.py"
 WIRE = {
-    "plugins/pve_runbook/ssh/batch.py": ("tests/ssh/test_batch.py", "tests/ssh/test_transport.py", READING_ONLY),
+    "plugins/pve_runbook/ssh/batch.py": ("tests/ssh/test_batch.py", "tests/ssh/test_transport.py"),
     "plugins/pve_runbook/ssh/transport.py": ("tests/ssh/test_transport.py", "tests/ssh/test_connection.py"),
     "plugins/pve_runbook/ssh/sudo.py": ("tests/ssh/test_connection.py",),
     "plugins/pve_runbook/probes/allow_list.py": ("tests/probes", "tests/ssh/test_transport.py"),
     "plugins/pve_runbook/probes/probe.py": ("tests/probes", "tests/cluster", "tests/ssh/test_transport.py"),
-    "plugins/pve_runbook/probes/testinfra.py": ("tests/ssh/test_transport.py", READING_ONLY),
-    "plugins/pve_runbook/cluster/node.py": ("tests/cluster", "tests/procedure/test_survival.py", READING_ONLY),
+    "plugins/pve_runbook/probes/testinfra.py": ("tests/cluster/test_gate_commands.py", "tests/ssh/test_transport.py"),
+    "plugins/pve_runbook/cluster/node.py": ("tests/cluster", "tests/ssh/test_node_over_ssh.py"),
 }
 """File → tests, the quickest first."""
 EVERY_BOUND = (

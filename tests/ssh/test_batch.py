@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shlex
 import subprocess
 import time
@@ -244,6 +245,21 @@ def test_what_is_no_frame_is_an_error_in_one_line(noise: bytes) -> None:
     with pytest.raises(ParseError, match="bashrc") as error:
         FrameReader(["one", "two"], {"two": "ab"}).feed(noise)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"Welcome to pve1\n", "instead of a probe's answer came something else: 'Welcome to pve1'"),
+        (b"one x\n", "instead of a probe's answer came something else: 'one x'"),
+        (FRAMES + b"one x 0\n", "instead of a probe's answer came a second answer of a probe: 'one x 0'"),
+        (b"one q 0\n", "the answer of probe one cannot be read: 'one q 0'"),
+        (b"one o YQ\n", "the answer of probe one is damaged"),
+    ],
+)
+def test_what_came_instead_of_a_frame_is_told(said: bytes, told: str) -> None:
+    with pytest.raises(ParseError, match=re.escape(told)):
+        FrameReader(["one", "two"]).feed(said)
 
 
 def test_a_batch_over_ssh_answers_in_the_order_asked(node: Connection, server: Server) -> None:

@@ -75,6 +75,12 @@ def test_sudo_carries_the_same_and_no_more(way: tuple[str, ...]) -> None:
     assert "no batch of probes" in objection(sudo.wrapped(way, sudo.wrapped(way, batch)), is_passive)
 
 
+def test_what_is_refused_is_shown_and_cut_where_it_is_long() -> None:
+    assert objection("touch /x", is_passive) == "`touch /x` is no batch of probes: it does not begin with the runner"
+    assert objection("x" * 120, is_passive).startswith(f"`{'x' * 120}` is no batch")
+    assert objection("x" * 121, is_passive).startswith(f"`{'x' * 117}...` is no batch")
+
+
 def test_no_action_is_a_probe() -> None:
     for template in actions.registry().values():
         assert not is_registered(template.argv), template.name
@@ -209,6 +215,12 @@ def test_what_is_read_is_all_that_stands_there(more: str) -> None:
     with pytest.raises(ValueError, match=r"written as the runner's own|no time|invalid literal|not enough values"):
         read_command(f"{command}{more}")
     assert objection(f"{command}{more}", is_passive)
+
+
+@pytest.mark.parametrize("time", ["x", "-5", "5.5", "5=", "5=ab"])
+def test_what_stands_for_a_time_has_to_be_one(time: str) -> None:
+    command = batch_command([CLOCK]).replace(" clock 5 ", f" clock {time} ")
+    assert objection(command, is_passive).endswith(f"is no batch of probes: {time!r} is no time")
 
 
 @settings(max_examples=40, suppress_health_check=[*SLOW, HealthCheck.function_scoped_fixture])
