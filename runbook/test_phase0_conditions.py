@@ -86,10 +86,9 @@ def test_nobody_else_works_here(opened, notes):
         notes.note("state", f"takes up the unfinished run {earlier.work} (record {earlier.folder.name})")
 
 
-def test_no_other_run_is_live(host, node, opened, members):
+def test_no_other_run_is_live(host, opened):
     """No command of another run is under way on the node; one of the run that is taken up is waited for."""
     if opened.unfinished is not None:
-        members.wait_for_earlier(node)  # what is read while its window goes on would not hold a moment later
         assert not host.pve.our_units, refusals.still_under_way(host.pve)
         return
     assert not host.pve.our_units, refusal(

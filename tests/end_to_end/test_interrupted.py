@@ -120,6 +120,36 @@ def test_a_run_that_was_killed_is_taken_up_with_its_baseline_and_backups(
     assert lab.changed_guests() == {}
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        ("pmxcfs", "-l"),  # local mode, which is no state to judge a node in
+        # no /etc/pve, and none of root's keys with it
+        pytest.param(("systemctl", "mask", "--runtime", "pve-cluster.service"), marks=pytest.mark.sweep),
+    ],
+)
+def test_the_same_command_line_typed_while_its_window_still_runs_waits_for_it_and_goes_on(
+    start_lab: Callable[..., Any], started: Callable[..., Any], tmp_path: Path, moment: tuple[str, ...]
+) -> None:
+    lab = start_lab("pve9", nodes=2)
+    process = started(lab)
+    lab.control.fault("kill", argv=moment, when="after", pid=process.pid)
+    stands_still = "while [ ! -e /tmp/goes-on ]; do sleep 0.001; done"
+    lab.control.fault("run", argv=moment, when="after", command=stands_still)
+    process.wait(300)
+    again = started(lab)
+    assert again.stdout is not None
+    shown = up_to(again.stdout, "that was cut short goes on here")
+    assert "PHASE" not in shown, "before anything is judged"
+    [struck] = {fired.node for fired in lab.control.faults_fired()}
+    lab.control.run(struck, "touch /tmp/goes-on")
+    until(again, " passed in ")
+    assert again.wait(300) == 0
+    began = [e for e in journal(tmp_path / "records") if e["kind"] == "action-intent" and e["action"] == "window"]
+    assert struck not in [e["node"] for e in began], "no second window there"
+    assert lab.changed_guests() == {} and all(n.standalone for n in lab.control.state().values())
+
+
 @pytest.mark.sweep
 def test_the_window_of_the_run_that_is_taken_up_is_waited_for_before_anything_else_is_judged(
     start_lab: Callable[..., Any], started: Callable[..., Any], run: Callable[..., Any]

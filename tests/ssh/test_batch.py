@@ -168,6 +168,47 @@ def test_probes_have_no_input_and_the_plain_locale() -> None:
     assert answers["locale"].stdout == "C C dumb\n"
 
 
+EXPORTED = {
+    "SYSTEMD_COLORS": "1",
+    "GREP_OPTIONS": "--color=always",
+    "GREP_COLOR": "1;31",
+    "LS_COLORS": "di=01;34",
+    "QUOTING_STYLE": "c",
+    "TIME_STYLE": "full-iso",
+    "BLOCK_SIZE": "1M",
+    "POSIXLY_CORRECT": "1",
+    "TZ": "Asia/Tokyo",
+    "LANG": "de_DE.UTF-8",
+    "LANGUAGE": "de",
+    "LC_ALL": "de_DE.UTF-8",
+    "LC_MESSAGES": "de_DE.UTF-8",
+}
+"""What a node's root may have exported, in .bashrc or by pam_env."""
+
+
+def test_nothing_that_is_exported_on_the_node_changes_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a file").write_text("text\n")
+    probes = [
+        ("listed", 5, ["ls", "-lA", str(tmp_path)]),
+        ("absent", 5, ["ls", str(tmp_path / "no such file")]),
+        ("found", 5, ["grep", "-rH", "text", str(tmp_path)]),
+        ("time", 5, ["date", "-d", "@0"]),
+        ("size", 5, ["du", str(tmp_path / "a file")]),
+    ]
+    for name in EXPORTED:
+        monkeypatch.delenv(name, raising=False)
+    plain = run_here(probes)
+    for name, value in EXPORTED.items():
+        monkeypatch.setenv(name, value)
+    assert run_here(probes) == plain
+    [seen] = run_here([("env", 5, ["env"])]).values()
+    assert isinstance(seen, Output)
+    names = {line.partition("=")[0] for line in seen.stdout.splitlines()}
+    assert names <= {"PATH", "HOME", "USER", "LOGNAME", "LC_ALL", "LANG", "TERM"}, names
+
+
 def test_a_command_that_does_not_exist_is_127_and_no_missing_answer() -> None:
     answer = run_here([("absent", 5, ["no-such-command-here"])])["absent"]
     assert answer.exit_status == 127 and "no-such-command-here" in answer.stderr

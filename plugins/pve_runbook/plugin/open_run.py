@@ -106,6 +106,8 @@ def open_run(run: Run, connect: ConnectOptions) -> OpenRun:
     if is_checks:
         _read_again(members)
     unfinished, held = _taken_up(run, cluster) if not is_checks else (None, "")
+    if unfinished is not None and not held and [n.name for n in cluster.nodes if members.wait_for_earlier(n)]:
+        members.learn(JUDGED)  # what was read while a window went on does not hold any more
     found = unfinished.baseline if unfinished is not None else None
     if found is not None and run.rollback is None and not held and found.leaving != options.leave:
         held = not_the_same(found.leaving, options.leave)

@@ -15,7 +15,8 @@ from pve_runbook.probes.probe import Group
 from pve_runbook.ssh.connection import ConnectOptions
 
 EARLIER_SECONDS = 200
-"""The longest that one of our own commands may take."""
+"""The longest that one of our own commands may take, a window among them."""
+EARLIER = "{units} of the run that was cut short goes on here; waited for before anything is judged, {bound} s at most"
 NO_CLUSTER = "standalone"
 """What the cluster is called where no node knows of one."""
 
@@ -142,10 +143,24 @@ class Members:
                 node, lambda f: f.state is not NodeState.UNKNOWN, "whether its state settles", seconds=10
             )
 
-    def wait_for_earlier(self, node: Node) -> None:
-        """Give a command of an earlier run, sent before its connection was lost, the time to end."""
-        with contextlib.suppress(UnknownFact):
-            self.cluster.wait_until(node, lambda f: not f.our_units, "whether it ends", seconds=EARLIER_SECONDS)
+    def wait_for_earlier(self, node: Node) -> bool:
+        """Give a command of an earlier run, which went on without its connection, the time to end; whether it was
+        waited for.
+
+        Nothing else is asked of the node meanwhile: in a window all that is read would not hold a moment later.
+        """
+        units = known(lambda: node.facts.our_units)
+        if not units:
+            return False
+        waits = self.cluster.waits
+        waits.say(node.name, EARLIER.format(units=", ".join(units), bound=EARLIER_SECONDS))
+        with waits.on(node.name, "what goes on there to end", EARLIER_SECONDS):
+            for _ in range(EARLIER_SECONDS):
+                if known(lambda: node.ask(probes.OUR_UNITS)) == ():
+                    break
+                node.poll(1)
+        node.forget()
+        return True
 
 
 def _name_in_pmxcfs(node: Node) -> str:

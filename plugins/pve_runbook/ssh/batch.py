@@ -11,6 +11,9 @@ asker has; where the probe says just that again, this is sent in place of the th
 
     <id> =
 
+Of the login's environment a probe has PATH, HOME, USER and LOGNAME: what else is exported there (SYSTEMD_COLORS,
+QUOTING_STYLE, TZ, a proxy) would change what tools say.
+
 An exit status of 124 or 137 with an argv that does not give it by itself means that the runner ended the probe, with
 SIGTERM or with SIGKILL. It is perl because Proxmox VE itself is (and perl-base is essential in Debian): a runner in
 bash needs ten processes a probe.
@@ -32,7 +35,8 @@ from pve_runbook.ssh.exec import CommandTimeout, Result, Wire, execute
 
 RUNNER = r"""use strict;
 shift;
-@ENV{"LC_ALL", "LANG", "TERM"} = ("C", "C", "dumb");
+my %kept = %ENV{grep { exists $ENV{$_} } "PATH", "HOME", "USER", "LOGNAME"};
+%ENV = (%kept, "LC_ALL", "C", "LANG", "C", "TERM", "dumb");
 $SIG{PIPE} = "IGNORE";
 my $hashes = (grep { /^\d+=/ } @ARGV) && (grep { -e "$_/Digest/SHA.pm" } @INC) && require Digest::SHA;
 open STDIN, "<", "/dev/null";
