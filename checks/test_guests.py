@@ -42,6 +42,7 @@ def test_no_loose_volume_is_gone(host):
 def test_every_running_guest_has_its_config_here(host):
     """Every guest process belongs to a guest of this node."""
     assert not host.pve.strays, refusals.stray_guests(host.pve)
+    assert not host.pve.pids_apart, refusals_cluster.pids_apart(host.pve)
 
 
 def test_no_guest_waits_for_quorum(host):

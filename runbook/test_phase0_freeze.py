@@ -42,6 +42,7 @@ def test_baseline_is_taken(host, baseline, survival):
     """Every guest and every node is written down as it is now; every process of a guest has its config here."""
     assert host.pve.boot_id == survival.baseline.boots[host.pve.node], refusals.booted_meanwhile(host.pve)
     assert not host.pve.strays, refusals.stray_guests(host.pve)
+    assert not host.pve.pids_apart, refusals_cluster.pids_apart(host.pve)
 
 
 def test_operator_says_who_is_powered_off(cluster, options, questions, approve):

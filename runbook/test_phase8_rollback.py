@@ -241,6 +241,7 @@ def test_baseline_is_taken(host, baseline, survival):
     assert host.pve.boot_id == survival.baseline.boots[host.pve.node], refusals.booted_meanwhile(host.pve)
     strays = [v for v in host.pve.strays if v not in survival.baseline.guests]
     assert not strays, refusals.stray_guests(host.pve)
+    assert not host.pve.pids_apart, refusals_cluster.pids_apart(host.pve)
 
 
 def test_operator_approves_the_rollback(back, options, questions, approve):

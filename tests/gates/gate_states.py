@@ -426,6 +426,9 @@ MADE: dict[str, State] = {
         typed={"pve2": f"printf {EDIT} >> /etc/pve/nodes/pve2/qemu-server/201.conf"},
     ),
     "back-homeless": State("quorate", "back, a new guest runs", BACK, typed={"pve2": NEW_GUEST}),
+    "pid-file": State(
+        "broken", "the pid file of guest 201 names another process", typed={"pve2": "echo 1 > /run/qemu-server/201.pid"}
+    ),
     "back-stray": State(
         "quorate",
         "back, a new guest runs, and its config is gone",

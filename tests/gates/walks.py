@@ -607,4 +607,10 @@ WALKS: dict[str, Walk] = {
         "or end it: `systemctl stop site-sync.service`",
         typed=(("pve2", "systemctl stop site-sync.service"),),
     ),
+    "PVE-R169": walk(
+        "pid-file",
+        "test_baseline_is_taken",
+        "> /run/qemu-server/201.pid`",
+        typed=(("pve2", "pgrep -f 'kvm -id 201 ' > /run/qemu-server/201.pid"),),
+    ),
 }

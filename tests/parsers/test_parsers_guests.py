@@ -290,6 +290,29 @@ def test_another_process_is_no_guest(args: str) -> None:
     assert not re.search(guests.GUEST_PROGRAMS, args)
 
 
+def test_pid_files_are_read_but_those_of_helpers() -> None:
+    text = "/run/qemu-server/100.pid:1113\n/run/qemu-server/100.swtpm.pid:1110\n/run/qemu-server/104.pid:2226\n"
+    assert guests.parse_pid_files(Output(text, "", 0)) == {100: 1113, 104: 2226}
+    gone = "grep: /run/qemu-server/105.pid: No such file or directory\n"
+    assert guests.parse_pid_files(Output(text, gone, 2)) == {100: 1113, 104: 2226}
+    none = Output("", "grep: /run/qemu-server: No such file or directory\n", 2)
+    assert guests.parse_pid_files(none) == guests.parse_pid_files(Output("", "", 1)) == {}
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output("/run/qemu-server/100.pid:\n", "", 0),
+        Output("/run/qemu-server/100.pid:x\n", "", 0),
+        Output("/run/qemu-server/x.pid:1\n", "", 0),
+        Output("", "grep: /run/qemu-server: Permission denied\n", 2),
+    ],
+)
+def test_a_pid_file_that_says_no_pid_is_unknown(output: Output) -> None:
+    with pytest.raises(ParseError):
+        guests.parse_pid_files(output)
+
+
 def test_two_processes_of_one_guest_are_unknown() -> None:
     text = "10 /usr/bin/kvm -id 100 -S\n11 /usr/bin/kvm -id 100 -S\n"
     with pytest.raises(ParseError, match="Two processes are guest 100"):

@@ -95,7 +95,7 @@ MAY_BE_EMPTY = TAKES_ANY_TEXT | {
 
 
 def test_all_parsers_are_found() -> None:
-    assert len(PARSERS) == 68
+    assert len(PARSERS) == 69
 
 
 @pytest.mark.parametrize("name", PARSERS)

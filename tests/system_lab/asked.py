@@ -40,6 +40,7 @@ OF_ITS_NATURE = {
     "symptoms": "the link's past, and the kernel of the machine that the lab runs on",
     "line_before": "the journal's age",
     "own_words": "the journal's past",
+    "pid_files": "each lab's guests have their own pids",
     "proc_stats": "asked with each lab's own pids, below",
     "open_files": "asked with each lab's own pids, below",
     "mountinfos": "asked with each lab's own pids, below",

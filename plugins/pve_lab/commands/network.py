@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 import json
 import re
@@ -304,17 +305,21 @@ def ss(call: Call) -> Result:
 
 
 def grep(call: Call) -> Result:
-    """grep -rHE PATTERN PATH..., of files and of all files in directories; grep -H . /proc/PID/mountinfo..."""
+    """grep -rHE [--include=GLOB] PATTERN PATH..., of files, of all files in directories, of /proc/PID/mountinfo."""
     _, (pattern, *paths) = options(call.argv)
     if all(path.endswith("/mountinfo") for path in paths):
         return _mountinfo(call, paths)
     matcher = re.compile(pattern.replace("[[:space:]]", r"\s"))
-    files, rows = call.node.files, ""
+    include = next((word.partition("=")[2] for word in call.argv if word.startswith("--include=")), "*")
+    files, rows, errors = call.node.files, "", ""
     for path in paths:
+        if not files.exists(path):
+            errors += f"grep: {path}: No such file or directory\n"
+            continue
         inside = [f"{path}/{name}" for name in files.names(path)] if files.stat(path).kind == "directory" else [path]
-        for file in inside:
+        for file in fnmatch.filter(inside, f"*/{include}"):
             rows += "".join(f"{file}:{line}\n" for line in files.text(file).splitlines() if matcher.search(line))
-    return Result(rows, exit_status=0 if rows else 1, seconds=0.01)
+    return Result(rows, errors, 2 if errors else 0 if rows else 1, 0.01)
 
 
 def _mountinfo(call: Call, paths: list[str]) -> Result:

@@ -60,6 +60,8 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
     pids = known(lambda: facts.running)
     if pids:
         found.append(of_family(per_subject.PROC_STATS, subject_of_pids(pids.values())))
+    if unfound := known(lambda: facts.unfound_pids):
+        found.append(of_family(per_subject.PROC_STATS, subject_of_pids(unfound)))
     found += processes_round(facts) + volumes_round(facts)
     lock = known(lambda: facts.lock)
     return found + (_about(per_subject.OWN_FOLDER, [lock.run]) if lock is not None else [])

@@ -12,6 +12,8 @@ from pve_runbook.probes.start_jobs import COMMITS
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 
+PID_FILE = "/run/qemu-server/{vmid}.pid"
+
 NAME_BACK = (
     "put the name back on {node} (if {new} is meant: it can take that name once it stands alone, its configs moved to "
     "nodes/{new} then): `hostnamectl set-hostname {old}`, {old} for {new} in /etc/hosts, then `systemctl restart "
@@ -166,3 +168,31 @@ def starts_wait(facts: NodeFacts, units: Sequence[str]) -> str:
         do=f"See what it is (`systemctl status {first}`); wait until `systemctl list-jobs` has it no more, or end it: "
         f"`systemctl stop {' '.join(units)}`; then run the same command line again",
     )
+
+
+def pids_apart(facts: NodeFacts) -> str:
+    """VMs whose process is not the one in their pid file, each with both pids. Raises UnknownFact."""
+    apart = facts.pids_apart
+    vmid, found, named = apart[0]
+    mend = (
+        f"Look at `ps -fp {found}` there; it is the guest: `echo {found} > {PID_FILE.format(vmid=vmid)}`"
+        if found is not None
+        else f"Look at `ps -fp {named}` there; it is no guest: `rm {PID_FILE.format(vmid=vmid)}`"
+    )
+    return refusal(
+        RefusalId.GUEST_PROCESS_IS_UNSURE,
+        facts.node,
+        seen="; ".join(_apart(*one) for one in apart),
+        why="Proxmox knows by that file whether a VM runs: it would start one a second time, on the same disk; and "
+        "that it ran on would be proven of another process",
+        do=f"{mend}. Then run the same command line again",
+    )
+
+
+def _apart(vmid: int, found: int | None, named: int | None) -> str:
+    file = PID_FILE.format(vmid=vmid)
+    if named is None:
+        return f"guest {vmid} runs as pid {found}, and there is no {file}"
+    if found is None:
+        return f"{file} names pid {named}, which lives and is no guest that was found"
+    return f"guest {vmid} runs as pid {found}, and {file} names pid {named}"

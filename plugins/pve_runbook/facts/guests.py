@@ -12,7 +12,7 @@ from pve_runbook.journal.rows import GuestTruth
 from pve_runbook.parsers.guests import GuestConfig, GuestStatus
 from pve_runbook.parsers.output import ParseError
 from pve_runbook.parsers.pvesh import ClusterStatus
-from pve_runbook.probes import per_subject
+from pve_runbook.probes import per_subject, pid_files
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import UnknownFact, known
 
@@ -65,6 +65,29 @@ class GuestFacts(StorageFacts, ABC):
     def running(self) -> dict[int, int]:
         """VMID → pid of every guest process on this node."""
         return {vmid: p.pid for vmid, p in self.get(probes.GUEST_PROCESSES).items()}
+
+    @property
+    def pid_files(self) -> Mapping[int, int]:
+        """VMID → pid in the file by which Proxmox knows whether that VM runs."""
+        return self.get(pid_files.PID_FILES)
+
+    @property
+    def unfound_pids(self) -> tuple[int, ...]:
+        """Pids in such files that no process of a guest has: it ended, or is one that nobody told us of."""
+        return tuple(sorted(set(self.pid_files.values()) - set(self.running.values())))
+
+    @property
+    def pids_apart(self) -> tuple[tuple[int, int | None, int | None], ...]:
+        """(VMID, pid of its process, pid in its file) where the two are not one: of VMs that run, and of files that
+        name a process which lives. A file that a dead VM left behind is no matter: Proxmox looks at the process."""
+        vms = {v: p.pid for v, p in self.get(probes.GUEST_PROCESSES).items() if p.kind == "qemu"}
+        named, unfound = self.pid_files, self.unfound_pids
+        alive = self.family(per_subject.PROC_STATS, subject_of_pids(unfound)) if unfound else {}
+        return tuple(
+            (vmid, vms.get(vmid), named.get(vmid))
+            for vmid in sorted(vms.keys() | {v for v, pid in named.items() if pid in alive})
+            if vms.get(vmid) != named.get(vmid)
+        )
 
     @property
     def locked(self) -> dict[int, str]:

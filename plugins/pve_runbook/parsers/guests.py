@@ -16,6 +16,7 @@ from pve_runbook.parsers.output import (
     Unsettled,
     excerpt,
     lines_of,
+    only_missing_files,
     stdout_of,
     unknown,
     unread,
@@ -56,6 +57,8 @@ _PROCESS = re.compile(
     r"|(?P<lxc>(?:/usr/bin/)?lxc-start (?:-F (?=-n ))?)(?:.* )?(?:-F?n ?|--name[ =])(?P<ct>\d+)(?: .*)?"
     r"|(?P<monitor>\[lxc monitor\] /var/lib/lxc )(?P<background>\d+)"
 )
+_PID_FILE = re.compile(r"([0-9]{1,9})\.pid")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _STAT = re.compile(r"(?P<pid>\d+) \(.*\) [A-Za-z] (?P<rest>[-\d ]+)")
 _STAT_GONE = re.compile(r"cat: /proc/\d+/stat: (No such file or directory|No such process)")
 _START_TIME = 18
@@ -276,6 +279,31 @@ def parse_guest_processes(output: Output) -> dict[int, GuestProcess]:
         drives = drives_over_the_network(match["rest"] or "")
         guests[vmid] = GuestProcess(vmid, process.pid, "qemu" if match["vm"] else "lxc", incoming, drives)
     return guests
+
+
+def parse_pid_files(output: Output) -> dict[int, int]:
+    """Read `grep -rH` over the `VMID.pid` files of /run/qemu-server: the pid in each, by VMID; {} if there is none.
+
+    Files of a VM's helpers (`VMID.swtpm.pid`) are passed over; one that goes away meanwhile is not there. Raises
+    ParseError.
+    """
+    if output.exit_status == 1 and not output.stdout and not output.stderr:
+        return {}
+    if output.exit_status == 2 and only_missing_files(output):
+        output = Output(output.stdout, "", 0)
+    elif not output.stdout:
+        raise unknown(output, "grep of the pid files")
+    pids: dict[int, int] = {}
+    for line in lines_of(stdout_of(output, "grep of the pid files")):
+        file, _, text = line.partition(":")
+        name = file.rpartition("/")[2]
+        if not line or re.fullmatch(r"[0-9]+\.\S+\.pid", name):
+            continue
+        vmid, pid = _PID_FILE.fullmatch(name), _NUMBER.fullmatch(text)
+        if vmid is None or pid is None:
+            raise unread("grep of the pid files", line)
+        pids[int(vmid[1])] = int(pid[0])
+    return pids
 
 
 def guest_program(args: str) -> str:

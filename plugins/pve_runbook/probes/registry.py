@@ -31,7 +31,7 @@ from pve_runbook.parsers import (
     tasks,
 )
 from pve_runbook.parsers.output import Output
-from pve_runbook.probes import checks_only, redact, volumes
+from pve_runbook.probes import checks_only, pid_files, redact, volumes
 from pve_runbook.probes.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ UNITS = (
 )
 
 
-_registry: list[Probe[object]] = [*checks_only.PROBES, *volumes.PROBES]
+_registry: list[Probe[object]] = [*checks_only.PROBES, *volumes.PROBES, *pid_files.PROBES]
 
 
 def _probe(
