@@ -14,7 +14,17 @@ from pathlib import Path
 
 import pytest
 from pve_runbook.parsers.output import Output, ParseError
-from pve_runbook.ssh.batch import RUNNER, FrameReader, NoAnswer, Probe, Same, answer_hash, batch_command, run_batch
+from pve_runbook.ssh.batch import (
+    RUNNER,
+    TURN_SECONDS,
+    FrameReader,
+    NoAnswer,
+    Probe,
+    Same,
+    answer_hash,
+    batch_command,
+    run_batch,
+)
 from pve_runbook.ssh.connection import Connection
 from pve_runbook.ssh.exec import ConnectionLost
 from ssh_server import Server, Site
@@ -46,6 +56,35 @@ def test_probes_run_side_by_side(tmp_path: Path) -> None:
     script = 'cd "$0"; [ "$1" = 9 ] || read -r <"$(($1 + 1))"; [ "$1" = 0 ] || echo here >"$1"'
     answers = run_here([(f"p{i}", 30, ["bash", "-c", script, str(tmp_path), str(i)]) for i in range(10)])
     assert set(answers.values()) == {Output("", "", 0)}
+
+
+def test_no_more_run_at_once_than_the_node_has_processors(tmp_path: Path) -> None:
+    """But for one more every half second: a probe that hangs must not hold up the others."""
+    script = 'mkdir "$0/$$"; sleep 0.1; ls "$0" | wc -l; rmdir "$0/$$"'
+    started = time.monotonic()
+    answers = run_here([(f"p{i}", 30, ["sh", "-c", script, str(tmp_path)]) for i in range(40)])
+    most = max(int(said.stdout) for said in answers.values() if isinstance(said, Output))
+    processors = Path("/proc/stat").read_text().count("\ncpu")
+    assert most <= min(8, max(2, processors)) + (time.monotonic() - started) / TURN_SECONDS
+    assert most < 40
+
+
+def test_probes_begin_in_the_order_in_which_they_stand(tmp_path: Path) -> None:
+    probes = [(f"p{i}", 30, ["sh", "-c", f"echo {i} >>{tmp_path}/begun; sleep 0.05"]) for i in range(20)]
+    run_here(probes)
+    begun = [int(line) for line in (tmp_path / "begun").read_text().split()]
+    assert all(abs(place - number) < 8 for place, number in enumerate(begun)), begun
+
+
+def test_a_probe_s_time_counts_from_its_own_start() -> None:
+    """The last of them begins when the bound of the first is over."""
+    answers = run_here([(f"p{i}", 4, ["sleep", "1.5"]) for i in range(16)])
+    assert set(answers.values()) == {Output("", "", 0)}
+
+
+def test_probes_come_after_what_the_node_is_there_for() -> None:
+    said = run_here([("nice", 5, ["nice"])])
+    assert said["nice"] == Output("10\n", "", 0)
 
 
 def test_a_probe_that_ignores_sigterm_is_killed_and_the_others_have_answered() -> None:
@@ -313,7 +352,7 @@ def test_a_batch_over_ssh_answers_in_the_order_asked(node: Connection, server: S
 def test_a_probe_out_of_reach_of_its_timeout_costs_the_bound_and_not_the_other_answers(
     node: Connection,
 ) -> None:
-    """20 s scaled by 0.1 are 2 s on the node; the bound is that, 2 s until SIGKILL, and the grace."""
+    """20 s scaled by 0.1 are 2 s on the node; the bound is that, 2 s until SIGKILL, the third's turn, and the grace."""
     probes = [
         ("escaped", 20, ["setsid", "--fork", "sleep", "60"]),
         ("slow", 10, ["sleep", "60"]),
@@ -323,7 +362,7 @@ def test_a_probe_out_of_reach_of_its_timeout_costs_the_bound_and_not_the_other_a
     answers = run_batch(node, probes, timeout_scale=0.1, grace=0.3)
     assert time.monotonic() - started < 15
     assert answers == {
-        "escaped": NoAnswer("no answer within 4.3 s", timed_out=True),
+        "escaped": NoAnswer("no answer within 4.8 s", timed_out=True),
         "slow": Output("", "", 124),
         "quick": Output("here\n", "", 0),
     }

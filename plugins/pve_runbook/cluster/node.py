@@ -12,7 +12,16 @@ from typing import TypeVar, cast
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.errors import ActionFailed, NotAllowed, OutcomeUnknown
 from pve_runbook.cluster.line import Line
-from pve_runbook.cluster.rounds import Question, first_round, follow_up, of_family, of_probe, pause, silent_listings
+from pve_runbook.cluster.rounds import (
+    Question,
+    dear,
+    first_round,
+    follow_up,
+    of_family,
+    of_probe,
+    pause,
+    silent_listings,
+)
 from pve_runbook.cluster.surroundings import Surroundings
 from pve_runbook.facts.guests import subject_of_pids
 from pve_runbook.facts.node import Glimpse, NodeFacts
@@ -218,7 +227,7 @@ class Node:
         answers: dict[str, Output | Same | NoAnswer]
         bound = max(q.timeout for q in questions) * self._run.timeout_scale
         what = f"an answer to {questions[0].key}" if len(questions) == 1 else f"answers to {len(questions)} probes"
-        asked = [(i, q.timeout, q.argv) for i, q in ids.items()]
+        asked = [(i, q.timeout, q.argv) for i, q in sorted(ids.items(), key=lambda item: dear(item[1]))]
         scale = self._run.timeout_scale
         try:
             with self._run.waits.on(self.name, what, bound):

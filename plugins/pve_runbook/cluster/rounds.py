@@ -15,7 +15,7 @@ from pve_runbook.parsers.storage import rbd_options
 from pve_runbook.probes import checks_only, per_subject, volumes
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import Missing, known
-from pve_runbook.probes.probe import Group, Probe, ProbeFamily
+from pve_runbook.probes.probe import IN_PERL, Group, Probe, ProbeFamily
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -31,6 +31,11 @@ class Question(Generic[T_co]):
     parse: Callable[[Output], T_co]
     why: str
     redact: Callable[[Output], str] | None
+
+
+def dear(question: Question[object]) -> tuple[bool, int]:
+    """What a question costs its node, to sort by: Proxmox's own tools come last, and else what may take longest."""
+    return question.argv[0] in IN_PERL, question.timeout
 
 
 def first_round(groups: Collection[Group], since: int) -> list[Question[object]]:

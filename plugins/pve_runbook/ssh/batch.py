@@ -1,12 +1,16 @@
 """Many probes in one request: the runner that the node's perl executes, and the reader of its frames.
 
-The runner is the only program text that probes are sent with; their argvs are its parameters. It starts all of
-them side by side, with no process of its own beside them, bounds each as timeout(1) would, and prints one frame
-a stream as it ends:
+The runner is the only program text that probes are sent with; their argvs are its parameters. It has no process of its
+own beside them, bounds each from its own start as timeout(1) would, and prints one frame a stream as it ends:
 
     <id> o <base64 of stdout>      <id> e <base64 of stderr>      <id> x <exit status>
 
-in any order, so a probe that hangs holds up nobody else. Behind a probe's time may stand the hash of an answer that the
+in any order. As many run at once as the node has processors, 2 to 8, in the order in which they stand: a node that is
+short of everything is not asked sixty things at once. One that waits for its turn is started TURN_SECONDS after the one
+before it whatever still runs, so what hangs holds up nobody for long. All run with nice 10, and so with level 6 of 7 of
+the disk's (ioprio_set(2)), behind what the node is there for; not in the idle class: of a disk that is never idle
+mq-deadline grants that a request in ten seconds, which is all the time that a probe has. (Corosync's real-time
+scheduling comes before either.) Behind a probe's time may stand the hash of an answer that the
 asker has; where the probe says just that again, this is sent in place of the three:
 
     <id> =
@@ -40,6 +44,7 @@ my %kept = %ENV{grep { exists $ENV{$_} } "PATH", "HOME", "USER", "LOGNAME"};
 $SIG{PIPE} = "IGNORE";
 my $hashes = (grep { /^\d+=/ } @ARGV) && (grep { -e "$_/Digest/SHA.pm" } @INC) && require Digest::SHA;
 open STDIN, "<", "/dev/null";
+setpriority 0, 0, 10;
 sub now { open my $file, "<", "/proc/uptime" or die "/proc/uptime: $!\n"; (split " ", <$file>)[0] }
 sub tell_client {
   my $line = "@_\n";
@@ -105,23 +110,32 @@ sub see_to {
     $probe->{end} = $probe->{kills} < 2 ? $now + 2 : 9**99;
   }
 }
-my @probes;
+sub processors {
+  open my $file, "<", "/proc/stat" or return 2;
+  my $count = grep { /^cpu\d/ } <$file>;
+  return $count < 2 ? 2 : $count > 8 ? 8 : $count;
+}
+my ($most, $turn, @waiting, @probes) = (processors(), 0);
 while (@ARGV) {
   my $count = shift;
-  push @probes, start(splice @ARGV, 0, $count);
+  push @waiting, [splice @ARGV, 0, $count];
 }
-while (@probes) {
+while (@waiting || @probes) {
   my ($read, $wait, $now) = ("", 3600, now());
+  for my $probe (@probes) { see_to($probe, $now) if $probe->{pid} && (!%{$probe->{from}} || $now >= $probe->{end}) }
+  @probes = grep { $_->{pid} || %{$_->{from}} } @probes;
+  while (@waiting && (@probes < $most || $now >= $turn)) {
+    push @probes, start(@{shift @waiting});
+    $turn = $now + 0.5;
+  }
+  $wait = $turn - $now if @waiting;
   for my $probe (@probes) {
     my @open = values %{$probe->{from}};
     vec($read, fileno $_, 1) = 1 for @open;
-    next if !$probe->{pid};
-    see_to($probe, $now) if !@open || $now >= $probe->{end};
-    my $until = @open ? $probe->{end} - $now : 0.005;
+    my $until = @open ? $probe->{end} - $now : $probe->{looks}++ < 20 ? 0.0005 : 0.005;
     $wait = $until if $probe->{pid} && $until < $wait;
   }
-  @probes = grep { $_->{pid} || %{$_->{from}} } @probes;
-  select($read, undef, undef, $wait < 0.005 ? 0.005 : $wait) > 0 or next if @probes;
+  select($read, undef, undef, $wait < 0.0005 ? 0.0005 : $wait) > 0 or next if @probes;
   for my $probe (@probes) {
     for my $kind (keys %{$probe->{from}}) { take($probe, $kind) if vec $read, fileno $probe->{from}{$kind}, 1 }
   }
@@ -130,8 +144,14 @@ while (@probes) {
 KILL_AFTER_SECONDS = 2
 """What the runner grants a probe between SIGTERM and SIGKILL."""
 
+TURN_SECONDS = 0.5
+"""After which the runner starts the next probe, though as many run as it has processors."""
+
+LEAST_AT_ONCE = 2
+"""How many probes run at once on the smallest node."""
+
 GRACE_SECONDS = 5.0
-"""What the node is granted on top of its longest probe, for starting them all and for the way back."""
+"""What the node is granted on top of its longest probe and of the turns, for starting perl and for the way back."""
 
 _HEAD = shlex.join(["perl", "-e", RUNNER, "batch"])
 _WORD = re.compile(r"""'[^']*'(?:"'"'[^']*')*|[^' ]+""")
@@ -313,16 +333,17 @@ def run_batch(
     grace: float = GRACE_SECONDS,
     seen: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Output | Same | NoAnswer]:
-    """Ask the node all of `probes` at once; for each id, in their order, its output, that it is the one whose hash is
-    in `seen`, or that there was no answer.
+    """Ask the node all of `probes` in one request; for each id, in their order, its output, that it is the one whose
+    hash is in `seen`, or that there was no answer.
 
-    `timeout_scale` multiplies every probe's timeout (up to whole seconds, at least one). The whole takes at
-    most the longest of these, plus KILL_AFTER_SECONDS, plus `grace`; what has not answered by then is
-    NoAnswer, the rest counts. Raises ConnectionLost, OutputTooLarge, ParseError (the login shell prints
-    something of its own).
+    `timeout_scale` multiplies every probe's timeout (up to whole seconds, at least one). The whole takes at most the
+    longest of these, plus KILL_AFTER_SECONDS, plus `grace`, plus TURN_SECONDS for each that has to wait for its turn;
+    what has not answered by then is NoAnswer, the rest counts. Raises ConnectionLost, OutputTooLarge, ParseError (the
+    login shell prints something of its own).
     """
     scaled = [(id_, max(1, math.ceil(seconds * timeout_scale)), argv) for id_, seconds, argv in probes]
-    bound = max((seconds for _, seconds, _ in scaled), default=0) + KILL_AFTER_SECONDS + grace
+    turns = max(0, len(scaled) - LEAST_AT_ONCE) * TURN_SECONDS
+    bound = max((seconds for _, seconds, _ in scaled), default=0) + KILL_AFTER_SECONDS + turns + grace
     reader = FrameReader([id_ for id_, _, _ in scaled], seen)
     answers: dict[str, Output | Same] = {}
     command = batch_command(scaled, seen)
