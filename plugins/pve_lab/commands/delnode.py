@@ -36,9 +36,6 @@ def delnode(node: Node, arguments: list[str]) -> Result:
     node.clock.advance(busy)
     reached = [n for n in node.cluster.nodes.values() if n.corosync.members == node.corosync.members]
     node.pmxcfs.write("corosync.conf", without(node.pmxcfs.read("corosync.conf").decode(), name).encode())
-    # pmxcfs has written /etc/corosync/corosync.conf everywhere, and has told corosync there (dcdb.c: cfgtool -R).
-    for other in reached:
-        other.corosync.reload()
     target = next((n for n in reached if n.name == name), None)
     text = f"Killing node {member.nodeid}\n"
     if target is None:

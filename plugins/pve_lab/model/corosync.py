@@ -176,10 +176,10 @@ class Corosync:
     def reload(self) -> None:
         """`corosync-cfgtool -R`: the nodelist is read anew while it runs, and the expected votes follow it, down too: a
         forced value is over (exec/votequorum.c, votequorum_readconfig at run time)."""
-        runtime = self.runtime
-        if runtime is None:
+        runtime, text = self.runtime, self.host.files.text(CONFIG)
+        if runtime is None or stops_at(text):  # it goes on with what it has
             return
-        conf = runtime.conf = parse(self.host.files.text(CONFIG))
+        conf = runtime.conf = parse(text)
         listed = {m.nodeid for m in conf.members}
         runtime.peers = {i: a for i, a in runtime.peers.items() if i in listed}
         runtime.links = {key: link for key, link in runtime.links.items() if key[0] in listed}

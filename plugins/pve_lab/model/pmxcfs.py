@@ -133,21 +133,22 @@ class Pmxcfs(PmxcfsView):
         if missing and not local and self.host.files.exists(CONFIG):
             self.database.write("corosync.conf", self.host.files.read(CONFIG), writer=0, mtime=int(self.host.wall))
 
-    def _write_corosync_conf(self) -> None:
-        """In cluster mode the database's corosync.conf is written to /etc/corosync."""
+    def _write_corosync_conf(self) -> bool:
+        """In cluster mode the database's corosync.conf is written to /etc/corosync; whether it was."""
         wanted = self.database.data("corosync.conf")
         if wanted is None:
-            return
+            return False
         files = self.host.files
         present = files.read(CONFIG) if files.exists(CONFIG) else None
         version = corosync_conf.parse(wanted.decode(errors="replace")).config_version
         if present == wanted:
-            return
+            return False
         if present is not None and corosync_conf.parse(present.decode(errors="replace")).config_version > version:
             self._log("[dcdb] crit: local corosync.conf is newer", 2)
-            return
+            return False
         files.put(CONFIG, wanted)
         self._log(f"[dcdb] notice: wrote new corosync config '{CONFIG}' (version = {version})", 5)
+        return True
 
     def terminate(self, delay: float = TERMINATION) -> None:
         """TERM: the process and the mount are gone `delay` seconds later."""
@@ -288,11 +289,14 @@ class Pmxcfs(PmxcfsView):
         """Create or replace a file on all connected members."""
         self.may_write(path)
         stamp = self._stamp
+        written = []
         for pmxcfs in self._each():
             pmxcfs.database.write(self.real_path(path), data, **stamp)
-            if path == "corosync.conf" and pmxcfs.clustered:
-                pmxcfs._write_corosync_conf()
+            if path == "corosync.conf" and pmxcfs.clustered and pmxcfs._write_corosync_conf():
+                written.append(pmxcfs.corosync)
             pmxcfs.configuration_changed()
+        for corosync in written:  # pmxcfs tells it: dcdb.c, corosync-cfgtool -R
+            corosync.reload()
 
     def mkdir(self, path: str) -> None:
         """Create a directory on all connected members."""
