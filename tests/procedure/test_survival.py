@@ -90,6 +90,23 @@ def test_a_guest_that_is_new_after_the_thaw_and_in_a_backup_is_no_loss(run: Benc
     assert run.survival.losses(7, backups_may_run=True) == ""
 
 
+@pytest.mark.parametrize(("leaves", "lost"), [("pve3", ""), ("pve1", "on pve1: its config changed")])
+def test_a_backup_that_ends_on_a_node_that_stays_changes_no_config(make_run: MakeRun, leaves: str, lost: str) -> None:
+    """It was under way when the guests were written down: where a node leaves nothing is, and no lock may change."""
+    run = make_run("quorate")
+    by_hand(run, "pve1", f"cat {CONFIG} > /tmp/was; echo 'lock: backup' > /tmp/now; cat /tmp/was >> /tmp/now")
+    by_hand(run, "pve1", f"cat /tmp/now > {CONFIG}")
+    run.cluster.forget()
+    run.members.leave = (leaves,)
+    run.survival.take(frozenset())
+    run.cluster.forget()
+    assert run.survival.losses(4) == ""
+    by_hand(run, "pve1", f"cat /tmp/was > {CONFIG}")
+    run.cluster.forget()
+    found = run.survival.losses(4)
+    assert lost in found if lost else found == ""
+
+
 def test_before_a_baseline_there_is_none(make_run: MakeRun) -> None:
     run = make_run("broken", 2)
     assert (run.survival.is_taken, run.survival.running) == (False, 0)

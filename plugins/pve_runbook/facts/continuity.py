@@ -151,9 +151,11 @@ class Comparison:
         )
 
 
-def snapshot(facts: Iterable[NodeFacts], *, backups_since: Snapshot | None = None) -> Snapshot:
-    """Every guest by its owner. Since ``backups_since`` backups may have begun: the lock line that one puts into a
-    config does not count as a change of it.
+def snapshot(
+    facts: Iterable[NodeFacts], *, backups_since: Snapshot | None = None, backups_on: Collection[str] = ()
+) -> Snapshot:
+    """Every guest by its owner. The lock line that a backup puts into a config does not count as a change of it:
+    since ``backups_since`` backups may have begun, and on the nodes ``backups_on`` one under way may end later.
 
     Raises UnknownFact when a node did not say, or two nodes own one guest.
     """
@@ -170,8 +172,10 @@ def snapshot(facts: Iterable[NodeFacts], *, backups_since: Snapshot | None = Non
                 )
             was = backups_since.guests.get(vmid) if backups_since is not None else None
             config = node.guests[vmid]
-            if was is not None and config.lock == "backup" and config.unlocked == was.config:
-                truth = replace(truth, config=was.config)
+            if config.lock == "backup" and (
+                node.node in backups_on or (was is not None and config.unlocked == was.config)
+            ):
+                truth = replace(truth, config=config.unlocked)
             guests[vmid] = truth
     return Snapshot(guests, boots)
 

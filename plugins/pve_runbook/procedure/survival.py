@@ -74,7 +74,7 @@ class Survival:
         run that is rolled back had given its nodes back, their owners may have restarted guests.
         """
         nodes = self._members.cluster.nodes
-        now = snapshot(n.facts for n in nodes)
+        now = snapshot((n.facts for n in nodes), backups_on=[n.name for n in self._members.staying])
         if self.first is None:
             self.first = now
             self.network = {n.name: dict(n.facts.network_files) for n in nodes}
