@@ -251,3 +251,11 @@ def test_what_a_guest_that_runs_has_to_have_open(volume: Volume, in_use: bool) -
 def test_a_storage_that_the_node_has_not_is_said() -> None:
     found = judged(facts_with(), vol("oldssd:vm-101-disk-0", "unused3"))
     assert (found.state, found.why, found.volume.may_be_gone) == (State.GONE, "this node has no storage oldssd", True)
+
+
+def test_a_line_that_names_no_volume_is_in_no_guests_use() -> None:
+    """Proxmox passes it over (qemu-server, parse_vm_config): no process was given it."""
+    volume = Volume("scsi9", "", "what is this", "what scsi9 names", None)
+    found = judged(facts_with(), volume, GuestProcess(101, 4711, "qemu", False))
+    assert (found.state, found.in_use) == (State.GONE, False)
+    assert found.why == "its line names no volume, and Proxmox passes it over"

@@ -87,6 +87,8 @@ def _do(missing: Sequence[VolumeTruth], where: Mapping[str, str]) -> str:
             f"Its disk is on {there}: where there is quorum, move the config back to it (in /etc/pve/nodes); without, "
             f"{ACCEPT} leaves it as it is, to be moved on {there} when the nodes are standalone"
         )
+    if not any(v.volume.storage for v in missing):
+        return f"Correct the line where /etc/pve is writable. To go on with it as it is: {ACCEPT}"
     return f"Find the disk, or bring its storage back. To go on without it, its guest stays stopped: {ACCEPT}"
 
 
@@ -106,6 +108,8 @@ def left_without(facts: NodeFacts, everyone: Sequence[NodeFacts]) -> list[str]:
             folder = FOLDERS[facts.guests[v.vmid].kind]
             old, new = (f"/etc/pve/nodes/{n}/{folder}" for n in (facts.hostname, where[str(v)]))
             text += f"; there: mv {old}/{v.vmid}.conf {new}/, then remove it here"
+        elif not v.volume.storage:
+            text += ": correct it"
         else:
             text += ": it does not start until that is there"
         found.append(text)

@@ -83,6 +83,8 @@ class Judge:
         store = self._stores.get(volume.storage)
         process = running.get(vmid) if running is not None else None
         in_use = volume.is_worked_on and (running is None or process is not None)
+        if not volume.storage:  # Proxmox passes the line over, so no process was given it
+            return VolumeTruth(vmid, volume, State.GONE, "its line names no volume, and Proxmox passes it over")
         if process is not None and self.is_held(volume, process):
             return VolumeTruth(vmid, volume, State.THERE, in_use=in_use)
         if store is None:
