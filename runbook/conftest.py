@@ -176,7 +176,8 @@ def peers_corosync_stopped(perform: Performer, notes: Notes, members: Members) -
     for node in members.cluster.nodes:
         conf = node.facts.corosync_conf
         if conf is not None and conf.qdevice:
-            notes.note("qdevice", "corosync.conf has a QDevice; it votes no more", node.name)
+            at = f"{left_to_do.QDEVICE_AT}{conf.qdevice_host}"
+            notes.note(left_to_do.QDEVICE, f"{at}; it votes no more", node.name)
     perform(stages.QDEVICE_SILENT)
     perform(stages.PEERS_SILENT)
     for node in members.peers:

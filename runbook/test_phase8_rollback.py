@@ -349,6 +349,8 @@ def test_what_is_left_is_written_down(cluster, opened, notes):
         if "cron.d-vzdump" in (node.ask_about(per_subject.OWN_FOLDER, node.work) or ()):
             parked = f"{BACKUP_ROOT}/{node.work}/cron.d-vzdump"
             notes.leave(f"after that its backups by cron come back by: mv -T {parked} /etc/cron.d/vzdump", node.name)
+    for name, text in left_to_do.not_applied((*opened.run.journal.events, *opened.unfinished.events)):
+        notes.leave(text, name)
 
 
 def test_second_way_in_is_closed(node, second_way_closed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from bench_run import FROZEN, BenchRun, MakeRun, fixture, phase
 from pve_runbook.cluster.node import Node
@@ -88,6 +90,17 @@ def test_the_operator_is_told_what_they_would_do_and_what_stays_pending(make_run
     assert "pending SDN changes, and what is edited in /etc/network/interfaces, are not applied" in sdn[1]
     run.cluster.forget()
     assert questions.commits(run.cluster.nodes) == ""
+
+
+def test_after_a_rollback_what_was_stopped_is_still_named(make_run: MakeRun) -> None:
+    run = make_run("sdn-pending")
+    run.perform(LOCKED)
+    run.perform(COMMITS_OFF)
+    own = SimpleNamespace(id="back", journal=SimpleNamespace(events=[]))
+    opened = SimpleNamespace(run=own, unfinished=SimpleNamespace(events=run.journal.events))
+    phase("phase8_rollback").test_what_is_left_is_written_down(run.cluster, opened, run.notes)
+    named = [text for text in run.notes.left if "was stopped before it acted" in text]
+    assert [text.partition(" was")[0] for text in named] == ["pve2: pve-sdn-commit", "pve2: pve-firewall-commit"]
 
 
 def test_a_start_of_which_nobody_knows_what_it_does_is_refused_by_its_name(make_run: MakeRun) -> None:

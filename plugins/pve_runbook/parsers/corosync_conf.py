@@ -27,6 +27,9 @@ _NEVER_OPENED = "it closes a section that was never opened"
 _NEVER_CLOSED = "the file ends inside a section"
 
 
+_QDEVICE_HOST = re.compile(r"^\s*device\s*\{[^}]*?^\s*host\s*:\s*(\S+)", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class ConfNode:
     """One node of the nodelist; `addrs` maps the link number to an address or a host name."""
@@ -59,6 +62,12 @@ class CorosyncConf:
     faults: tuple[Skipped, ...] = ()
     lists_all: bool = True
     """Whether no fault is in the nodelist, or could have cut it short: every member is among the nodes."""
+
+    @property
+    def qdevice_host(self) -> str:
+        """Where the quorum device is; "" without one (corosync-qdevice(8), quorum.device.net.host)."""
+        found = _QDEVICE_HOST.search(self.text) if self.qdevice else None
+        return found[1] if found is not None else ""
 
     @property
     def sha256(self) -> str:

@@ -8,15 +8,17 @@ from pve_runbook.actions.commits import STOP_FIREWALL_COMMIT, STOP_SDN_COMMIT
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis.shared_storage import owners_in_words, shared_by_guests, signs_of_ceph
 from pve_runbook.diagnosis.volumes import left_without
+from pve_runbook.facts import copies
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.journal.events import ActionIntent, Entry, Note, of_kind
 from pve_runbook.parsers.guests import FOLDERS, GuestConfig
-from pve_runbook.probes.probe import BACKUP_ROOT
+from pve_runbook.probes import per_subject
+from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB
 from pve_runbook.procedure.members import Members
 
 QDEVICE_LEFT = (
-    "the QDevice's host still knows this cluster, and `pvecm qdevice remove` cannot be used any more: remove what it "
-    "keeps of it in /etc/corosync/qnetd there by hand"
+    "the QDevice's host{host} still knows this cluster, and `pvecm qdevice remove` cannot be used any more: remove "
+    "what it keeps of it in /etc/corosync/qnetd there by hand"
 )
 CEPH_LEFT = (
     "Ceph goes on as one cluster over these nodes; its configuration and keyrings in /etc/pve are now one copy a node, "
@@ -24,6 +26,12 @@ CEPH_LEFT = (
 )
 
 
+QDEVICE, QDEVICE_AT = "qdevice", "corosync.conf has a QDevice at "
+"""The topic of the notes on it, and how they begin."""
+ACME_LEFT = (
+    "each node has a copy of the ACME account {names}, and renews its own certificate with it: what one of them "
+    "deactivates (`pvenode acme account deactivate`) is deactivated for all; register another where it matters"
+)
 KEEP_BACKUPS = (
     "{folder} on each node and backups/ beside this record hold keys, tokens and password hashes: "
     "attach report.html only, keep them until the rebuild is done, then delete them"
@@ -98,8 +106,7 @@ def what_is_left(
     for name in absent:
         back = its_return(name, others(name, nodes, absent)).rstrip()
         left.append((None, f"{name} was not part of this. {back}"))
-    if any(note.topic == "qdevice" for note in of_kind(entries, Note)):
-        left.append((None, QDEVICE_LEFT))
+    left += [(None, QDEVICE_LEFT.format(host=host)) for host in _qdevice_hosts(entries)]
     left += dict.fromkeys((note.node, note.text) for note in of_kind(entries, Note) if note.topic == DOWN)
     if any(signs_of_ceph(n.facts) for n in nodes):
         left.append((None, CEPH_LEFT))
@@ -120,6 +127,7 @@ def what_is_left(
             left.append((node.name, f"configs of guests of {', '.join(foreign)} are still in its /etc/pve/nodes"))
         if facts.guests:
             with_guests.append(node.name)
+    left += _copies(nodes, absent)
     shared = shared_by_guests([n.facts for n in nodes], absent)
     for storage_id, by_node in shared.items():
         text = f"storage {storage_id} holds disks of guests of {owners_in_words(by_node)}: no lock crosses the nodes"
@@ -141,6 +149,27 @@ def what_is_left(
             + "; the others join empty, and without leftover configs of foreign guests",
         )
     )
+    return left
+
+
+def _qdevice_hosts(entries: Iterable[Entry]) -> list[str]:
+    """How the hosts of the QDevices are named that the nodes had, or "" where that is not known."""
+    notes = [note for note in of_kind(entries, Note) if note.topic == QDEVICE]
+    hosts = dict.fromkeys(note.text.partition(QDEVICE_AT)[2].partition(";")[0] for note in notes)
+    return [f" {host}".rstrip() for host in hosts]
+
+
+def _copies(nodes: Sequence[Node], others: Sequence[str]) -> list[tuple[str | None, str]]:
+    """What each node's own copy of the configuration goes on doing by itself. ``others``: members that are none of
+    ``nodes``. Raises UnknownFact."""
+    names = [*(n.facts.hostname for n in nodes), *others]
+    left: list[tuple[str | None, str]] = [
+        (node.name, text)
+        for node in nodes
+        for text in copies.acting(node.facts, [name for name in names if name != node.facts.hostname])
+    ]
+    if nodes and (accounts := copies.acme_accounts(nodes[0].ask_about(per_subject.ENTRIES, CONFIG_DB))):
+        left.append((None, ACME_LEFT.format(names=", ".join(accounts))))
     return left
 
 
@@ -199,6 +228,7 @@ def where_others_stay(members: Members, work: str, absent: Sequence[str]) -> lis
     for file, what in _named(first.tree.files, gone).items():
         left.append((None, f"{file} still names {what}: take it out (it does nothing while the name is unused)"))
     left.append((None, f"if a name of {', '.join(gone)} is used again: `pvecm updatecerts` on those that stay, first"))
+    left += _copies(members.leaving, [*stay, *(name for name in gone if name in absent)])
     for storage, owners in shared_by_guests([n.facts for n in members.cluster.nodes], absent).items():
         if set(owners) & set(gone):
             left.append(
