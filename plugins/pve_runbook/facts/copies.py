@@ -27,7 +27,7 @@ def acting(facts: NodeFacts, others: Collection[str]) -> Iterator[str]:
     if backups:
         yield (
             f"backup jobs of jobs.cfg run here by themselves ({', '.join(backups)}), and on one storage they prune by "
-            "VMID alone: give this node a storage or namespace of its own, `pvesh set /cluster/backup/ID --storage NAME`"
+            "VMID alone: give this node a storage or namespace of its own, `pvesh set /cluster/backup/ID --storage ID`"
         )
     for name in _ids(tree, "jobs.cfg", "realm-sync", "enabled"):
         yield (
