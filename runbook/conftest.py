@@ -7,6 +7,7 @@ goes on from wherever the first one stopped, and a plan names the same commands.
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
 import pytest
@@ -20,6 +21,7 @@ from pve_runbook.plugin.approval import Approvals
 from pve_runbook.plugin.execution import EXECUTION, Execution
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.perform import Performer
+from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.procedure import authority, backup, canary, decisions, left_to_do, login_key, stages, window
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.members import Members
@@ -28,6 +30,8 @@ from pve_runbook.procedure.questions import Questions
 from pve_runbook.procedure.survival import Survival
 from pve_runbook.procedure.window_preconditions import window_obstacle
 
+DISARM_SECONDS = 120
+"""For so long HA is waited for on each node; its daemons look every ten seconds."""
 PLANNED = "a plan changes nothing"
 
 
@@ -128,10 +132,23 @@ def commits_off(perform: Performer, scheduler_off: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def lrm_off(perform: Performer, commits_off: None) -> None:
+def lrm_off(perform: Performer, members: Members, commits_off: None) -> None:
     """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
-    its services; quorum is read again before each."""
+    its services; quorum is read again before each. Where HA can be disarmed, it is first."""
+    disarms = members.disarms is not None
+    perform(stages.HA_DISARMED)
+    if disarms:
+        _ha_lets_go(members.cluster)
     perform(stages.LRM_OFF, first=_ha_is_not_armed)
+
+
+def _ha_lets_go(cluster: Cluster) -> None:
+    """HA puts off to disarm while a service is in fence, recovery or migration."""
+    for node in cluster.nodes:
+        with contextlib.suppress(UnknownFact):
+            cluster.wait_until(node, lambda f: not f.has_watchdog_client, "whether HA let go", seconds=DISARM_SECONDS)
+        facts = node.facts
+        assert not facts.has_watchdog_client, refusals_cluster.not_disarmed(facts, DISARM_SECONDS)
 
 
 def _ha_is_not_armed(node: Node) -> None:

@@ -21,6 +21,7 @@ Sends, where it is still to be done:
     mv -T /etc/cron.d/vzdump /var/lib/pve-runbook/RUN/cron.d-vzdump
     systemctl stop pve-sdn-commit.service
     systemctl stop pve-firewall-commit.service
+    ha-manager crm-command disarm-ha freeze
     systemctl stop pve-ha-lrm.service
     systemctl disable pve-ha-lrm.service
     systemctl stop pve-ha-crm.service

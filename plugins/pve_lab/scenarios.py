@@ -27,6 +27,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "standalone": Scenario("every node has left the cluster already", shapes.standalone),
     "ha-quorate": Scenario("quorate, high availability active with three services", shapes.ha_quorate),
+    "ha-quorate-9": Scenario("ha-quorate on Proxmox VE 9.1, where HA can be disarmed", shapes.ha_quorate, PVE9),
     "ha-armed": Scenario("high availability active, quorum lost 20 s ago, watchdogs running", shapes.ha_armed),
     "startall-waiting": Scenario("broken, pve2 was reset: its guests' start waits for quorum", shapes.startall_waiting),
     "storage-readonly": Scenario("broken, two storages of pve2 are mounted read-only", shapes.storage_readonly),

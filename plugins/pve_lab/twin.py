@@ -54,6 +54,7 @@ def version_of(known: NodePortrait) -> Version:
     return replace(
         nearest,
         manager=known.version or nearest.manager,
+        ha_manager=known.ha_manager or nearest.ha_manager,
         scheduler="pvesr.timer" not in known.units or "pvescheduler.service" in known.units,
     )
 

@@ -14,6 +14,7 @@ PLANNED = ("plan.md", "plan.json", "by-hand.md")
 ENDS_STANDALONE = [
     "broken",
     "half-dismantled",
+    "ha-quorate-9",
     *(
         pytest.param(s, marks=pytest.mark.sweep)
         for s in ("quorate", "flapping", "heals-mid-run", "standalone", "ha-quorate", "pve7", "pve9")

@@ -95,7 +95,7 @@ MAY_BE_EMPTY = TAKES_ANY_TEXT | {
 
 
 def test_all_parsers_are_found() -> None:
-    assert len(PARSERS) == 69
+    assert len(PARSERS) == 70
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -265,6 +265,14 @@ def pveversion(call: Call) -> Result:
     return Result(call.node.version.pveversion, seconds=0.4)
 
 
+def dpkg_query(call: Call) -> Result:
+    """dpkg-query -W -f=${Version} pve-ha-manager."""
+    package = call.argv[-1]
+    if package != "pve-ha-manager":
+        return Result("", f"dpkg-query: no packages found matching {package}\n", 1, 0.02)
+    return Result(call.node.version.ha_manager, seconds=0.02)
+
+
 # -- HA -----------------------------------------------------------------------------------------
 
 
@@ -289,6 +297,10 @@ def ha_manager(call: Call) -> Result:
     return Result("", f"ERROR: unknown command 'ha-manager {' '.join(call.argv)}'\n", 255, 0.65)
 
 
+HOLDS_UP = ("fence", "recovery", "migrate", "relocate")
+"""The states of a service in which HA does not disarm (pve-ha-manager, Manager.pm)."""
+
+
 def _ha_remove(node: Node, sid: str) -> Result:
     if not node.pmxcfs.quorate:
         return Result("", "cluster not ready - no quorum?\n", 2, 0.65)
@@ -309,11 +321,11 @@ def _ha_remove(node: Node, sid: str) -> Result:
 def _ha_disarm(node: Node, *, disarm: bool, mode: str) -> Result:
     if not node.pmxcfs.quorate:
         return Result("", "cluster not ready - no quorum?\n", 2, 0.65)
+    if disarm and any(s.get("state") in HOLDS_UP for s in node.ha.services().values()):
+        return Result(seconds=0.65)  # it is put off, and nobody is told
     for other in node.cluster.nodes.values():
         if other.pmxcfs.quorate and other.ha.resources():
-            other.ha.armed = not disarm
-            other.ha.disarmed = mode if disarm else ""
-            other.ha.update_marker()
+            other.ha.set_disarmed(mode if disarm else "")
     return Result(seconds=0.65)
 
 
@@ -371,5 +383,6 @@ TABLE: Table = {
     "corosync-cfgtool": cfgtool,
     "corosync-cmapctl": cmapctl,
     "pveversion": pveversion,
+    "dpkg-query": dpkg_query,
     "ha-manager": ha_manager,
 }

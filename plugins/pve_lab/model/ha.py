@@ -101,6 +101,8 @@ class Ha:
     def watchdog_clients(self) -> list[str]:
         """Daemons that hold the watchdog: an active LRM, the master CRM."""
         clients = []
+        if self.disarmed:
+            return clients
         if self.armed and self._lrm_runs:
             clients.append("pve-ha-lrm")
         if self.is_master and self._crm_runs:
@@ -124,6 +126,20 @@ class Ha:
     def arm(self, *, master: bool) -> None:
         """The LRM holds its agent lock and feeds the watchdog; one node's CRM is the master."""
         self.armed, self.is_master = True, master
+        self.update_marker()
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        """What the manager knows of its services."""
+        found = self.manager_status().get("service_status", {})
+        return found if isinstance(found, dict) else {}
+
+    def set_disarmed(self, mode: str) -> None:
+        """`disarm-ha`: the watchdog is let go of, the services stand as they are; "": `arm-ha` (recorded on 9.1)."""
+        self.disarmed, self.armed = mode, not mode
+        status = self.manager_status()
+        for service in status.get("service_status", {}).values():
+            service["state"] = mode or "started"
+        self._put("ha/manager_status", status)
         self.update_marker()
 
     # -- quorum ------------------------------------------------------------------------------

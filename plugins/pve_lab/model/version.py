@@ -23,6 +23,7 @@ class Version:
     blockdev: bool = False
     commits: bool = False
     """Whether it has pve-sdn-commit and pve-firewall-commit."""
+    ha_manager: str = "4.0.6"
     ssh_penalties: bool = False
     """Whether its OpenSSH is 9.8 or later."""
 
@@ -32,7 +33,17 @@ class Version:
         return f"pve-manager/{self.manager}/{self.repoid} (running kernel: {self.kernel})\n"
 
 
-PVE7 = Version("7.0-11", "63d82f4e", "5.11.22-4-pve", "3.1.2", "11", "bullseye", scheduler=False, resolved_line=False)
+PVE7 = Version(
+    "7.0-11",
+    "63d82f4e",
+    "5.11.22-4-pve",
+    "3.1.2",
+    "11",
+    "bullseye",
+    scheduler=False,
+    resolved_line=False,
+    ha_manager="3.3-1",
+)
 PVE8 = Version("8.3.0", "c1689ccb84065c2b", "6.8.12-4-pve", "3.1.7", "12", "bookworm")
 PVE9 = Version(
     "9.1.6",
@@ -43,6 +54,7 @@ PVE9 = Version(
     "trixie",
     commits=True,
     ssh_penalties=True,
+    ha_manager="5.2.0",
     fencing_line=True,
     kib_header=True,
     rules=True,

@@ -12,7 +12,7 @@ from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.config_db import ConfigTree
 from pve_runbook.parsers.output import Output, TimedOut
 from pve_runbook.parsers.storage import rbd_options
-from pve_runbook.probes import checks_only, per_subject, volumes
+from pve_runbook.probes import checks_only, ha, per_subject, volumes
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import Missing, known
 from pve_runbook.probes.probe import IN_PERL, Group, Probe, ProbeFamily
@@ -68,6 +68,8 @@ def second_round(facts: NodeFacts) -> list[Question[object]]:
     if unfound := known(lambda: facts.unfound_pids):
         found.append(of_family(per_subject.PROC_STATS, subject_of_pids(unfound)))
     found += processes_round(facts) + volumes_round(facts)
+    if known(lambda: facts.has_watchdog_client):
+        found.append(of_probe(ha.HA_VERSION))
     lock = known(lambda: facts.lock)
     return found + (_about(per_subject.OWN_FOLDER, [lock.run]) if lock is not None else [])
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.tasks import Task
+from pve_runbook.probes.answers import known
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 
@@ -230,13 +231,15 @@ def storage_trouble(facts: NodeFacts, wrong: Mapping[str, str]) -> str:
 
 def ha_armed(facts: NodeFacts) -> str:
     """HA active, watchdog armed, no quorum."""
+    disarms = known(lambda: facts.can_disarm_ha)
     return refusal(
         RefusalId.HA_IS_ARMED,
         facts.node,
         seen="HA is active on this node, its watchdog is armed, and there is no quorum",
         why="about 60 s after quorum was lost the watchdog resets the node, whatever is done: stopping the LRM would "
         "hang, and would not disarm the watchdog",
-        do="Bring quorum back (power on or reconnect enough nodes) and run this again, or wait for the reset",
+        do="Bring quorum back (power on or reconnect enough nodes) and run this again, or wait for the reset"
+        + ("; with quorum HA can be disarmed: `ha-manager crm-command disarm-ha freeze`" if disarms else ""),
     )
 
 

@@ -12,6 +12,8 @@ from pve_runbook.probes.start_jobs import COMMITS
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 
+HOLDS_UP = ("fence", "recovery", "migrate", "relocate")
+"""The states of a service that HA waits for before it disarms (pve-ha-manager, Manager.pm)."""
 PID_FILE = "/run/qemu-server/{vmid}.pid"
 
 NAME_BACK = (
@@ -167,6 +169,20 @@ def starts_wait(facts: NodeFacts, units: Sequence[str]) -> str:
         ),
         do=f"See what it is (`systemctl status {first}`); wait until `systemctl list-jobs` has it no more, or end it: "
         f"`systemctl stop {' '.join(units)}`; then run the same command line again",
+    )
+
+
+def not_disarmed(facts: NodeFacts, seconds: int) -> str:
+    """HA was told to disarm, and still holds the watchdog on this node. Raises UnknownFact."""
+    moving = [f"{sid} ({state} on {node})" for sid, (node, state) in facts.ha_services.items() if state in HOLDS_UP]
+    because = f"; what holds it up: {', '.join(moving)}" if moving else ""
+    return refusal(
+        RefusalId.HA_IS_NOT_DISARMED,
+        facts.node,
+        seen=f"HA was told to disarm, and still holds the watchdog after {seconds} s{because}",
+        why="it disarms only once no service is in fence, recovery or migration; until then it can reset this node",
+        do="See `ha-manager status` until no service is on its way any more, then run the same command line again; to "
+        "have HA back as it was: `ha-manager crm-command arm-ha`",
     )
 
 

@@ -206,6 +206,7 @@ class NodePortrait:
     ``storages``: path of a storage of files → names below images/ and private/; ``directories``: the same of other
     directories; ``inactive``: storages that are mounted nowhere though they should be. ``images``: storage whose
     volumes are names alone → the names; ``sessions``: targets of iSCSI; ``ceph_files``: which keys of pools there are.
+    ``ha_manager``: the version of pve-ha-manager, where the watchdog is held.
     ``ceph``: its health, where a storage lies on it. ``latency``: microseconds there and back on the cluster's links;
     ``dead_links``: the links that carry to no peer though corosync runs."""
 
@@ -228,6 +229,7 @@ class NodePortrait:
     database_files: tuple[str, ...] = ()
     second_keys: int = 0
     watchdog: bool = False
+    ha_manager: str = ""
     cron: tuple[str, ...] = ()
     tasks: tuple[tuple[str, str], ...] = ()
     guests: tuple[GuestProcess, ...] = ()

@@ -139,6 +139,7 @@ class Execution:
             back=back.members(self._opened.cluster.nodes) if back is not None else None,
             staying=frozenset(n.name for n in members.staying),
             let_go=members.is_let_go,
+            disarms=members.disarms,
         )
 
     @property

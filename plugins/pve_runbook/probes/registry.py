@@ -32,6 +32,7 @@ from pve_runbook.parsers import (
 )
 from pve_runbook.parsers.output import Output
 from pve_runbook.probes import checks_only, pid_files, redact, volumes
+from pve_runbook.probes import ha as ha_probes
 from pve_runbook.probes.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ UNITS = (
 )
 
 
-_registry: list[Probe[object]] = [*checks_only.PROBES, *volumes.PROBES, *pid_files.PROBES]
+_registry: list[Probe[object]] = [*checks_only.PROBES, *volumes.PROBES, *pid_files.PROBES, *ha_probes.PROBES]
 
 
 def _probe(
@@ -386,7 +387,7 @@ TREE = _probe(
 # While no pmxcfs runs, a plain open would leave -wal and -shm files beside the database.
 TREE_AT_REST = replace(TREE, argv=("sqlite3", "-readonly", f"file:{CONFIG_DB}?immutable=1", TREE_SQL))
 
-WHERE_NEEDED = (*checks_only.WHERE_NEEDED, *volumes.PROBES, PVESM)
+WHERE_NEEDED = (*checks_only.WHERE_NEEDED, *volumes.PROBES, *ha_probes.PROBES, PVESM)
 """Asked once it is known what the node has."""
 FIRST_ROUND = tuple(p for p in _registry if p is not TREE and p not in WHERE_NEEDED)
 

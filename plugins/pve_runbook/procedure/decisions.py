@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pve_runbook.actions import commits
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import Action
+from pve_runbook.actions.disarm import DISARM_HA
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
 from pve_runbook.actions.window_cut import UNMASK_PVE_CLUSTER
 from pve_runbook.facts.node_state import NodeState
@@ -80,6 +81,12 @@ def park_cron(o: Forecast, work: Work) -> Iterator[Decision]:
 def commits_off(o: Forecast, work: Work) -> Iterator[Decision]:
     if o.name not in work.standalone_at_start:
         yield from (Act(a.bind()) for a in commits.ACTIONS if o.waits(a.argv[-1]))
+
+
+def ha_disarmed(o: Forecast, work: Work) -> Iterator[Decision]:
+    """On one node: it is the CRM that tells all others."""
+    if o.name == work.disarms:
+        yield Act(DISARM_HA.bind())
 
 
 def lrm_off(o: Forecast, work: Work) -> Iterator[Decision]:

@@ -302,7 +302,7 @@ WITHOUT_EFFECT = frozenset(
     (
         *("make-folder", "take-lock", "release-lock", "forget-outcomes", "backup-db", "backup-etc-pve"),
         *("backup-system", "put-by-hand", "put-window-script", "put-database", "put-system", "put-restore-script"),
-        *("canary-create", "canary-start", "canary-stop"),
+        *("canary-create", "canary-start", "canary-stop", "disarm-ha"),
     )
 )
 """Actions that change nothing which a later decision reads."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pve_runbook.actions.commits import STOP_FIREWALL_COMMIT, STOP_SDN_COMMIT
+from pve_runbook.actions.disarm import DISARM_HA
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis.shared_storage import owners_in_words, shared_by_guests, signs_of_ceph
 from pve_runbook.diagnosis.volumes import left_without
@@ -42,6 +43,9 @@ PENDING = {
     "reloads the network (`ifreload -a`) under running guests: look at both first",
     STOP_FIREWALL_COMMIT.name: "pve-firewall-commit was stopped before it acted: pending changes of the host's "
     "firewall are not applied. The next boot applies them, or `systemctl start pve-firewall-commit`",
+    DISARM_HA.name: "HA was disarmed before it was stopped (`ha-manager crm-command disarm-ha freeze`), and a "
+    "manager_status of that time says so, the parked one too: where HA runs with it again, `ha-manager crm-command "
+    "arm-ha`",
 }
 """Action → what it leaves."""
 DOWN = "down"

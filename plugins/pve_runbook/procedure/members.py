@@ -115,6 +115,18 @@ class Members:
         return quorum is not None and any(m.nodeid in gone for m in quorum.members)
 
     @property
+    def disarms(self) -> str | None:
+        """The node on which HA is disarmed before it is stopped. None where HA goes on elsewhere (--leave), holds no
+        watchdog, or has no such command; and where not every member is here and quorate: HA would wait for it."""
+        nodes = [n for n in self.cluster.nodes if n.name not in self.standalone_at_start]
+        if self.staying or not set(self.names) <= {self.hostname_of(n) for n in nodes}:
+            return None
+        if not known(lambda: all(n.facts.is_quorate for n in nodes)):
+            return None
+        armed = known(lambda: [n for n in nodes if n.facts.has_watchdog_client]) or []
+        return armed[0].name if armed and known(lambda: all(n.facts.can_disarm_ha for n in armed)) else None
+
+    @property
     def peers(self) -> list[Node]:
         """Every node whose corosync is silent before the first window: all but the authority and those that stay."""
         stay = self.staying

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pve_runbook.actions import commits
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import ActionTemplate
+from pve_runbook.actions.disarm import DISARM_HA
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
 from pve_runbook.actions.window_cut import UNMASK_PVE_CLUSTER
 from pve_runbook.procedure import decisions
@@ -88,6 +89,7 @@ SCHEDULER_OFF = Stage(
 )
 HA_RELEASED = Stage("ha_released", decisions.ha_released, sends=(HA_REMOVE,), on_staying=True)
 COMMITS_OFF = Stage("commits_off", decisions.commits_off, sends=commits.ACTIONS)
+HA_DISARMED = Stage("ha_disarmed", decisions.ha_disarmed, sends=(DISARM_HA,), part_of="lrm_off")
 LRM_OFF = Stage("lrm_off", decisions.lrm_off, sends=(actions.STOP_LRM, actions.DISABLE_LRM), one_by_one=True)
 CRM_OFF = Stage("crm_off", decisions.crm_off, sends=(actions.STOP_CRM, actions.DISABLE_CRM), one_by_one=True)
 QDEVICE_SILENT = Stage(
@@ -178,7 +180,8 @@ COROSYNC_BACK = Stage(
 )
 
 STAGES = (
-    *(LOCKED, BACKUP_FOLDER, BACKUPS, CARD_LEFT, HA_RELEASED, SCHEDULER_OFF, COMMITS_OFF, LRM_OFF, CRM_OFF),
+    *(LOCKED, BACKUP_FOLDER, BACKUPS, CARD_LEFT, HA_RELEASED, SCHEDULER_OFF, COMMITS_OFF, HA_DISARMED),
+    *(LRM_OFF, CRM_OFF),
     *(QDEVICE_SILENT, PEERS_SILENT, PMXCFS_BACK, QUORUM_FORCED, REST_QUORATE),
     *(SECOND_WAY, WINDOW, SERVICES_RESTARTED, OLD_CANARIES_GONE, CANARY_FLOWN),
     LET_GO,

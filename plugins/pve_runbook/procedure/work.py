@@ -80,6 +80,9 @@ class Work:
     let_go: tuple[str, ...] = ()
     """The members that these are to forget, by their own names."""
 
+    disarms: str | None = None
+    """The node on which HA is disarmed before it is stopped; None where it is not."""
+
     def goes_back(self, node: str) -> bool:
         """Whether the node is put back into its cluster. Raises UnknownFact."""
         return self.back is not None and node in self.back and self.back[node].is_put_back
