@@ -100,7 +100,7 @@ class Ha:
     @property
     def watchdog_clients(self) -> list[str]:
         """Daemons that hold the watchdog: an active LRM, the master CRM."""
-        clients = []
+        clients: list[str] = []
         if self.disarmed:
             return clients
         if self.armed and self._lrm_runs:

@@ -347,7 +347,12 @@ class NodeFacts(GuestFacts):
     @property
     def can_disarm_ha(self) -> bool:
         """Whether HA holds the watchdog, and is one that lets go of it by a command (pve-ha-manager 5.1.3)."""
-        return self.has_watchdog_client and (self.get(ha_probes.HA_VERSION) or ()) >= DISARMS
+        return self.has_watchdog_client and (self.ha_version or ()) >= DISARMS
+
+    @property
+    def ha_version(self) -> tuple[int, ...] | None:
+        """The version of pve-ha-manager, asked where the watchdog is held; None where it is not installed."""
+        return self.get(ha_probes.HA_VERSION)
 
     @property
     def ha_services(self) -> dict[str, tuple[str, str]]:

@@ -38,7 +38,6 @@ from pve_runbook.parsers.storage import NETWORK_TYPES
 from pve_runbook.probes import checks_only, per_subject
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import Missing, known
-from pve_runbook.probes.ha import HA_VERSION
 
 _SILENCE = ((TimedOut, NO_ANSWER), (NotConnected, NOT_SERVED))
 _WORD = re.compile(r"[A-Za-z0-9_.,:/+-]+")
@@ -133,7 +132,7 @@ class _Painter:
             database_files=_told_of(known(lambda: facts.get(probes.DB_DIR))),
             second_keys=len(known(lambda: facts.get(probes.SECOND_KEYS)) or ()),
             watchdog=bool(known(lambda: facts.has_watchdog_client)),
-            ha_manager=".".join(map(str, known(lambda: facts.get(HA_VERSION)) or ())),
+            ha_manager=known(lambda: ".".join(map(str, facts.ha_version or ()))) or "",
             cron=_told_of(known(lambda: facts.cron_files)),
             tasks=tuple((t.type, t.id if _WORD.fullmatch(t.id) else "") for t in known(lambda: facts.live_tasks) or ()),
             guests=tuple(GuestProcess(v, p.kind, p.incoming, held.get(v)) for v, p in sorted(processes.items())),

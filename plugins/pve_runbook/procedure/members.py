@@ -123,8 +123,10 @@ class Members:
             return None
         if not known(lambda: all(n.facts.is_quorate for n in nodes)):
             return None
-        armed = known(lambda: [n for n in nodes if n.facts.has_watchdog_client]) or []
-        return armed[0].name if armed and known(lambda: all(n.facts.can_disarm_ha for n in armed)) else None
+        armed = known(lambda: [n for n in nodes if n.facts.has_watchdog_client])
+        if not armed:
+            return None
+        return armed[0].name if known(lambda: all(n.facts.can_disarm_ha for n in armed)) else None
 
     @property
     def peers(self) -> list[Node]:
