@@ -135,9 +135,9 @@ def commits_off(perform: Performer, scheduler_off: None) -> None:
 def lrm_off(perform: Performer, members: Members, commits_off: None) -> None:
     """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
     its services; quorum is read again before each. Where HA can be disarmed, it is first."""
-    disarms = members.disarms is not None
-    perform(stages.HA_DISARMED)
-    if disarms:
+    disarms = members.disarms
+    perform(stages.HA_DISARMED, disarms=disarms)
+    if disarms is not None:
         _ha_lets_go(members.cluster)
     perform(stages.LRM_OFF, first=_ha_is_not_armed)
 

@@ -97,7 +97,6 @@ class BenchRun:
             standalone_at_start=self.members.standalone_at_start,
             scheduled=self.survival.scheduled,
             root_login=False,
-            disarms=self.members.disarms,
             back=self.back.members(self.cluster.nodes) if self.back is not None else None,
         )
 

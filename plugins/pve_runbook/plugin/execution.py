@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import pytest
@@ -62,7 +63,7 @@ class Execution:
         options, back = self._run.options, self._run.rollback
         ahead = Ahead(
             forecasts=self._forecasts,
-            work=self.work,
+            work=lambda: replace(self.work(), disarms=self._opened.members.disarms),
             done=self.perform.done,
             places=self._places,
             code=deciding_code.sources(self._run.config.rootpath / "runbook"),
@@ -139,7 +140,6 @@ class Execution:
             back=back.members(self._opened.cluster.nodes) if back is not None else None,
             staying=frozenset(n.name for n in members.staying),
             let_go=members.is_let_go,
-            disarms=members.disarms,
         )
 
     @property

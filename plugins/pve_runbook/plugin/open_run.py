@@ -103,11 +103,17 @@ def open_run(run: Run, connect: ConnectOptions) -> OpenRun:
     leave = options.leave if run.rollback is None else run.rollback.baseline.leaving
     members = Members(cluster, connect, leave)
     members.learn(CHECKED if is_checks else JUDGED)
+    members.settle_guests()
     if is_checks:
         _read_again(members)
     unfinished, held = _taken_up(run, cluster) if not is_checks else (None, "")
-    if unfinished is not None and not held and [n.name for n in cluster.nodes if members.wait_for_earlier(n)]:
-        members.learn(JUDGED)  # what was read while a window went on does not hold any more
+    waited = (
+        [n.name for n in cluster.nodes if members.wait_for_earlier(n)] if unfinished is not None and not held else []
+    )
+    for name in waited:
+        run.notes.note("state", "what the run before had left going on was waited for", name)
+    if waited:
+        members.learn(JUDGED)  # what was read meanwhile does not hold any more
     found = unfinished.baseline if unfinished is not None else None
     if found is not None and run.rollback is None and not held and found.leaving != options.leave:
         held = not_the_same(found.leaving, options.leave)

@@ -157,6 +157,13 @@ class Members:
                 node, lambda f: f.state is not NodeState.UNKNOWN, "whether its state settles", seconds=10
             )
 
+    def settle_guests(self) -> None:
+        """Give a VM that is just starting or ending a moment: its process and its pid file do not come together."""
+        for node in self.cluster.nodes:
+            if known(lambda f=node.facts: f.pids_apart):  # type: ignore[misc]
+                with contextlib.suppress(UnknownFact):
+                    self.cluster.wait_until(node, lambda f: not f.pids_apart, "whether its guests settle", seconds=5)
+
     def wait_for_earlier(self, node: Node) -> bool:
         """Give a command of an earlier run, which went on without its connection, the time to end; whether it was
         waited for.

@@ -81,7 +81,7 @@ class Work:
     """The members that these are to forget, by their own names."""
 
     disarms: str | None = None
-    """The node on which HA is disarmed before it is stopped; None where it is not."""
+    """The node on which HA is disarmed before it is stopped; None where it is not, and once that is done."""
 
     def goes_back(self, node: str) -> bool:
         """Whether the node is put back into its cluster. Raises UnknownFact."""
