@@ -87,7 +87,7 @@ def test_ha_that_became_armed_is_not_stopped(make_run: MakeRun) -> None:
     """Quorum is read again before each: an LRM that is stopped without it is a node that is reset."""
     run = make_run("ha-armed")
     with pytest.raises(AssertionError, match="its watchdog is armed, and there is no quorum"):
-        fixture("lrm_off")(run.perform, None)
+        fixture("lrm_off")(run.perform, run.members, None)
     assert run.bench.mutations() == []
 
 
