@@ -31,8 +31,11 @@ def end(lab: Any) -> dict[str, NodeTruth]:
 
 
 @pytest.mark.sweep
-def test_the_card_ends_where_the_tool_ends(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
-    lab = start_lab(nodes=2)
+@pytest.mark.parametrize("scenario", ["broken", "ha-quorate-9"])
+def test_the_card_ends_where_the_tool_ends(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
+) -> None:
+    lab = start_lab(scenario, nodes=2)
     planned = run("runbook/", *lab.options, "--plan", "--canary=off")
     assert planned.status == 0, planned.text
     type_it(lab, (planned.record / "by-hand.md").read_text())

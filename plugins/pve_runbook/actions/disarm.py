@@ -8,7 +8,7 @@ DISARM_HA = ActionTemplate(
     "disarm-ha",
     ("ha-manager", "crm-command", "disarm-ha", "freeze"),
     why="on every node HA lets go of its watchdog and leaves its guests as they are; then nothing can reset a node "
-    "while HA is stopped. By hand: wait until `ha-manager status` calls every lrm `watchdog released`",
+    "while HA is stopped",
     undo="ha-manager crm-command arm-ha",
     repeatable=True,
     timeout=60,

@@ -28,6 +28,11 @@ WINDOW_DONE = "The last word has to be `done`; else read {log} there, and stop."
 ALONE = "until pvecm status | grep -Eq '^Nodes: +1$'; do sleep 1; done"
 ONLY_THESE = "until pvecm status | grep -Eq '^Total votes: +{votes}$'; do sleep 1; done"
 QUORATE = "until pvecm status | grep -Eq '^Quorate: +Yes$'; do sleep 1; done"
+DISARMED = (
+    "until ha-manager status | grep -q '^fencing disarmed' && ! ha-manager status | grep -q 'watchdog active'; "
+    "do sleep 5; done"
+)
+"""As a node says it once every LRM let go (recorded on PVE 9.1)."""
 END_OF_TEXT = "END-OF-TEXT"
 
 
@@ -112,6 +117,8 @@ def _typed(command: Command, texts: Mapping[str, str]) -> Iterator[str]:
         yield command.line
     if command.name in ("expect-own-votes", "expected-rest"):
         yield QUORATE
+    if command.name == "disarm-ha":
+        yield DISARMED
     if command.name == "window":
         status = f"{_window_files(command)}.status"
         yield f"until [ -e {status} ]; do sleep 1; done; cat {status}"
