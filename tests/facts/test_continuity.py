@@ -97,6 +97,20 @@ def test_only_the_guest_that_is_accepted_is_taken_as_it_is() -> None:
     assert (held.guests[101], lost) == (VM, [])
 
 
+def test_a_guest_that_is_gone_and_was_accepted_is_looked_for_no_more() -> None:
+    gone = Snapshot({102: STOPPED}, BEFORE.boots)
+    held, rebooted, lost = rebased(BEFORE, gone, accepted=[101])
+    assert (compare(held, gone).problems, rebooted, lost) == ((), [], [101])
+    held, _, lost = rebased(BEFORE, gone, accepted=[102])
+    assert compare(held, gone).problems and lost == []
+
+
+def test_a_node_that_is_not_there_any_more_was_not_rebooted() -> None:
+    off = Snapshot(BEFORE.guests, {"pve1": "boot-1"})
+    held, rebooted, _ = rebased(BEFORE, off, accepted=())
+    assert (compare(held, off).problems, rebooted) == ((), [])
+
+
 def test_after_a_run_that_had_ended_processes_are_new_and_configs_are_not() -> None:
     later = Snapshot({101: replace(VM, pid=600, start=900, config="d" * 64)}, {"pve1": "boot-9", "pve2": "boot-2"})
     settled = resettled(BEFORE, later)

@@ -57,7 +57,28 @@ def not_absent(facts: NodeFacts, alive: Iterable[str]) -> str:
         facts.node,
         seen=f"{', '.join(alive)} is not absent: this node sees it",
         why="a member that is left out keeps voting, and its HA could take over the others' guests",
-        do="Name it in --hosts, or power it off first",
+        do="Name it in --hosts, or power it off first. In a run that is taken up without it, and with HA off there, "
+        "`systemctl stop corosync` on it is enough",
+    )
+
+
+def other_nodes(earlier: Collection[str], now: Collection[str], absent: Collection[str]) -> str:
+    """An unfinished run that was begun on other nodes than --hosts names now, in words, or "". A node may have been
+    powered off since, and be ``absent``."""
+    more = [n for n in now if n not in earlier]
+    fewer = [n for n in earlier if n not in now]
+    if not more and len(fewer) <= len(absent):
+        return ""
+    then = f"--hosts={','.join(earlier)}"
+    if more and not fewer:  # by its own name it was --absent
+        then += f" --absent={','.join(more)}, which leaves by itself afterwards"
+    return refusal(
+        RefusalId.OTHER_NODES_THAN_BEFORE,
+        "cluster",
+        seen=f"the unfinished run was begun on {', '.join(earlier)}; this one names {', '.join(now)}",
+        why="a node that it did not have has no baseline and no backup in it, and one that is left out is not watched",
+        do=f"Run the same command line as before: {then}"
+        + (f"; or, if {', '.join(fewer)} is powered off, say so: --absent={','.join(fewer)}" if not more else ""),
     )
 
 

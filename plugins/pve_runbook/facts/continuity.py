@@ -183,13 +183,17 @@ def snapshot(
 def rebased(before: Snapshot, now: Snapshot, accepted: Collection[int]) -> tuple[Snapshot, list[str], list[int]]:
     """What to hold the rest of a run against: ``before``, but for what was lost already and cannot be brought back.
 
-    Every guest of a node that was booted since has the process of ``now``; a guest in ``accepted`` is as it is now.
-    Returns the names of those nodes, and the guests whose process is another one, too.
+    Every guest of a node that was booted since has the process of ``now``; a guest in ``accepted`` is as it is now, or
+    is not looked for where it is gone; a node that is not there any more is not either. Returns the names of the nodes
+    that were booted, and the guests that are gone or whose process is another one, too.
     """
     rebooted = [n for n, boot in before.boots.items() if now.boots.get(n, boot) != boot]
     guests, lost = {}, []
     for vmid, was in before.guests.items():
         is_ = now.guests.get(vmid)
+        if is_ is None and vmid in accepted:
+            lost.append(vmid)
+            continue
         guests[vmid] = was
         if is_ is not None and vmid in accepted:
             guests[vmid] = is_
@@ -197,7 +201,7 @@ def rebased(before: Snapshot, now: Snapshot, accepted: Collection[int]) -> tuple
             guests[vmid] = replace(was, pid=is_.pid, start=is_.start)
         if was.pid is not None and guests[vmid].pid != was.pid:
             lost.append(vmid)
-    return Snapshot(guests, {n: now.boots.get(n, boot) for n, boot in before.boots.items()}), rebooted, lost
+    return Snapshot(guests, {n: now.boots[n] for n in before.boots if n in now.boots}), rebooted, lost
 
 
 def resettled(before: Snapshot, now: Snapshot) -> Snapshot:

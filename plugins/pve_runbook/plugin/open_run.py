@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pve_runbook.cluster.cluster import Cluster
+from pve_runbook.diagnosis import refusals_cluster
 from pve_runbook.diagnosis.history import Histories
 from pve_runbook.diagnosis.leaving import not_the_same
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.journal import events
 from pve_runbook.options.option_types import RECORDS
+from pve_runbook.options.options import RunOptions
 from pve_runbook.plugin import rerun_command
 from pve_runbook.plugin.provenance import code_revision, operator, tool_version
 from pve_runbook.plugin.reach import not_all, reach
@@ -115,8 +117,8 @@ def open_run(run: Run, connect: ConnectOptions) -> OpenRun:
     if waited:
         members.learn(JUDGED)  # what was read meanwhile does not hold any more
     found = unfinished.baseline if unfinished is not None else None
-    if found is not None and run.rollback is None and not held and found.leaving != options.leave:
-        held = not_the_same(found.leaving, options.leave)
+    if found is not None and run.rollback is None and not held:
+        held = _begun_otherwise(found, cluster, options)
     if found is not None:
         members.as_before(found.members, dict(found.clusters), frozenset(found.standalone))
     if options.activate_storage:
@@ -124,6 +126,13 @@ def open_run(run: Run, connect: ConnectOptions) -> OpenRun:
     opened = OpenRun(run, members, unreached, unfinished, held, _begin_record(run, members.cluster_name))
     _write_head(opened)
     return opened
+
+
+def _begun_otherwise(found: events.Baseline, cluster: Cluster, options: RunOptions) -> str:
+    """Why this command line does not take up a run with that baseline, in words, or ""."""
+    if found.leaving != options.leave:
+        return not_the_same(found.leaving, options.leave)
+    return refusals_cluster.other_nodes(found.boots, [n.name for n in cluster.nodes], options.absent)
 
 
 def _write_head(opened: OpenRun) -> None:

@@ -186,7 +186,8 @@ def take_over(node: Node, earlier: Path, folder: Path, hashes: Mapping[str, str]
                 node.name,
                 seen="the unfinished run has changed nodes, but does not name all backups of this one",
                 why="without the state from before the first change there is no way back",
-                do=f"Look into {earlier}, and at {BACKUP_ROOT} on the node",
+                do=f"Look into {earlier}, and at {BACKUP_ROOT} on the node; to give that run up for good: "
+                f"--break-lock={node.work}",
             )
         )
     for name, digest in sorted(hashes.items()):

@@ -86,8 +86,11 @@ class Survival:
         self._held, self.rebooted, self.lost_guests = rebased(self.first, now, accepted)
         for node in self.rebooted:
             self._notes.note("reboot", "rebooted since the first baseline: its guests' processes are new", node)
+        for node in sorted(self.first.boots.keys() - now.boots.keys()):
+            self._notes.note("accepted", "it was there at the first baseline, and is powered off by --absent", node)
         for vmid in sorted(accepted):
-            self._notes.note("accepted", f"guest {vmid} is accepted as it is now, by --accept-changed")
+            how = "as it is now" if vmid in now.guests else "as gone"
+            self._notes.note("accepted", f"guest {vmid} is accepted {how}, by --accept-changed")
         self._notes.journal.write(
             events.Baseline(
                 guests=tuple(self.first.guests.values()),
