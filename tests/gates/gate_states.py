@@ -378,7 +378,7 @@ MADE: dict[str, State] = {
     ),
     "reset": State("broken", "pve2 was reset", RUNBOOK, strikes=_reset),
     "guest-removed": State(
-        "quorate", "a stopped guest was removed", RUNBOOK, struck={"pve1": "rm /etc/pve/nodes/pve1/lxc/111.conf"}
+        "quorate", "a stopped guest was removed", RUNBOOK, struck={"pve1": "mv /etc/pve/nodes/pve1/lxc/111.conf /root/"}
     ),
     "scheduler-stopped": State(
         "quorate", "the scheduler was stopped", RUNBOOK, struck={"pve2": "systemctl stop pvescheduler"}

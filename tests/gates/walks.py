@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gate_states import NO_OTHER_KEYS, Kind
 from pve_lab.model.cluster import Cluster
+from pve_lab.model.node import Node
 from pve_lab.model.storage import Mount
 from pve_lab.shapes import nodes_of, second
 from pve_lab.shapes.disks import TARGET
@@ -83,12 +84,23 @@ def _powered(*names: str) -> Hand:
 
 
 def _nas_back(cluster: Cluster) -> None:
-    node = second(cluster)
+    node, place = second(cluster), "/mnt/pve/nas"
     node.storages.inactive.discard("nas")
-    node.files.hung.discard("/mnt/pve/nas")
-    there = next(m for n in nodes_of(cluster) for m in n.storages.mounts if m.target == "/mnt/pve/nas")
-    if there.target not in [m.target for m in node.storages.mounts]:
-        node.storages.mounts.append(replace(there))
+    node.files.hung.discard(place)
+    other = nodes_of(cluster)[-1]
+    if place not in [m.target for m in node.storages.mounts]:
+        node.storages.mounts.append(replace(next(m for m in other.storages.mounts if m.target == place)))
+        _copied(other, node, place)
+
+
+def _copied(source: Node, target: Node, folder: str) -> None:
+    """What the folder holds is there on the other node too."""
+    target.files.make_directories(folder)
+    for path in (f"{folder}/{name}" for name in source.files.names(folder)):
+        if source.files.is_directory(path):
+            _copied(source, target, path)
+        else:
+            target.files.put(path, source.files.read(path))
 
 
 def _writable(cluster: Cluster) -> None:
@@ -126,6 +138,14 @@ def _window_over(cluster: Cluster) -> None:
 
 def _shut_down(vmid: int) -> Hand:
     return lambda cluster: second(cluster).guests.end(vmid)
+
+
+def _migration_is_over(cluster: Cluster) -> None:
+    """Without quorum it cannot hand the guest over: it fails, and the guest's lock stays."""
+    source = nodes_of(cluster)[0].tasks
+    for task in source.running:
+        source.end(task, "migration aborted")
+    second(cluster).guests.end(101)
 
 
 def _resumed(cluster: Cluster) -> None:
@@ -197,6 +217,10 @@ NAME_BACK = (
 )
 NEWER = "-e 's/config_version: 4/config_version: 5/' -e 's/config_version: 3/config_version: 4/'"
 WITHOUT_DEVICE = f"sed -i -e '/^ *device {{/,/^  }}/d' {NEWER} /etc/pve/corosync.conf"
+NO_REPLICA = ("pve1", "pvesr delete 102-0")
+SOON = ("pve1", "sleep 120")
+"""Until pvescheduler has taken the job out."""
+CONFIG_BACK = (("pve1", "cp /root/111.conf /etc/pve/nodes/pve1/lxc/"),)
 ONE_OWNER = (
     ("pve1", "systemctl stop pve-cluster; pmxcfs -l"),
     ("pve1", "mv /etc/pve/nodes/pve1/qemu-server/203.conf /etc/pve/nodes/pve2/qemu-server/"),
@@ -337,7 +361,12 @@ WALKS: dict[str, Walk] = {
         "shut the guest down from inside",
         hand=_shut_down(101),
     ),
-    "PVE-R041": walk("unlisted", "test_every_guest_is_listed", "Compare `ls /etc/pve/nodes/*/*/`", says={}),
+    "PVE-R041": walk(
+        "guest-removed",
+        "test_every_guest_is_listed",
+        "Compare `ls /etc/pve/nodes/*/*/` there with the backup",
+        typed=CONFIG_BACK,
+    ),
     "PVE-R042": walk("paused", "test_no_guest_stands_still", "`qm resume VMID`", hand=_resumed),
     "PVE-R043": checked("half-dismantled", "test_pvecm_knows_no_cluster", TAKES_OUT, runs=True),
     "PVE-R044": checked("half-dismantled", "test_etc_pve_is_its_own", TAKES_OUT, runs=True),
@@ -404,9 +433,8 @@ WALKS: dict[str, Walk] = {
         "migrating",
         "test_no_guest_is_locked",
         "Wait for it",
-        hand=_shut_down(101),
+        hand=_migration_is_over,
         more=("--accept=locks",),
-        ends=False,
     ),
     "PVE-R086": walk("canary-taken", "test_canary_id_is_free", "leave the option out", less=("--canary=201",)),
     "PVE-R087": walk("broken", "test_lrm_is_off", LOOK),
@@ -418,9 +446,9 @@ WALKS: dict[str, Walk] = {
         "poor-authority",
         "test_authority_is_chosen",
         "Choose another one with --authority=NODE",
+        hand=_nas_back,
         less=("--authority=pve1",),
-        more=("--authority=pve3",),
-        ends=False,
+        more=("--authority=pve3", "--accept=volumes"),
     ),
     "PVE-R092": walk(
         "old-authority",
@@ -433,7 +461,12 @@ WALKS: dict[str, Walk] = {
     "PVE-R094": walk("broken", "test_peers_are_silent", LOOK),
     "PVE-R095": walk("unmounted", "test_etc_pve_is_there", LOOK),
     "PVE-R096": walk("broken", "test_authority_is_quorate", "run the same command line again"),
-    "PVE-R097": walk("unlisted", "test_web_ui_shows_every_guest", "Look at `pvesh get /cluster/resources`", says={}),
+    "PVE-R097": walk(
+        "guest-removed",
+        "test_web_ui_shows_every_guest",
+        "Look at `pvesh get /cluster/resources`",
+        typed=CONFIG_BACK,
+    ),
     "PVE-R098": walk("broken", "test_node_leaves", AGAIN),
     "PVE-R099": walk("broken", "test_node_is_standalone", AGAIN),
     "PVE-R100": walk(
@@ -540,19 +573,20 @@ WALKS: dict[str, Walk] = {
         "leaving-device",
         "test_those_that_stay_are_a_cluster",
         "take the section `device` out of /etc/pve/corosync.conf",
-        typed=(("pve1", "pvecm expected 2"), ("pve1", "sleep 60"), ("pve1", WITHOUT_DEVICE)),
+        typed=(("pve1", "pvecm expected 2"), ("pve1", "sleep 60"), NO_REPLICA, SOON, ("pve1", WITHOUT_DEVICE)),
         more=("--accept=forced-quorum",),
-        passes=30,
-        ends=False,
+        passes=120,
     ),
     "PVE-R155": walk(
         "leaving-voteless",
         "test_those_that_stay_are_a_cluster",
         "Give one of them a vote first (quorum_votes in corosync.conf)",
-        typed=(("pve1", f"sed -i -e 's/quorum_votes: 0/quorum_votes: 1/' {NEWER} /etc/pve/corosync.conf"),),
+        typed=(
+            ("pve1", f"sed -i -e 's/quorum_votes: 0/quorum_votes: 1/' {NEWER} /etc/pve/corosync.conf"),
+            NO_REPLICA,
+        ),
         more=("--accept=forced-quorum",),
-        passes=30,
-        ends=False,
+        passes=120,
     ),
     "PVE-R156": walk(
         "leaving-votes-edited",
@@ -582,7 +616,7 @@ WALKS: dict[str, Walk] = {
         "leaving-replica",
         "test_nothing_is_replicated_to_or_from_what_leaves",
         "Type `pvesr delete 102-0` on pve1",
-        typed=(("pve1", "pvesr delete 102-0"),),
+        typed=(NO_REPLICA,),
         passes=120,
     ),
     "PVE-R162": walk("leaving-ceph", "test_ceph_does_not_run_here", "Once none is there", said=r"--accept=ceph"),
@@ -599,7 +633,8 @@ WALKS: dict[str, Walk] = {
         "test_ha_can_be_told",
         "`pvecm expected 1` where it is alone",
         typed=(("pve1", "pvecm expected 1"), ("pve1", "sleep 15"), ("pve1", "ha-manager remove vm:301")),
-        ends=False,
+        hand=_healed,
+        passes=QUIET_SECONDS,
     ),
     "PVE-R168": walk(
         "start-waits",
