@@ -216,7 +216,13 @@ def test_a_second_run_beside_a_live_one_is_refused(
     beside = run("runbook/", *lab.options, "--approve=all")
     process.send_signal(signal.SIGCONT)
     assert beside.status == 1
-    assert "a run of yours is under way" in beside.failed()[0][1]
+    said = beside.failed()[0][1]
+    assert "a run of yours is under way" in said and "stop it with Ctrl-C in its own terminal" in said
+    process.send_signal(signal.SIGINT)
+    assert process.wait(300) == 2
+    again = run("runbook/", *lab.options, "--approve=all")
+    assert again.status == 0, again.text
+    assert lab.changed_guests() == {}
 
 
 @pytest.mark.sweep
