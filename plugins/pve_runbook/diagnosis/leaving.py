@@ -134,7 +134,9 @@ def _minority(staying: Sequence[NodeFacts], let_go: Collection[str], *, may_forc
             ", ".join(armed),
             seen=f"HA is active there, and those that stay have no majority without the others ({rest})",
             why="they lose quorum for a moment when the others go: HA may reset them",
-            do="Take the guests out of HA first (`ha-manager remove SID`), or let the nodes go one at a time",
+            do="Take the guests out of HA first (`ha-manager remove SID`), and end it where nodes stay (`systemctl "
+            "stop pve-ha-lrm`, then `systemctl stop pve-ha-crm`) until the others have left; or let the nodes go one "
+            "at a time",
         )
     if may_force:
         return ""
