@@ -80,3 +80,5 @@ def test_a_run_begins_with_room_for_its_backups(start_lab: StartLab, run: Run, p
     assert "100 MiB are free there; 256 MiB have to stay free beside the nodes' backups" in refused.text
     assert lab.mutating() == []
     assert run("checks/", *lab.options, little).record is not None, "checks/ make no backup"
+    roomy = run("runbook/", *lab.options, "--approve=all")
+    assert roomy.status == 0, roomy.text

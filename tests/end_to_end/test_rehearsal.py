@@ -111,7 +111,12 @@ def test_a_locked_node_is_held_in_the_rehearsal_too(start_lab: Callable[..., Any
 @pytest.mark.sweep
 def test_without_any_database_there_is_no_twin(start_lab: Callable[..., Any], run: Callable[..., Any]) -> None:
     lab = start_lab("broken", nodes=1)
-    assert lab.control.run("pve1", "printf garbage > /var/lib/pve-cluster/config.db").exit_status == 0
+    database = "/var/lib/pve-cluster/config.db"
+    for line in (f"cp {database} /root/whole.db", f"printf garbage > {database}"):
+        assert lab.control.run("pve1", line).exit_status == 0
     ran = run("runbook/", *lab.options, "--rehearse")
     assert ran.status == 4
     assert "a twin would be empty" in ran.text and "[PVE-R247]" in ran.text
+    assert lab.control.run("pve1", f"cp /root/whole.db {database}").exit_status == 0
+    whole = run("runbook/", *lab.options, "--rehearse")
+    assert whole.status == 0, whole.text

@@ -55,3 +55,5 @@ def test_facts_never_take_the_place_of_another_file(tmp_path: Path) -> None:
     with pytest.raises(pytest.UsageError, match=r"facts\.json: cannot be written \(File exists\).*\[PVE-R248\]"):
         save(Portrait(0.0, (), {}), there)
     assert there.read_text() == "something\n"
+    save(Portrait(0.0, (), {}), tmp_path / "another.json")
+    assert (tmp_path / "another.json").stat().st_size > 0

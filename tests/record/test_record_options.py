@@ -110,6 +110,17 @@ def test_a_journal_that_cannot_be_read(pytester: pytest.Pytester, option: str) -
     assert "cannot be read or written" in said(result)
 
 
+def test_a_journal_that_can_be_read_again(pytester: pytest.Pytester, whole: Path) -> None:
+    journal, away = whole / "journal.jsonl", whole / "away"
+    journal.rename(away)
+    journal.mkdir()
+    result = pytester.runpytest("--verify-record=record")
+    assert result.ret == 4 and "[PVE-R246]" in said(result)
+    journal.rmdir()
+    away.rename(journal)
+    assert pytester.runpytest("--verify-record=record").ret == 0
+
+
 @pytest.mark.parametrize(
     "others", [("runbook/",), ("--hosts=lab",), ("--record-from=record",), ("runbook/", "--hosts=pve1")]
 )
