@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pve_runbook.diagnosis import refusals, refusals_cluster, volumes
 from pve_runbook.diagnosis.agreement import two_owners
+from pve_runbook.facts.guest_starts import by_name
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 from pve_runbook.terminal.screen import WARNING
@@ -47,14 +48,22 @@ def test_every_running_guest_has_its_config_here(host):
 
 def test_no_guest_waits_for_quorum(host):
     """No guest is down and waits for quorum to be started."""
-    waiting = host.pve.waiting_guests
+    waiting = host.pve.starts().startall
     assert not waiting, refusal(
         RefusalId.GUESTS_WAIT_FOR_QUORUM,
         host.pve.node,
-        seen=f"guests are down, and start the moment the node has quorum: {', '.join(map(str, waiting))}",
+        seen=f"guests are down, and start the moment the node has quorum: {by_name(waiting)}",
         why="the node booted without quorum; whatever gives it quorum, a repair or the runbook, starts them",
         do="See that this is what you want (`qm config VMID`, `onboot`), and that none of them runs elsewhere",
     )
+
+
+def test_no_guest_is_down_that_nobody_starts(host):
+    """No guest is down that HA would start, or that was down since the node's boot, while nobody starts it."""
+    starts = host.pve.starts()
+    assert not starts.unstarted, refusals_cluster.nobody_starts(host.pve, starts)
+    if starts.missed:
+        pytest.skip(f"{WARNING}marked to start at boot, and down: {by_name(starts.missed)}")
 
 
 def test_nothing_else_waits_for_quorum(host):

@@ -27,6 +27,7 @@ from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.notes import Notes
 from pve_runbook.procedure.questions import Questions
+from pve_runbook.procedure.startall.words import DOWN, nobody_starts
 from pve_runbook.procedure.survival import Survival
 from pve_runbook.procedure.window_preconditions import window_obstacle
 
@@ -72,8 +73,8 @@ def baseline(opened: OpenRun, survival: Survival, options: RunOptions, notes: No
     """Every guest and every node as they are before the first change."""
     back = opened.run.rollback
     for node in members.leaving:
-        if down := left_to_do.nobody_starts(node.facts):
-            notes.note(left_to_do.DOWN, down, node.name)
+        if down := nobody_starts(node.facts):
+            notes.note(DOWN, down, node.name)
     survival.take(options.accept_changed, had_ended=back is not None and back.had_ended)
 
 

@@ -164,6 +164,15 @@ def _plugged(cluster: Cluster) -> None:
     cluster.clock.advance(60.0)
 
 
+def _started(cluster: Cluster) -> None:
+    """Quorum is back, and what waited for it is over; the guests that nobody starts are started by hand."""
+    _healed(cluster)
+    for node in nodes_of(cluster):
+        for config in node.guests.own():
+            if config.vmid not in node.guests.running and "template" not in config.values:
+                node.guests.start(config.vmid)
+
+
 def _same_mtu(cluster: Cluster) -> None:
     for node in nodes_of(cluster):
         for interface in node.interfaces:
@@ -635,6 +644,9 @@ WALKS: dict[str, Walk] = {
         typed=(("pve1", "pvecm expected 1"), ("pve1", "sleep 15"), ("pve1", "ha-manager remove vm:301")),
         hand=_healed,
         passes=QUIET_SECONDS,
+    ),
+    "PVE-R172": checked(
+        "ha-reset", "test_no_guest_is_down_that_nobody_starts", "is started once the node has quorum", hand=_started
     ),
     "PVE-R168": walk(
         "start-waits",

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import pytest
 from bench_run import FROZEN, BenchRun, MakeRun, fixture, phase
 from pve_runbook.cluster.node import Node
+from pve_runbook.facts.guest_starts import by_name
 from pve_runbook.plan.model import Question
 from pve_runbook.plugin.second_look import SecondLook
 from pve_runbook.probes.start_jobs import is_known
 from pve_runbook.procedure import left_to_do, questions
 from pve_runbook.procedure.stages import COMMITS_OFF, LOCKED
+from pve_runbook.procedure.startall import words
 from pve_runbook.procedure.window_preconditions import window_obstacle
 
 CONDITIONS, QUORUM, FREEZE = phase("phase0_conditions"), phase("phase2_quorum"), phase("phase0_freeze")
@@ -146,9 +148,7 @@ def test_of_guests_that_ha_manages_nobody_promises_that_startall_starts_them(mak
     node.pmxcfs.database.write("ha/resources.cfg", managed, writer=2, mtime=int(node.wall))
     run.cluster.forget()
     facts = run.cluster.node("pve2").facts
-    assert (facts.waiting_guests, facts.down_under_ha) == (waiting[1:], waiting[:1])
-    assert f"type: pct start {waiting[0]}" in left_to_do.nobody_starts(facts)
-    assert f"NOBODY starts them: pve2: {waiting[0]}" in questions.unstarted([run.cluster.node("pve2")])
+    assert (facts.waiting_guests, [g.vmid for g in facts.starts().under_ha]) == (waiting[1:], [waiting[0]])
     assert run.bench.run("pve2", "systemctl disable --now pve-ha-crm pve-ha-lrm; pvecm expected 1").exit_status == 0
     run.bench.advance(10.0)
     assert sorted(node.guests.running) == sorted(waiting[1:])
@@ -165,3 +165,39 @@ def test_a_start_that_came_to_wait_while_a_question_stood_is_seen_after_it(make_
     run.bench.run("pve2", "systemctl stop site-sync.service pve-sdn-commit.service pve-firewall-commit.service")
     run.cluster.forget()
     assert look(asked) == ""
+
+
+def test_after_ha_reset_all_nodes_every_guest_is_in_one_list_by_name(make_run: MakeRun) -> None:
+    """Once HA is parked, startall does not pass over its guests any more: those that are marked come up too."""
+    run = make_run("ha-reset")
+    facts = run.cluster.node("pve2").facts
+    now, then = facts.starts(), facts.starts(ha_goes=True)
+    assert (by_name(now.running), by_name(now.missed), by_name(then.under_ha)) == ("", "", "")
+    assert by_name(now.under_ha) == "201 (mail201)" and "201 (mail201)" in by_name(then.startall)
+    assert by_name(now.at_rest) == by_name(then.at_rest) == "203 (build203)"
+    named = [*now.startall, *now.under_ha, *now.at_rest]
+    assert sorted(g.vmid for g in named) == sorted(v for v, g in facts.guests.items() if not g.template)
+    asked = words.unstarted(run.cluster.nodes)
+    assert "Down since the boot and not marked to start with it: NOBODY starts them: pve1: 103" in asked
+    assert "pve2: 203 (build203)" in asked and asked.endswith("NO GUEST RUNS on these nodes.\n")
+    assert "pve2: 201 (mail201), 202 (ci202)" in words.waiting(run.cluster.nodes)
+    assert "type what you want of: qm start 203" in words.nobody_starts(facts)
+
+
+def test_a_guest_that_only_ha_would_start_is_named_with_its_line(make_run: MakeRun) -> None:
+    run = make_run("ha-reset")
+    model = run.bench.node("pve2")
+    config = next(g for g in model.guests.own() if g.vmid == 201)
+    text = config.text.replace("onboot: 1\n", "").encode()
+    model.pmxcfs.database.write(config.path, text, writer=2, mtime=int(model.wall))
+    run.cluster.forget()
+    node = run.cluster.node("pve2")
+    assert "with HA off NOBODY starts them: pve2: 201 (mail201)\n" in words.unstarted([node])
+    assert "guests 201 (mail201): HA, which would start them, is off" in words.nobody_starts(node.facts)
+    assert "qm start 201; qm start 203" in words.nobody_starts(node.facts)
+
+
+def test_where_nothing_waits_nothing_is_said_of_guests(make_run: MakeRun) -> None:
+    run = make_run("broken")
+    assert words.unstarted(run.cluster.nodes) == words.waiting(run.cluster.nodes) == ""
+    assert all(words.nobody_starts(n.facts) == "" for n in run.cluster.nodes)

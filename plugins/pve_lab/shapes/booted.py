@@ -5,7 +5,7 @@ from __future__ import annotations
 from pve_lab.model.cluster import Cluster
 from pve_lab.model.network import INTERFACES
 from pve_lab.model.units import Unit
-from pve_lab.shapes import nodes_of, second, startall_waiting
+from pve_lab.shapes import ha_quorate, nodes_of, second, startall_waiting
 
 EDIT = "\nauto vmbr7\niface vmbr7 inet static\n\taddress 10.77.0.12/24\n\tbridge-ports none\n"
 """What was written into /etc/network/interfaces of pve2, and not applied."""
@@ -19,6 +19,13 @@ def sdn_pending(cluster: Cluster) -> None:
     startall_waiting(cluster)
     node = second(cluster)
     node.files.put(INTERFACES, node.files.text(INTERFACES) + EDIT)
+
+
+def ha_reset(cluster: Cluster) -> None:
+    """HA was active when every node lost quorum: it reset them all, and no guest runs."""
+    ha_quorate(cluster)
+    cluster.isolate()
+    cluster.clock.advance(180.0)
 
 
 def start_waits(cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ BOOTED: dict[str, Scenario] = {
         booted.sdn_pending,
         PVE9,
     ),
+    "ha-reset": Scenario("HA was active, and reset every node after quorum was lost: no guest runs", booted.ha_reset),
     "start-waits": Scenario(
         "startall-waiting, and a unit waits on pve2 of which nobody knows what it does", booted.start_waits
     ),

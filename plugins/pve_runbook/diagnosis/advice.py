@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from pve_runbook.diagnosis import network
 from pve_runbook.diagnosis.case import Case
 from pve_runbook.diagnosis.cause import Origin
@@ -10,6 +12,8 @@ from pve_runbook.diagnosis.network import Cause
 from pve_runbook.diagnosis.refusals_cluster import NAME_BACK, SHOWN
 from pve_runbook.diagnosis.situation import Way
 from pve_runbook.diagnosis.stability import span
+from pve_runbook.facts.guest_starts import GuestStarts, by_name, start_lines
+from pve_runbook.parsers.guests import GuestConfig
 
 LOOK = "find out what is missing, and check again"
 NO_CAUSE = "no single cause explains it: look at `journalctl -u corosync` on every node"
@@ -129,13 +133,36 @@ def whole(case: Case) -> list[str]:
 
 def _waiting(case: Case) -> list[str]:
     return [
-        f"{node}: guests {', '.join(map(str, vmids))} are down, and start the moment it has quorum"
-        for node, vmids in case.waiting.items()
-    ] + [
-        f"{node}: guests {', '.join(map(str, vmids))} are down, and HA, which keeps them running, needs quorum for it: "
-        "nobody else starts them"
-        for node, vmids in case.down_under_ha.items()
+        f"{node}: guests {by_name(guests)} {said}"
+        for said, read in _DOWN
+        for node, starts in case.starts.items()
+        if (guests := read(starts))
     ]
+
+
+_DOWN: tuple[tuple[str, Callable[[GuestStarts], Sequence[GuestConfig]]], ...] = (
+    ("are down, and start the moment it has quorum", lambda s: s.startall),
+    ("are down, and HA, which keeps them running, needs quorum for it: nobody else starts them", lambda s: s.under_ha),
+    ("are down since its boot and not marked to start with it: nobody starts them", lambda s: s.at_rest),
+)
+NOTHING = "nothing is to be done"
+
+
+def nothing(case: Case) -> str:
+    """Nothing, where no guest is down that is meant to run."""
+    down = {node: starts.meant_to_run for node, starts in case.starts.items() if starts.meant_to_run}
+    if not down:
+        return NOTHING
+    names = "; ".join(f"{node}: {by_name(guests)}" for node, guests in down.items())
+    lines = "; ".join(f"{start_lines(guests)} (on {node})" for node, guests in down.items())
+    return (
+        f"the cluster needs nothing, but guests that are meant to run (onboot, or HA) are down: {names}. Where that is "
+        f"not on purpose, see that they run on no other node, then type: {lines}"
+    )
+
+
+def standalone(case: Case) -> list[str]:
+    return ["every node is standalone", *_waiting(case)]
 
 
 def choose(case: Case) -> str:

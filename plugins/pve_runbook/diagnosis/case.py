@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -12,6 +12,7 @@ from pve_runbook.diagnosis.cause import Named, Origin, named_causes
 from pve_runbook.diagnosis.network import said_once
 from pve_runbook.diagnosis.situation import Situation, Way
 from pve_runbook.diagnosis.stability import QUIET_SECONDS, Findings, Stability, span
+from pve_runbook.facts.guest_starts import GuestStarts
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.corosync_log import Sign, Symptom
 from pve_runbook.probes import registry as probes
@@ -170,22 +171,12 @@ class Case:
         return {node: tuple(sorted(pids - known)) for node, pids in running.items() if pids - known}
 
     @cached_property
-    def waiting(self) -> dict[str, tuple[int, ...]]:
-        """Node → guests that would start the moment the node is granted quorum."""
-        return self._of_each(lambda facts: facts.waiting_guests)
-
-    @cached_property
-    def down_under_ha(self) -> dict[str, tuple[int, ...]]:
-        """Node without quorum → guests that HA should keep running there, and that are down."""
-        return self._of_each(lambda facts: () if facts.is_quorate else facts.down_under_ha)
-
-    def _of_each(self, guests: Callable[[NodeFacts], tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Node → its ``guests``, where there are some; a fact that was not read is kept in words."""
+    def starts(self) -> dict[str, GuestStarts]:
+        """Node → its guests, by what becomes of them; a fact that was not read is kept in words."""
         found = {}
         for facts in self.everyone:
             try:
-                if some := guests(facts):
-                    found[facts.node] = some
+                found[facts.node] = facts.starts()
             except UnknownFact as error:
                 self.not_read.append(str(error))
         return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from pve_runbook.facts.guest_starts import GuestStarts, by_name, start_lines
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.probes.start_jobs import COMMITS
 from pve_runbook.refusal.ids import RefusalId
@@ -233,3 +234,18 @@ def _apart(vmid: int, found: int | None, named: int | None) -> str:
     if found is None:
         return f"{file} names pid {named}, which lives and is no guest that was found"
     return f"guest {vmid} runs as pid {found}, and {file} names pid {named}"
+
+
+def nobody_starts(facts: NodeFacts, starts: GuestStarts) -> str:
+    whys = (
+        (starts.under_ha, "HA, which keeps them running, does not start them now"),
+        (starts.at_rest, "the node's boot, which waits for quorum, does not start them (no onboot)"),
+    )
+    return refusal(
+        RefusalId.GUESTS_NOBODY_STARTS,
+        facts.node,
+        seen="; ".join(f"guests {by_name(guests)} are down: {why}" for guests, why in whys if guests),
+        why="they may have run before the node's boot, and nobody brings them back",
+        do="Which of them should run, and runs on no other node, is started once the node has quorum, there: "
+        f"{start_lines(starts.unstarted)}",
+    )

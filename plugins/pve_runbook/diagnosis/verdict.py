@@ -204,13 +204,13 @@ TABLE: tuple[Row, ...] = (
     Row(
         Verdict.STANDALONE,
         lambda c: c.where.is_standalone,
-        lambda c: "nothing is to be done",
-        lambda c: ["every node is standalone"],
+        advice.nothing,
+        advice.standalone,
     ),
     # Proxmox's tools on a renamed node find none of its guests, and the runbook would take them for nobody's
     Row(Verdict.REPAIR, lambda c: bool(c.where.renamed), advice.name_back, advice.renamed),
     # a majority is quorate by its own votes: it is never taken apart
-    Row(Verdict.HEALTHY, lambda c: _all_in(c) and c.is_quiet, lambda c: "nothing is to be done", advice.whole),
+    Row(Verdict.HEALTHY, lambda c: _all_in(c) and c.is_quiet, advice.nothing, advice.whole),
     Row(Verdict.WAIT, _all_in, lambda c: advice.WAIT, advice.works),
     Row(Verdict.REPAIR, _own_fault_of_an_out, advice.mend_own, advice.own_evidence, shows_criteria=True),
     Row(

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from pve_runbook.facts.guest_starts import GuestStarts, sorted_out
 from pve_runbook.facts.storages import StorageFacts
 from pve_runbook.facts.volumes import Judge, State, VolumeTruth
 from pve_runbook.journal.rows import GuestTruth
@@ -37,6 +38,11 @@ class GuestFacts(StorageFacts, ABC):
     @abstractmethod
     def ha_started(self) -> tuple[str, ...]:
         """The service ids that HA keeps running."""
+
+    @property
+    @abstractmethod
+    def ha_starts_guests(self) -> bool:
+        """Whether HA starts here what it keeps running."""
 
     # --- guests
 
@@ -129,27 +135,26 @@ class GuestFacts(StorageFacts, ABC):
         """Whether pveproxy answers."""
         return self.get(probes.WEB_UI)
 
-    @property
-    def waiting_guests(self) -> tuple[int, ...]:
-        """Guests that would start the moment this node is granted quorum. startall skips what HA manages (pve-manager,
-        PVE/API2/Nodes.pm; seen on PVE 8.3)."""
-        if not self.startall_waits:
-            return ()
-        others = {*self.running, *(int(sid.partition(":")[2]) for sid in self.ha_resources)}
-        return tuple(v for v, g in self.guests.items() if g.onboot and not g.template and v not in others)
+    def starts(self, *, ha_goes: bool = False) -> GuestStarts:
+        """This node's guests, by what becomes of them; ``ha_goes``: once HA is off, and its files are parked."""
+        managed = frozenset() if ha_goes else _ids(self.ha_resources)
+        kept = _ids(self.ha_started)
+        if kept and not ha_goes and self.ha_starts_guests:
+            kept = frozenset()
+        running, waits = self.running, self.startall_waits
+        return sorted_out(self.guests.values(), running, waits=waits, managed=managed, kept=kept)
 
     @property
-    def down_under_ha(self) -> tuple[int, ...]:
-        """Guests that are down though HA should keep them running: with HA off nobody starts them, startall neither."""
-        kept, running = {int(sid.partition(":")[2]) for sid in self.ha_started}, self.running
-        return tuple(v for v in self.guests if v in kept and v not in running)
+    def waiting_guests(self) -> tuple[int, ...]:
+        """Guests that would start the moment this node is granted quorum."""
+        return tuple(g.vmid for g in self.starts().startall) if self.startall_waits else ()
 
     @property
     def waiting_guests_on_shared_storage(self) -> tuple[int, ...]:
-        """Those of them whose volumes other nodes reach: they could come to run twice."""
-        waiting, guests = self.waiting_guests, self.guests
+        """Those that come up once HA is off too, and whose volumes other nodes reach: they could come to run twice."""
+        waiting = self.starts(ha_goes=True).startall if self.startall_waits else ()
         shared = {i for i, s in self.storages.items() if s.is_shared} if waiting else set()
-        return tuple(v for v in waiting if any(x.storage in shared and not x.is_iso for x in guests[v].volumes))
+        return tuple(g.vmid for g in waiting if any(x.storage in shared and not x.is_iso for x in g.volumes))
 
     @property
     def volumes(self) -> tuple[VolumeTruth, ...]:
@@ -230,3 +235,8 @@ class GuestFacts(StorageFacts, ABC):
 def subject_of_pids(pids: Iterable[int]) -> str:
     """The pids as one probe subject, in a fixed order."""
     return ",".join(str(p) for p in sorted(set(pids)))
+
+
+def _ids(services: Iterable[str]) -> frozenset[int]:
+    """The VMIDs of service ids such as ``vm:101``."""
+    return frozenset(int(sid.partition(":")[2]) for sid in services)

@@ -340,6 +340,11 @@ class NodeFacts(GuestFacts):
         return parse_ha_resources_text(self.tree.text("ha/resources.cfg") or "")
 
     @property
+    def ha_starts_guests(self) -> bool:
+        """Whether HA starts here what it keeps running: its LRM runs, and the node has quorum. Raises UnknownFact."""
+        return self.units["pve-ha-lrm.service"].is_active and self.is_quorate
+
+    @property
     def has_watchdog_client(self) -> bool:
         """Whether something on this node feeds the watchdog: if it stops, the node is reset."""
         return self.get(probes.WATCHDOG)

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pve_runbook.diagnosis.advice import NOTHING
 from pve_runbook.diagnosis.verdict import BRING_QUORUM_BACK, Diagnosis, Verdict
 from pve_runbook.plugin import rerun_command
 from pve_runbook.plugin.open_run import OpenRun
@@ -211,5 +212,7 @@ def _following(run: Run, found: Diagnosis | None) -> str:
     if found.verdict in ADVISED:
         return f"{found.advice}; then {everything}"
     if found.verdict in (Verdict.HEALTHY, Verdict.STANDALONE):
+        if found.advice != NOTHING:
+            return f"{found.advice}; then {everything}"
         return f"fix the failed checks, then run: {everything}" if run.outcome.stopped_at else "nothing"
     return everything

@@ -10,12 +10,12 @@ from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis.shared_storage import owners_in_words, shared_by_guests, signs_of_ceph
 from pve_runbook.diagnosis.volumes import left_without
 from pve_runbook.facts import copies
-from pve_runbook.facts.node import NodeFacts
 from pve_runbook.journal.events import ActionIntent, Entry, Note, of_kind
 from pve_runbook.parsers.guests import FOLDERS, GuestConfig
 from pve_runbook.probes import per_subject
 from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB
 from pve_runbook.procedure.members import Members
+from pve_runbook.procedure.startall.words import DOWN
 
 QDEVICE_LEFT = (
     "the QDevice's host{host} still knows this cluster, and `pvecm qdevice remove` cannot be used any more: remove "
@@ -48,8 +48,6 @@ PENDING = {
     "arm-ha`",
 }
 """Action → what it leaves."""
-DOWN = "down"
-"""The topic of the notes on guests that nobody starts."""
 NEVER_AGAIN = "must never be powered on in this network as it is: it would come back as a member that nobody knows"
 
 
@@ -175,20 +173,6 @@ def _copies(nodes: Sequence[Node], others: Sequence[str]) -> list[tuple[str | No
     if nodes and (accounts := copies.acme_accounts(nodes[0].ask_about(per_subject.ENTRIES, CONFIG_DB))):
         left.append((None, ACME_LEFT.format(names=", ".join(accounts))))
     return left
-
-
-def nobody_starts(facts: NodeFacts) -> str:
-    """Which guests are down that HA should keep running, with the lines that start them; "" where none is. Raises
-    UnknownFact."""
-    down = facts.down_under_ha
-    if not down:
-        return ""
-    tools = {"qemu": "qm", "lxc": "pct"}
-    lines = "; ".join(f"{tools[facts.guests[vmid].kind]} start {vmid}" for vmid in down)
-    return (
-        f"guests {', '.join(map(str, down))} were down when this began, and HA, which would start them, is off: nobody "
-        f"starts them. See that they run on no other node, then type: {lines}"
-    )
 
 
 def not_applied(entries: Iterable[Entry]) -> list[tuple[str | None, str]]:

@@ -14,6 +14,7 @@ from pve_runbook.probes.start_jobs import COMMITS, FIREWALL_COMMIT, SDN_COMMIT
 from pve_runbook.procedure import left_to_do, stages
 from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.rollback import Rollback
+from pve_runbook.procedure.startall.words import unstarted, waiting
 from pve_runbook.procedure.survival import Survival
 
 FREEZE, FORCE, WINDOWS, LET_GO, THAW, ROLLBACK = 0, 2, 4, 6, 7, 8
@@ -284,17 +285,6 @@ def commits(nodes: Sequence[Node]) -> str:
     return text
 
 
-def unstarted(nodes: Sequence[Node]) -> str:
-    """Guests that only HA would start, which goes off."""
-    return _of_each(nodes, "These guests are down, and with HA off NOBODY starts them", lambda f: f.down_under_ha)
-
-
-def waiting(nodes: Sequence[Node]) -> str:
-    """Guests that would start the moment their node is granted quorum."""
-    said = "These guests wait for quorum and will START the moment it is granted"
-    return _of_each(nodes, said, lambda facts: facts.waiting_guests)
-
-
 # --- where others stay a cluster (--leave)
 
 
@@ -321,6 +311,7 @@ def _leave_freeze(members: Members, absent: Collection[str], running: int) -> st
         + _without_volumes(members.leaving)
         + commits(members.leaving)
         + waiting(members.leaving)
+        + unstarted(members.leaving)
     )
 
 
