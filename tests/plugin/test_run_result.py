@@ -120,10 +120,16 @@ def test_what_is_not_known_is_unknown_and_never_passed(error: Exception, outcome
 
 
 @pytest.mark.parametrize(
-    ("lost", "none_ran", "said"),
-    [("", False, "every guest ran on."), ("101", False, "every guest ran on but 101."), ("", True, "no guest ran at")],
+    ("lost", "none_ran", "down", "said"),
+    [
+        ("", False, False, "every guest ran on."),
+        ("101", False, False, "every guest ran on but 101."),
+        ("", True, True, "no guest ran at"),
+        ("", False, True, "every guest that ran at the start ran on. Others were down then, and nobody starts them"),
+        ("101", False, True, "every guest that ran at the start ran on but 101. Others were down then"),
+    ],
 )
-def test_of_no_guest_it_is_said_that_it_ran_on_where_none_ran(lost: str, none_ran: bool, said: str) -> None:
-    """As after HA had reset all nodes."""
-    outcome = SimpleNamespace(executed=SimpleNamespace(lost=lost, none_ran=none_ran))
+def test_of_no_guest_it_is_said_that_it_ran_on_where_none_ran(lost: str, none_ran: bool, down: bool, said: str) -> None:
+    """As after HA had reset all nodes, or one."""
+    outcome = SimpleNamespace(executed=SimpleNamespace(lost=lost, none_ran=none_ran, some_down=down))
     assert run_result._guests(outcome).startswith(said)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import record_journals
 from pve_runbook.journal.rows import GuestRow, GuestTruth
-from pve_runbook.record import html_markup
+from pve_runbook.record import html_markup, phrases
 from pve_runbook.record.build import build
 from pve_runbook.record.html_summary import detail_html, summary_html
 from pve_runbook.record.model import Continuity
@@ -382,3 +382,9 @@ def test_reads_in_a_row_that_brought_nothing_new_are_one_line() -> None:
     page = detail_html(build(journal.entries))
     told = "pve1, pve2: 4 requests, 4 probes, all answered as before (lines 6 to 13 of journal.jsonl)"
     assert page.count("answered as before") == 1 and told in page
+
+
+def test_where_no_guest_ran_none_is_called_uninterrupted() -> None:
+    """As after HA had reset all nodes; "0 of 0" would read as a proof."""
+    said = phrases.interrupted(Continuity(line=1, at="", phase=7, label="", guests=(), nodes=()))
+    assert said == "No guest ran when the run began: there was none to be interrupted"

@@ -27,6 +27,7 @@ from pve_runbook.procedure import authority, left_to_do, planning
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.planning import Place
 from pve_runbook.procedure.questions import Questions
+from pve_runbook.procedure.startall.words import DOWN
 from pve_runbook.procedure.survival import Survival
 from pve_runbook.procedure.work import Work
 
@@ -222,6 +223,13 @@ class Execution:
     def none_ran(self) -> bool:
         """Whether no guest ran when the run began: none could run on."""
         return self.survival.is_taken and not self.survival.running
+
+    @property
+    def some_down(self) -> bool:
+        """Whether guests were down when the run, or the one that it took up, began, and nobody starts them."""
+        earlier = self._opened.unfinished.events if self._opened.unfinished is not None else ()
+        noted = events.of_kind((*self._run.journal.events, *earlier), events.Note)
+        return any(note.topic == DOWN for note in noted)
 
     @property
     def asked(self) -> bool:

@@ -28,6 +28,7 @@ REARM = (
 
 JOURNAL_LOST = "The journal could not be written any more ({why}): nothing was changed that does not stand in it."
 ONLY_A_PART = "Not complete: what was selected passed, the rest of the runbook was not run."
+DOWN_SINCE = " Others were down then, and nobody starts them: what is left names each."
 ANOTHER_LINE = "first change this line as the last line of that step says"
 LAB_ENDED = "pve-runbook lab keeps a lab up, to be checked before and after; this one has ended"
 RECORD_LOST = "{sentence} But its record could not be written ({why})."
@@ -149,10 +150,13 @@ def _staying(run: Run) -> str:
 
 
 def _guests(outcome: Outcome) -> str:
-    lost = outcome.executed.lost if outcome.executed is not None else ""
-    if not lost and outcome.executed is not None and outcome.executed.none_ran:
+    executed = outcome.executed
+    lost = executed.lost if executed is not None else ""
+    if not lost and executed is not None and executed.none_ran:
         return "no guest ran at the start: none was there to run on. See `qm list` and `pct list` for what should run."
-    return f"every guest ran on but {lost}." if lost else "every guest ran on."
+    down = executed is not None and executed.some_down
+    who, more = ("every guest that ran at the start ran on", DOWN_SINCE) if down else ("every guest ran on", "")
+    return f"{who} but {lost}.{more}" if lost else f"{who}.{more}"
 
 
 def _judge_plan(run: Run) -> Result:

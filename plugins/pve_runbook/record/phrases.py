@@ -146,6 +146,8 @@ def interrupted(item: Continuity) -> str:
     if lost:
         return f"Guests that were interrupted: {', '.join(lost)}"
     running = len(item.running)
+    if not running:
+        return "No guest ran when the run began: there was none to be interrupted"
     return f"No guest was interrupted: {running} of {running} that ran have the same process and start time"
 
 

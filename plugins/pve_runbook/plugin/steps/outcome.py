@@ -32,6 +32,10 @@ class Executed(Protocol):
         """Whether no guest ran when the run began: none could run on."""
 
     @property
+    def some_down(self) -> bool:
+        """Whether guests were down when the run began, and nobody starts them."""
+
+    @property
     def asked(self) -> bool:
         """Whether a plan has come to where a run would ask before its first change."""
 
