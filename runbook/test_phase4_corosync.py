@@ -52,6 +52,12 @@ def test_nothing_stands_in_the_way(leaver, cluster, members, survival):
     assert not obstacle, obstacle
 
 
+def test_network_is_as_it_was(leaver, survival):
+    """Addresses, links and bridge ports of the node are, before its window, as this run found them."""
+    lost = survival.network_lost(leaver)
+    assert not lost, lost
+
+
 def test_operator_approves_the_window(leaver, members, questions, approve):
     """The operator approves that this node leaves the cluster now."""
     if leaver.facts.state is NodeState.STANDALONE:
@@ -80,6 +86,12 @@ def test_node_is_standalone(leaver):
         why="a node that is neither member nor standalone goes read-only at the next restart",
         do="Run the same command line again: it goes on from this state",
     )
+
+
+def test_network_is_untouched(leaver, survival):
+    """Addresses, links and bridge ports of the node are, after its window, as this run found them."""
+    lost = survival.network_lost(leaver)
+    assert not lost, lost
 
 
 def test_every_guest_runs_on(leaver, survival):

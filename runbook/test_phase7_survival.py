@@ -34,6 +34,12 @@ def test_every_guest_survived(survival):
     assert not lost, lost
 
 
+def test_network_is_as_it_was(node, survival):
+    """Addresses, links and bridge ports of the node are as this run found them."""
+    lost = survival.network_lost(node)
+    assert not lost, lost
+
+
 def test_second_way_in_is_closed(node, second_way_closed):
     """The key that this run had made for itself is gone from the node."""
     assert not login_key.is_installed(node), refusals.key_left(node.facts)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pve_lab.model.cluster import Cluster
+from pve_lab.model.network import INTERFACES
 from pve_lab.model.node import Node
 from pve_lab.model.units import Unit
 from pve_lab.scenarios import SCENARIOS
 from pve_lab.shapes import leave_by_vendors_way, nodes_of, second
+from pve_lab.shapes.booted import EDIT as MORE_BRIDGE
 from pve_lab.wiring import TWO_LINKS, Wiring
 
 Kind = Literal["checks", "runbook", "rollback"]
@@ -122,6 +124,15 @@ def _too_large(cluster: Cluster) -> None:
         "[KNET  ] pmtud: possible MTU misconfiguration detected. kernel is reporting MTU: 9000 bytes for host 1 link 0 "
     )
     _corosync_logs(second(cluster), text + "but the other node is not acknowledging packets of this size.")
+
+
+def _reloaded(cluster: Cluster) -> None:
+    """Somebody typed `ifreload -a`: an edit of the interfaces file is live, and the file is put back."""
+    node = second(cluster)
+    before = node.files.text(INTERFACES)
+    node.files.put(INTERFACES, before + MORE_BRIDGE)
+    node.reload_network()
+    node.files.put(INTERFACES, before)
 
 
 def _bad_card(cluster: Cluster) -> None:
@@ -376,6 +387,7 @@ MADE: dict[str, State] = {
     "guest-killed": State(
         "broken", "a guest was killed", RUNBOOK, struck={"pve3": "kill -9 $(cat /run/qemu-server/301.pid)"}
     ),
+    "reloaded": State("broken", "pve2's network was reloaded with another file", RUNBOOK, strikes=_reloaded),
     "reset": State("broken", "pve2 was reset", RUNBOOK, strikes=_reset),
     "guest-removed": State(
         "quorate", "a stopped guest was removed", RUNBOOK, struck={"pve1": "mv /etc/pve/nodes/pve1/lxc/111.conf /root/"}

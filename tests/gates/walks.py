@@ -648,6 +648,7 @@ WALKS: dict[str, Walk] = {
     "PVE-R172": checked(
         "ha-reset", "test_no_guest_is_down_that_nobody_starts", "is started once the node has quorum", hand=_started
     ),
+    "PVE-R173": walk("reloaded", "test_network_is_as_it_was", "run the same command line again"),
     "PVE-R168": walk(
         "start-waits",
         "test_no_unknown_start_waits",

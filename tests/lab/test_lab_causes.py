@@ -155,8 +155,10 @@ def with_ipv6(everyone: list[NodeFacts]) -> None:
     entries = tuple(replace(n, addrs={0: f"fd00::{n.nodeid}"}) for n in conf.nodes)
     for number, facts in enumerate(everyone, 1):
         facts.readings["etc_corosync_conf"] = replace(conf, nodes=entries)
-        addresses = [replace(a, address=f"fd00::{number}") for a in facts.get(probes.ADDRESSES) if a.dev == "eno3"][:1]
-        facts.readings["addresses"] = (*facts.get(probes.ADDRESSES), *addresses)
+        devices = facts.get(probes.ADDRESSES)
+        card = next(d for d in devices if d.name == "eno3")
+        more = replace(card, addresses=(replace(card.addresses[0], address=f"fd00::{number}"),))
+        facts.readings["addresses"] = (*devices, more)
 
 
 def test_links_of_ipv6_are_judged_by_nftables(make_bench: MakeBench) -> None:

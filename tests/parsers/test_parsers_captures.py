@@ -79,7 +79,11 @@ def test_recorded_systemctl_show_without_the_job_is_refused() -> None:
 
 
 def test_network_of_a_node() -> None:
-    addresses = iproute.parse_ip_addr(output("no-quorum.pve1", "ip -j addr"))
+    devices = iproute.parse_ip_addr(output("no-quorum.pve1", "ip -j addr"))
+    addresses = [a for device in devices for a in device.addresses]
+    ports = {d.name: d.master for d in devices if d.master is not None}
+    assert (ports["eno1"], ports["tap101i0"]) == ("vmbr0", "vmbr0")
+    assert {(d.is_up, d.mtu) for d in devices} == {(True, 1500), (True, 65536)}
     assert iproute.Address("vmbr0", "10.55.0.11", 24, "inet", "global") in addresses
     assert iproute.Address("lo", "::1", 128, "inet6", "host") in addresses
     routes = iproute.parse_ip_route(output("no-quorum.pve1", "ip -j route"))

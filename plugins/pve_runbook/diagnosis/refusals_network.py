@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pve_runbook.diagnosis.network import Cause, Finding
 from pve_runbook.refusal.ids import RefusalId
@@ -68,3 +68,14 @@ def network_refusal(finding: Finding) -> str:
     id_, why, what = _SAID[finding.cause]
     node = finding.nodes[0] if len(finding.nodes) == 1 else "cluster"
     return refusal(id_, node, seen=finding.evidence, why=why, do=what)
+
+
+def live_network_changed(node: str, changes: Sequence[str]) -> str:
+    return refusal(
+        RefusalId.LIVE_NETWORK_CHANGED,
+        node,
+        seen=f"its network is another one than when this run began: {'; '.join(changes)}",
+        why="somebody, or an `ifreload`, changed it under running guests: they may run on, and be off the network",
+        do="Look at `ip addr` there and at the guests, and put back what is wrong by hand. Then run the same command "
+        "line again: it goes on from here, with the network as it is then",
+    )

@@ -11,7 +11,7 @@ from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.corosync_conf import ConfNode, CorosyncConf
 from pve_runbook.parsers.corosync_stats import LinkCounters
 from pve_runbook.parsers.guests import FOLDERS
-from pve_runbook.parsers.iproute import Link, Route, default_routes, route_of
+from pve_runbook.parsers.iproute import Address, Link, Route, default_routes, route_of
 from pve_runbook.probes import per_subject
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import UnknownFact, known
@@ -33,7 +33,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def is_guest_port(name: str) -> bool:
     """Whether PVE made the device for a guest: a port as above, or the bridge of its firewall (fwbrVMIDiN)."""
-    return _GUEST_PORT.fullmatch(name.replace("fwbr", "fwln", 1)) is not None
+    return guest_of_port(name) is not None
+
+
+def guest_of_port(name: str) -> int | None:
+    """The VMID of the guest that the device was made for; None where it is no guest's."""
+    match = _GUEST_PORT.fullmatch(name.replace("fwbr", "fwln", 1))
+    return int(match["vmid"]) if match is not None else None
 
 
 def ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -80,7 +86,7 @@ def _own_by_vote(facts: NodeFacts) -> ConfNode | None:
 
 
 def _own_by_address(facts: NodeFacts) -> ConfNode | None:
-    mine = {ip(a.address) for a in facts.get(probes.ADDRESSES)}
+    mine = {ip(a.address) for a in addresses_of(facts)}
     return next(
         (e for e in ring_conf(facts).nodes if any(is_address(a) and ip(a) in mine for a in e.addrs.values())), None
     )
@@ -129,10 +135,15 @@ def _addresses(facts: NodeFacts, entry: ConfNode) -> dict[int, str]:
     return found
 
 
+def addresses_of(facts: NodeFacts) -> tuple[Address, ...]:
+    """The node's own addresses, on all of its devices."""
+    return tuple(address for device in facts.get(probes.ADDRESSES) for address in device.addresses)
+
+
 def devices_of(facts: NodeFacts, address: str) -> tuple[str, ...]:
     """The devices that have this address."""
     wanted = ipaddress.ip_address(address)
-    return tuple(a.dev for a in facts.get(probes.ADDRESSES) if ipaddress.ip_address(a.address) == wanted)
+    return tuple(a.dev for a in addresses_of(facts) if ipaddress.ip_address(a.address) == wanted)
 
 
 def ring_devices(facts: NodeFacts) -> dict[int, str]:
@@ -149,7 +160,7 @@ def networks_of(facts: NodeFacts, dev: str) -> tuple[Network, ...]:
     """The networks that are on-link on a device."""
     return tuple(
         ipaddress.ip_network(f"{a.address}/{a.prefix}", strict=False)
-        for a in facts.get(probes.ADDRESSES)
+        for a in addresses_of(facts)
         if a.dev == dev and a.scope == "global"
     )
 

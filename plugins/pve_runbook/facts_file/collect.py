@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pve_runbook.facts.guests import STANDS_STILL
-from pve_runbook.facts.network import is_address, is_guest_port
+from pve_runbook.facts.network import addresses_of, is_address, is_guest_port
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.facts_file.model import (
     NO_ANSWER,
@@ -275,7 +275,7 @@ class _Painter:
 
     def _wiring(self) -> Wiring:
         facts = self.facts
-        addresses = facts.get(probes.ADDRESSES)
+        addresses = addresses_of(facts)
         cards = tuple(
             Card(
                 link.name,

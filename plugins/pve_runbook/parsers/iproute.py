@@ -23,6 +23,20 @@ class Address:
     prefix: int
     family: str
     scope: str
+    lasts: bool = True
+    """Whether it stays until somebody takes it away; what a router hands out (SLAAC) comes and goes by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One network device as it is now. `is_up` is the administrator's word, not the cable's; `mtu` is in bytes,
+    `master` the bridge or bond that it is a port of."""
+
+    name: str
+    is_up: bool
+    mtu: int
+    master: str | None
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +86,28 @@ class Listener:
     port: int
 
 
-def parse_ip_addr(output: Output) -> tuple[Address, ...]:
+def parse_ip_addr(output: Output) -> tuple[Device, ...]:
     """Read `ip -j addr`."""
-    addresses: list[Address] = []
+    devices: list[Device] = []
     for device in parse_objects(stdout_of(output, "ip addr"), "ip addr"):
-        addresses += (
+        name, flags = device.text("ifname"), device.anything("flags")
+        if not isinstance(flags, list):
+            raise unread("ip addr", str(flags))
+        addresses = (
             Address(
-                dev=device.text("ifname"),
+                dev=name,
                 address=info.text("local"),
                 prefix=info.number("prefixlen"),
                 family=info.text("family"),
                 scope=info.text("scope"),
+                lasts=info.text("family") == "inet" or "dynamic" not in info,
             )
             for info in device.objects("addr_info")
         )
-    return tuple(addresses)
+        devices.append(
+            Device(name, "UP" in flags, device.number("mtu"), device.text_or_none("master"), tuple(addresses))
+        )
+    return tuple(devices)
 
 
 def parse_ip_route(output: Output) -> tuple[Route, ...]:

@@ -218,7 +218,10 @@ ZPOOLS = _probe(
     timeout=20,
 )
 ADDRESSES = _probe(
-    "addresses", ["ip", "-j", "addr"], iproute.parse_ip_addr, "this node's addresses", group=Group.NETWORK
+    "addresses",
+    ["ip", "-j", "addr"],
+    iproute.parse_ip_addr,
+    "this node's addresses, and that nothing changes the network under the guests during the run",
 )
 ROUTES = _probe(
     "routes",

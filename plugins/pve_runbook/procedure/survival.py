@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pve_runbook.cluster.node import Node
+from pve_runbook.diagnosis.refusals_network import live_network_changed
 from pve_runbook.facts.continuity import Comparison, Snapshot, compare, rebased, resettled, snapshot, snapshot_of
+from pve_runbook.facts.live_network import Live, changes, live_network
 from pve_runbook.journal import events
 from pve_runbook.journal.rows import GuestTruth
+from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import known
 from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.notes import Notes
@@ -24,6 +27,8 @@ class Survival:
         self._held: Snapshot | None = None
         self.network: dict[str, dict[str, str]] = {}
         """Node name → file → SHA-256, as at the baseline."""
+        self.live: dict[str, Live] = {}
+        """Node name → its network as it lives, as this run found it: one that is taken up takes it anew."""
         self.scheduled: frozenset[str] = frozenset()
         """Nodes whose schedulers ran at the first baseline."""
         self.quorate: frozenset[str] = frozenset()
@@ -75,6 +80,7 @@ class Survival:
         """
         nodes = self._members.cluster.nodes
         now = snapshot((n.facts for n in nodes), backups_on=[n.name for n in self._members.staying])
+        self.live = {n.name: live_network(n.facts.get(probes.ADDRESSES)) for n in nodes}
         if self.first is None:
             self.first = now
             self.network = {n.name: dict(n.facts.network_files) for n in nodes}
@@ -157,6 +163,15 @@ class Survival:
     def guests_of(self, hostname: str) -> set[int]:
         """The guests that a node owned at the baseline, by its own name."""
         return {v for v, g in self.baseline.guests.items() if g.node == hostname}
+
+    def network_lost(self, node: Node) -> str:
+        """Hold the node's network, as it lives, against how this run found it; what changed, in words, or "".
+
+        The port of a guest counts while its process is the baseline's. Raises UnknownFact."""
+        facts, was = node.facts, self.baseline.guests
+        running = {v for v, pid in facts.running.items() if v in was and was[v].pid == pid}
+        found = changes(self.live[node.name], live_network(facts.get(probes.ADDRESSES)), running)
+        return live_network_changed(node.name, found) if found else ""
 
     def network_of(self, node: Node) -> dict[str, str]:
         """File of the network → SHA-256, as at the baseline."""
