@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from collections.abc import Callable, Sequence
 
 _OK, _TRY_AGAIN = 1, 6
@@ -115,6 +116,7 @@ class Group:
         _check(self._library.cpg_local_get(self._handle, ctypes.byref(own)))
         self.nodeid = own.value
         self._name = _Name(len(name), name.encode())
+        self._unsent: deque[bytes] = deque()
 
     def join(self) -> None:
         """Become a member; raises Busy while a membership forms."""
@@ -128,9 +130,20 @@ class Group:
         return number.value
 
     def send(self, message: bytes) -> None:
-        """Send to all members, this one too; raises Busy while a membership forms."""
-        vector = _Vector(message, len(message))
-        _check(self._library.cpg_mcast_joined(self._handle, _AGREED, ctypes.byref(vector), 1))
+        """Send to all members, this one too; what corosync does not take yet waits for `send_on`."""
+        self._unsent.append(message)
+        self.send_on()
+
+    def send_on(self) -> None:
+        """Send what waits, in its order, as far as corosync takes it: while a membership forms it takes nothing, and
+        news of that membership come while it still forms (dfsm.c tries again too)."""
+        while self._unsent:
+            vector = _Vector(self._unsent[0], len(self._unsent[0]))
+            try:
+                _check(self._library.cpg_mcast_joined(self._handle, _AGREED, ctypes.byref(vector), 1))
+            except Busy:
+                return
+            self._unsent.popleft()
 
     def dispatch(self) -> None:
         """Call back with the news; raises CorosyncError when corosync is gone."""

@@ -41,6 +41,8 @@ RETRY = 6
 """Seconds between two attempts to reach corosync."""
 RESTART_PAUSE = 1
 """Seconds that the process outlives its mount ("do not restart too fast")."""
+SEND_AGAIN = 0.1
+"""Seconds after which a message is sent again that corosync did not take (dfsm.c, dfsm_send_message_full)."""
 BUSY_FOR = 10
 """Seconds that a change is tried while the group forms."""
 
@@ -210,6 +212,7 @@ class Pmxcfs:
                 async with trio.open_nursery() as nursery:
                     for service in (quorum, group):
                         nursery.start_soon(_watch, service, nursery.cancel_scope)
+                    nursery.start_soon(_send_on, group, nursery.cancel_scope)
             finally:
                 group.close()
         finally:
@@ -260,6 +263,17 @@ async def _watch(service: Quorum | Group, scope: trio.CancelScope) -> None:
         await trio.lowlevel.wait_readable(fd)
         try:
             service.dispatch()
+        except CorosyncError:
+            scope.cancel()
+            return
+
+
+async def _send_on(group: Group, scope: trio.CancelScope) -> None:
+    """Send what corosync did not take at first, until it is gone."""
+    while True:
+        await trio.sleep(SEND_AGAIN)
+        try:
+            group.send_on()
         except CorosyncError:
             scope.cancel()
             return
