@@ -15,6 +15,7 @@ from bench_run import FROZEN
 from lab_bench import Bench
 from on_node import DB, MEMBERS, RUN, WORK, OnNode
 from pve_lab.faults import Fault
+from pve_runbook.plan import shell
 from pve_runbook.plan.script_steps import TOO_LATE, Step, Steps, steps_of
 from pve_runbook.plan.script_text import NO_RETURN, commands, listing
 from pve_runbook.procedure.window import Script, script
@@ -165,3 +166,14 @@ def test_what_is_not_understood_is_not_passed_over(line: str) -> None:
     text = script("window", RUN, RUN, MEMBERS)
     with pytest.raises((ValueError, KeyError)):
         steps_of(f"{text}\n{line}\n", {QDEVICE: False})
+
+
+def test_a_script_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for every node in every plan of a run."""
+    read = []
+    parse = shell.parse
+    monkeypatch.setattr(shell, "parse", lambda text: read.append(text) or parse(text))
+    members = [f"node{i}" for i in range(32)]
+    text = script("window", RUN, RUN, members)
+    found = [steps_of(text, {QDEVICE: qdevice}) for _ in members for qdevice in (False, True)]
+    assert len(read) == 2 and found[0] != found[1]

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from pve_runbook.plan import shell
 
@@ -53,7 +54,13 @@ def steps_of(text: str, answers: Mapping[str, bool]) -> Steps:
     ``answers``: a command by which the script asks its node something that is known before → whether it succeeds; for
     any other the steps below it have a condition. Raises ValueError for a script that is not understood.
     """
-    walk = _Walk(answers)
+    return _steps_of(text, tuple(sorted(answers.items())))
+
+
+@lru_cache(maxsize=64)
+def _steps_of(text: str, answers: tuple[tuple[str, bool], ...]) -> Steps:
+    """Once a script: every node runs the same one, and each plan of a run names it again."""
+    walk = _Walk(dict(answers))
     runs = tuple(_joined(walk.block(shell.parse(text))))
     walk.is_past_return = False
     walk.silent = (_SAYS, _ENDS)
