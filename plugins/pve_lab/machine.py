@@ -24,21 +24,25 @@ class Running(Protocol):
 
 @dataclass
 class Site:
-    """What all nodes of a lab share; `turn` is the one lock around the whole model, notified when something went on."""
+    """What all nodes of a lab share; `lock` is the one around the whole model."""
 
     unsimulated: Path
-    turn: threading.Condition = field(default_factory=threading.Condition)
+    lock: threading.RLock = field(default_factory=threading.RLock)
     faults: FaultPlan = field(default_factory=FaultPlan)
     machines: dict[str, Machine] = field(default_factory=dict)
 
 
 class Machine:
-    """One node with all that runs on it; `cut` drops its connections."""
+    """One node with all that runs on it; `cut` drops its connections.
+
+    `turn` is the lock around the model, notified when something went on on this node: whoever waits on a node waits for
+    what runs there, and would be woken for nothing by all the others.
+    """
 
     def __init__(self, node: Node, log: Path, site: Site, cut: Callable[[], None] = lambda: None) -> None:
         self.log = log
         self.site = site
-        self.turn = site.turn
+        self.turn = threading.Condition(site.lock)
         self.cut = cut
         self._log_file = log.open("w", encoding="utf-8", buffering=1)
         self.channels: set[Running] = set()

@@ -300,11 +300,12 @@ class LabServer:
         self._loop.call_soon_threadsafe(self._stopped.set)
 
     def _perform(self, request: Json) -> object:
-        with self.site.turn:
+        with self.site.lock:
             result = VERBS[request["verb"]](self, request)
             for node in self.cluster.nodes.values():
                 node.files.remembered = None
-            self.site.turn.notify_all()
+            for machine in self.machines.values():
+                machine.turn.notify_all()
         return result
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import pytest
+from bounded import BOUND
 from lab_bench import Bench, MakeBench
 from pve_lab.model.devices import Devices
 from pve_lab.model.guests import Guests
@@ -67,3 +69,30 @@ def test_the_copy_for_bash_is_made_where_bash_runs_and_something_changed(
     assert made["wanted"] == 1, "on the node where it was written; the others have no bash"
     assert bench.run("pve2", "for f in /etc/pve/on*; do echo $f; done").stdout == "/etc/pve/one\n"
     assert made["wanted"] == 2
+
+
+def test_who_waits_on_a_node_is_woken_by_what_goes_on_there(make_bench: MakeBench) -> None:
+    """Not by every command on every node: one waits on each while all leave."""
+    bench = make_bench("broken", 2)
+    looked, machine = [0], bench.machines["pve1"]
+    waiting, ended = threading.Event(), threading.Event()
+
+    def holds() -> bool:
+        looked[0] += 1
+        waiting.set()
+        return ended.is_set()
+
+    def wait() -> None:
+        with machine.turn:
+            machine.turn.wait_for(holds, BOUND)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert waiting.wait(BOUND)
+    for _ in range(20):
+        bench.run("pve2", "true; hostname")
+    assert looked == [1]
+    ended.set()
+    bench.run("pve1", "hostname")
+    thread.join(BOUND)
+    assert not thread.is_alive() and looked == [2]
