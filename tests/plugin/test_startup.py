@@ -15,7 +15,9 @@ LOADED = """
 import json, sys
 import pytest
 status = pytest.main([*sys.argv[1:], "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest"])
-print("\\n" + json.dumps([status, sorted(sys.modules)]))
+specs = {name: getattr(module, "__spec__", None) for name, module in sys.modules.items()}
+loaders = {name: type(spec.loader).__name__ for name, spec in specs.items() if spec is not None}
+print("\\n" + json.dumps([status, loaders]))
 """
 NOT_FOR_CHECKS = (
     "pve_runbook.facts_file.model",
@@ -42,20 +44,31 @@ NOT_FOR_CHECKS = (
 )
 
 
-def loaded(*arguments: str) -> set[str]:
-    """The modules that a pytest with these arguments has loaded at its end."""
+def loaded(*arguments: str) -> dict[str, str]:
+    """The modules that a pytest with these arguments has loaded at its end, and the class that loaded each."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
-    status, modules = json.loads(done.stdout.rpartition("\n")[0].rpartition("\n")[2])
+    status, loaders = json.loads(done.stdout.rpartition("\n")[0].rpartition("\n")[2])
     assert status == 0
-    return set(modules)
+    return dict(loaders)
 
 
 def test_checks_load_what_they_ask_the_nodes_with_and_no_more() -> None:
     modules = loaded("checks/", "--hosts=pve1", "--collect-only")
     assert "pve_runbook.ssh.connection" in modules
     assert [name for name in NOT_FOR_CHECKS if name in modules] == []
+
+
+def test_pytest_rewrites_none_of_our_modules_but_the_one_it_begins_with() -> None:
+    ours = {n: by for n, by in loaded("checks/", "--hosts=lab", "--collect-only").items() if n.startswith("pve_")}
+    assert len(ours) > 100
+    assert {name for name, by in ours.items() if by == "AssertionRewritingHook"} == {
+        "pve_runbook",
+        "pve_runbook.plugin",
+        "pve_runbook.plugin.plain_imports",
+        "pve_runbook.plugin.plugin",
+    }
 
 
 def test_other_tests_do_not_pay_for_the_plugin() -> None:

@@ -10,6 +10,9 @@ from collections.abc import Generator
 
 import pytest
 
+import pve_runbook.plugin.plain_imports  # noqa: F401  (first: it is about the imports that follow)
+
+# isort: split
 from pve_runbook.options.command_line import mode_of
 from pve_runbook.options.option_types import only_lists
 from pve_runbook.options.options import add_options, read_options
