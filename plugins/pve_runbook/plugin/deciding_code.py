@@ -17,7 +17,10 @@ ONLY_TELLS = frozenset(
     {
         "plan/markdown.py",
         "plugin/steps/outcome.py",
-        *(f"plugin/{name}.py" for name in ("closing", "gc_tuning", "lab_process", "plan_mode", "provenance")),
+        *(
+            f"plugin/{name}.py"
+            for name in ("closing", "gc_tuning", "lab_process", "plain_imports", "plan_mode", "provenance")
+        ),
         *(f"plugin/{name}.py" for name in ("record_cli", "rehearsal", "rerun_command", "run_result")),
     }
 )
