@@ -13,6 +13,7 @@ from pve_runbook.journal.rows import GuestRow, NodeRow
 from pve_runbook.record import model, phrases
 from pve_runbook.record.command_counts import Sent
 from pve_runbook.record.model import Header, Record, Sample
+from pve_runbook.record.waiting import Waited, waited
 from pve_runbook.refusal.text import ids_in
 
 SCHEMA_VERSION = 3
@@ -60,7 +61,7 @@ class Read:
     node: str
     started: str
     seconds: float
-    """of the slowest probe"""
+    """of the whole request"""
     probes: int
     """how many were asked"""
     unanswered: tuple[Unanswered, ...]
@@ -108,6 +109,8 @@ class Phase:
     outcome: Outcome
     started: str | None
     seconds: float
+    waited: Waited
+    """what they are made up of"""
     steps_passed: int
     steps_total: int
     lines: tuple[str, ...]
@@ -223,7 +226,7 @@ def _document(record: Record, journal_head: str) -> Document:
         run=record.header,
         authority=phrases.authority(record),
         sent=record.sent,
-        phases=tuple(map(_phase, record.phases)),
+        phases=tuple(_phase(phase, record.approvals) for phase in record.phases),
         outside=tuple(map(_command, record.outside)),
         baseline=record.baseline or None,
         approvals=record.approvals,
@@ -258,13 +261,14 @@ def _plan(plan: Plan) -> Planned:
     )
 
 
-def _phase(phase: model.Phase) -> Phase:
+def _phase(phase: model.Phase, approvals: tuple[Approval, ...]) -> Phase:
     return Phase(
         phase=phase.number,
         title=phase.title,
         outcome=phase.outcome,
         started=phase.started or None,
         seconds=round(phase.seconds, 3),
+        waited=waited(phase, approvals),
         steps_passed=phase.passed,
         steps_total=len(phase.steps),
         lines=phase.lines,

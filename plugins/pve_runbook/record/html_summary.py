@@ -25,7 +25,7 @@ from pve_runbook.record.html_markup import (
     table,
     tag,
 )
-from pve_runbook.record.html_tables import change_table, guest_tables, phase_grid
+from pve_runbook.record.html_tables import change_table, guest_tables, phase_grid, waited_table
 from pve_runbook.record.model import Record
 from pve_runbook.record.timeline import timeline
 
@@ -50,6 +50,7 @@ def summary_html(record: Record, journal_head: str = "") -> str:
         _section("What was done, by whom, on which nodes", _facts(record, journal_head)),
         _timeline(record),
         _section("Phases and nodes", phase_grid(record)),
+        _waited(record),
         _continuity(record),
         _approvals(record),
         Html() if is_reading else _notes(record, "verdict", "What the cluster was like before the first change"),
@@ -142,6 +143,11 @@ def _facts(record: Record, journal_head: str) -> Html:
 def _ended(record: Record) -> str:
     took = phrases.took(record)
     return date_time(phrases.ended_at(record)) + (f" ({took})" if took else "")
+
+
+def _waited(record: Record) -> Html:
+    spent = waited_table(record)
+    return _section("Where the time went", spent) if spent else Html()
 
 
 def _timeline(record: Record) -> Html:

@@ -21,6 +21,7 @@ from pve_runbook.record.html_markup import (
     tag,
 )
 from pve_runbook.record.model import Action, Continuity, Phase, Record, Step
+from pve_runbook.record.waiting import Waited, waited
 
 TOGETHER = "all"
 """The column of the steps that are about the cluster as a whole."""
@@ -43,6 +44,20 @@ def phase_grid(record: Record) -> Html:
         for phase in record.phases
     ]
     return table(["Phase", "Outcome", "Steps passed", *nodes, "Start (UTC)", "Duration"], rows, css="pve-phases")
+
+
+def waited_table(record: Record) -> Html:
+    """Return phases down: how long nodes were waited for, and for what; nothing for a run that changed nothing."""
+    if not record.actions:
+        return Html()
+    found = [(phrases.phase_name(phase), waited(phase, record.approvals)) for phase in record.phases]
+    found.append((tag("b", "together"), sum((spent for _, spent in found), Waited())))
+    rows = [
+        [name, *(duration(x) for x in (spent.proxmox, spent.round_trips, spent.operator, spent.own))]
+        for name, spent in found
+    ]
+    head = ["Phase", "Proxmox at work on a change", "Questions to nodes", "The operator", "This tool itself"]
+    return table(head, rows, css="pve-waited")
 
 
 def _nodes_of(record: Record) -> list[str]:

@@ -76,7 +76,7 @@ class Read:
     repeated_line: int = 0
     """The line that names both."""
     seconds: float = 0.0
-    """Of the slowest probe: they run side by side on the node."""
+    """Of the whole request: each probe bears the same."""
 
     @property
     def probes(self) -> int:
