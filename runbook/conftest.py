@@ -21,6 +21,7 @@ from pve_runbook.plugin.approval import Approvals
 from pve_runbook.plugin.execution import EXECUTION, Execution
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.perform import Performer
+from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.procedure import authority, backup, canary, decisions, left_to_do, login_key, stages, window
 from pve_runbook.procedure.forecast import Forecast
@@ -134,13 +135,17 @@ def commits_off(perform: Performer, scheduler_off: None) -> None:
 
 @pytest.fixture(scope="session")
 def lrm_off(perform: Performer, members: Members, commits_off: None) -> None:
-    """The local resource manager is stopped on all nodes, one after the other, while a live CRM can freeze
-    its services; quorum is read again before each. Where HA can be disarmed, it is first."""
-    disarms = members.disarms
+    """The local resource manager is stopped on all nodes, while a live CRM can freeze its services: one after the other
+    where it feeds the watchdog, quorum is read again before each; then together where it has nothing to keep. Where HA
+    can be disarmed, it is first."""
+    cluster, disarms = members.cluster, members.disarms
     perform(stages.HA_DISARMED, disarms=disarms)
     if disarms is not None:
-        _ha_lets_go(members.cluster)
-    perform(stages.LRM_OFF, first=_ha_is_not_armed)
+        _ha_lets_go(cluster)
+    active = [node for node in cluster.nodes if node.facts.has_watchdog_client]
+    idle = [node for node in cluster.nodes if node not in active]
+    perform(stages.LRM_OFF, active, first=_ha_is_not_armed)
+    perform(stages.LRM_OFF, idle, first=_ha_is_not_armed, together=True)
 
 
 def _ha_lets_go(cluster: Cluster) -> None:
@@ -158,7 +163,7 @@ def _ha_is_not_armed(node: Node) -> None:
 
 @pytest.fixture(scope="session")
 def crm_off(perform: Performer, lrm_off: None) -> None:
-    """The cluster resource manager is stopped on all nodes, after the LRM on every one."""
+    """The cluster resource manager is stopped on all nodes side by side, after the LRM on every one."""
     perform(stages.CRM_OFF)
 
 
@@ -199,7 +204,9 @@ def peers_corosync_stopped(perform: Performer, notes: Notes, members: Members) -
     perform(stages.QDEVICE_SILENT)
     perform(stages.PEERS_SILENT)
     for node in members.peers:
-        members.cluster.wait_until(node, lambda f: f.corosync.is_stopped, "whether corosync stopped")
+        members.cluster.wait_until(
+            node, lambda f: f.corosync.is_stopped, "whether corosync stopped", asking=(probes.UNIT_STATES,)
+        )
 
 
 @pytest.fixture(scope="session")
@@ -226,10 +233,11 @@ def quorum_forced(perform: Performer, members: Members, pmxcfs_back: None) -> No
         return
     forced = decisions.has_quorum_to_be_forced(Forecast(node))
     if forced:
-        wait(lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60)
+        wait(lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60, asking=(probes.PVECM,))
     perform(stages.QUORUM_FORCED)
     if forced:
-        wait(lambda f: f.is_quorate, "whether forced quorum took effect")
+        said = (probes.PVECM, probes.PVE_MODE)
+        wait(lambda f: f.is_quorate, "whether forced quorum took effect", asking=said)
 
 
 @pytest.fixture(scope="session")
@@ -273,7 +281,7 @@ def left_cluster(perform: Performer, survival: Survival, members: Members, leave
 
 @pytest.fixture(scope="session")
 def services_restarted(perform: Performer) -> None:
-    """Proxmox's services were started anew, one by one, the nodes side by side."""
+    """Proxmox's services were started anew, the nodes side by side."""
     perform(stages.SERVICES_RESTARTED)
 
 

@@ -7,10 +7,7 @@ With --leave: the services of the nodes that left; those of the others run on.
 
 Sends, where it is still to be done:
     mv -T /etc/cron.d/vzdump /var/lib/pve-runbook/RUN/cron.d-vzdump
-    systemctl restart pvedaemon.service
-    systemctl restart pveproxy.service
-    systemctl restart pvestatd.service
-    systemctl restart spiceproxy.service
+    systemctl restart pvedaemon.service pveproxy.service pvestatd.service spiceproxy.service
     systemctl reset-failed corosync.service
 """
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from bench_run import BenchRun, runs
 from pve_runbook.actions.registry import STOP_LRM
 from pve_runbook.cluster.node import Node
+from pve_runbook.facts.node import NodeFacts
+from pve_runbook.journal.events import Batch
+from pve_runbook.journal.rows import Asked
+from pve_runbook.probes.per_subject import OPEN_FILES
+from pve_runbook.probes.registry import JOBS, PVE_MOUNT, UNIT_STATES
 
 
 @pytest.fixture
@@ -69,3 +74,80 @@ def test_a_wait_ends_them(run: BenchRun) -> None:
     pve1, pve2 = run.cluster.nodes
     run.cluster.wait_until(pve1, lambda facts: not facts.corosync.is_active, "whether corosync stopped")
     assert not corosync_runs(pve2)
+
+
+def asked(run: BenchRun, since: int = 0) -> list[list[str]]:
+    """What each request asked, of those after the event with that number, by the names of the probes."""
+    names: dict[int | None, str] = {}
+    found = []
+    for entry in run.journal.events:
+        if isinstance(entry.event, Batch):
+            probes = entry.event.probes
+            names.update((p.q, p.id) for p in probes if isinstance(p, Asked))
+            if entry.number > since:
+                found.append([p.id if isinstance(p, Asked) else names[p] for p in probes])
+    return found
+
+
+def now(run: BenchRun) -> int:
+    """The number of the last event."""
+    return run.journal.events[-1].number
+
+
+def test_work_that_changed_nothing_and_waited_for_nothing_leaves_them(run: BenchRun) -> None:
+    since = now(run)
+    assert run.cluster.each(corosync_runs) == [True, True]
+    assert [corosync_runs(node) for node in run.cluster.nodes] == [True, True]
+    assert asked(run, since) == []
+
+
+def test_work_that_waited_ends_them(run: BenchRun) -> None:
+    stop_corosync(run)
+    pve1, pve2 = run.cluster.nodes
+    run.cluster.each(lambda node: node.poll(1), [pve1])
+    assert not corosync_runs(pve2)
+
+
+def test_between_two_actions_only_what_is_named_is_asked(run: BenchRun) -> None:
+    pve1 = run.cluster.node("pve1")
+    with pve1.asking_only((UNIT_STATES, JOBS)):
+        pve1.act(STOP_LRM.bind())
+        since = now(run)
+        assert not pve1.facts.units["pve-ha-lrm.service"].is_active
+        assert asked(run, since) == [["units", "jobs"]]
+        assert run.bench.run("pve1", "systemctl stop corosync").exit_status == 0
+    assert not corosync_runs(pve1), "what was read so is nothing that a gate is judged by"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda facts: facts.hostname,
+        lambda facts: facts.tree.files,
+        lambda facts: facts.pve_hangs,
+        lambda facts: facts.database_is_damaged,
+        lambda facts: facts.own_addresses,
+        lambda facts: sorted(facts.listed),
+        lambda facts: facts.about(OPEN_FILES),
+    ],
+    ids=["hostname", "database", "silence", "damage", "family", "tools", "families"],
+)
+def test_a_fact_that_rests_on_anything_else_has_the_node_read_whole(
+    run: BenchRun, other: Callable[[NodeFacts], object]
+) -> None:
+    pve1 = run.cluster.node("pve1")
+    before = other(pve1.facts)
+    with pve1.asking_only((UNIT_STATES, PVE_MOUNT)):
+        pve1.act(STOP_LRM.bind())
+        assert pve1.facts.corosync.is_active and pve1.facts.pve_mounts
+        since = now(run)
+        assert other(pve1.facts) == before
+        first, *_ = asked(run, since)
+        assert {"hostname", "units", "guest_processes"} < set(first)
+
+
+def test_which_proxmox_it_is_is_asked_once(run: BenchRun) -> None:
+    assert [batch.count("version") for batch in asked(run) if "version" in batch] == [1, 1]
+    run.cluster.node("pve1").act(STOP_LRM.bind())
+    assert [node.facts.version is not None for node in run.cluster.nodes] == [True, True]
+    assert [batch.count("version") for batch in asked(run) if "version" in batch] == [1, 1]

@@ -83,7 +83,7 @@ def test_a_reload_within_a_window_is_seen_after_it(make_run: MakeRun) -> None:
     assert run.bench.run("pve2", "systemctl stop pve-cluster; pmxcfs -l").exit_status == 0
     run.bench.advance(10.0)
     assert run.bench.node("pve2").network_reloads == 1
-    assert "PVE-R170" in said_of(run) and "vmbr7 is new (up, mtu 1500, 10.77.0.12/24)" in said_of(run)
+    assert "PVE-R173" in said_of(run) and "vmbr7 is new (up, mtu 1500, 10.77.0.12/24)" in said_of(run)
 
 
 def test_the_file_may_be_as_it_was(make_run: MakeRun) -> None:

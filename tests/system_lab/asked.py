@@ -87,7 +87,7 @@ ORDER = (
     *("disarm-ha", "stop-lrm", "disable-lrm", "stop-crm", "disable-crm", "stop-qdevice", "mask-qdevice"),
     *("expect-own-votes", "ha-remove", "delnode", "expected-rest"),
     *("unmask-pve-cluster", "start-pve-cluster", "put-keys", "put-window-script", "window"),
-    *("restart-pvedaemon", "restart-pveproxy", "restart-pvestatd", "restart-spiceproxy", "reset-failed-corosync"),
+    *("restart-services", "reset-failed-corosync"),
     *("canary-create", "canary-start", "canary-stop", "canary-destroy"),
     *("put-database", "put-system", "put-restore-script", "restore"),
     *("unmask-corosync", "enable-corosync", "start-corosync", "stop-corosync", "mask-corosync", "disable-corosync"),

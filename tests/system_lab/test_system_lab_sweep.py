@@ -13,7 +13,7 @@ pytestmark = pytest.mark.syslab
 
 KILLED_AT = (
     *("make-folder", "backup-db", "stop-scheduler", "disable-lrm", "stop-crm", "stop-corosync", "expect-own-votes"),
-    *("put-keys", "window", "restart-pvedaemon", "canary-start", "start-scheduler", "release-lock"),
+    *("put-keys", "window", "restart-services", "canary-start", "start-scheduler", "release-lock"),
 )
 CUT_AT = ("stop-corosync", "window", "canary-create")
 COMMANDS = {

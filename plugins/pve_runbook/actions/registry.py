@@ -313,20 +313,12 @@ ENABLE_QDEVICE = _action(
 
 # --- services
 
-
-def _restart(unit: str, why: str, timeout: int) -> ActionTemplate:
-    return _action(
-        f"restart-{unit}",
-        *("systemctl", "restart", f"{unit}.service"),
-        why=why,
-        undo=f"none needed: {unit} keeps no state of the cluster",
-        timeout=timeout,
-    )
-
-
-RESTARTS = tuple(
-    _restart(unit, "so that it forgets the cluster it was started in", 180)
-    for unit in ("pvedaemon", "pveproxy", "pvestatd", "spiceproxy")
+RESTART_SERVICES = _action(
+    "restart-services",
+    *("systemctl", "restart", "pvedaemon.service", "pveproxy.service", "pvestatd.service", "spiceproxy.service"),
+    why="so that they forget the cluster they were started in; systemd starts each after those that it comes after",
+    undo="none needed: they keep no state of the cluster",
+    timeout=180,
 )
 RESET_FAILED = _action(
     "reset-failed-corosync",

@@ -17,7 +17,7 @@ from pve_runbook.facts.node import Glimpse, NodeFacts
 from pve_runbook.journal.journal import Journal
 from pve_runbook.probes import allow_list
 from pve_runbook.probes.answers import UnknownFact
-from pve_runbook.probes.probe import Group
+from pve_runbook.probes.probe import Group, Probe
 from pve_runbook.ssh.connection import Connection, ConnectOptions, open_all
 from pve_runbook.ssh.errors import ConnectFailed
 from pve_runbook.ssh.hosts import Target
@@ -126,7 +126,10 @@ class Cluster:
         return offsets if agree(offsets) else {n.name: n.clock_offset() for n in self.nodes}
 
     def each(self, work: Callable[[Node], T], nodes: Iterable[Node] | None = None) -> list[T]:
-        """Do ``work`` on the nodes side by side; every one is done before the first error is raised."""
+        """Do ``work`` on the nodes side by side; every one is done before the first error is raised.
+
+        Where an action or a wait ended a node's facts, or anything failed, the facts of all end with it.
+        """
 
         def alone(node: Node) -> T:
             self._side_by_side.on = True
@@ -135,21 +138,32 @@ class Cluster:
             finally:
                 self._side_by_side.on = False
 
+        ended = [n.times_ended for n in self.nodes]
         with self.brakes.held():
             futures = [self._executor.submit(alone, n) for n in (self.nodes if nodes is None else nodes)]
             errors = [f.exception() for f in futures]
-        self.forget()
+        if any(errors) or ended != [n.times_ended for n in self.nodes]:
+            self.forget()
         for error in errors:
             if error is not None:
                 raise error
         return [f.result() for f in futures]
 
-    def wait_until(self, node: Node, holds: Callable[[NodeFacts], bool], what: str, *, seconds: int = 30) -> None:
-        """Read ``node`` until ``holds``; at most ``seconds``, waited on the node.
+    def wait_until(
+        self,
+        node: Node,
+        holds: Callable[[NodeFacts], bool],
+        what: str,
+        *,
+        seconds: int = 30,
+        asking: Sequence[Probe[object]] = (),
+    ) -> None:
+        """Read ``node`` until ``holds``, by the probes ``asking`` if there are any; at most ``seconds``, waited on the
+        node.
 
         Raises UnknownFact when the bound is over.
         """
-        with self.waits.on(node.name, what, seconds):
+        with self.waits.on(node.name, what, seconds), node.asking_only(asking):
             waited = 0
             while not holds(node.facts):
                 if waited >= seconds:

@@ -6,22 +6,16 @@ import base64
 import hashlib
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.errors import ActionFailed, NotAllowed, OutcomeUnknown
+from pve_runbook.cluster import gate_command, rounds
+from pve_runbook.cluster.gate_command import REFUSED
 from pve_runbook.cluster.line import Line
-from pve_runbook.cluster.rounds import (
-    Question,
-    dear,
-    first_round,
-    follow_up,
-    of_family,
-    of_probe,
-    pause,
-    silent_listings,
-)
+from pve_runbook.cluster.rounds import Question, asked_once, first_round, follow_up, of_family, of_probe, pause
 from pve_runbook.cluster.surroundings import Surroundings
 from pve_runbook.facts.guests import subject_of_pids
 from pve_runbook.facts.node import Glimpse, NodeFacts
@@ -29,7 +23,7 @@ from pve_runbook.journal import events
 from pve_runbook.parsers.output import Output, ParseError, Unsettled
 from pve_runbook.parsers.pmxcfs import Members
 from pve_runbook.parsers.pvecm import PvecmStatus
-from pve_runbook.probes import per_subject, testinfra
+from pve_runbook.probes import per_subject
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import Missing, UnknownFact
 from pve_runbook.probes.probe import TOOLS, Group, Probe, ProbeFamily
@@ -42,11 +36,6 @@ from pve_runbook.ssh.transport import Refused
 
 T = TypeVar("T")
 
-REFUSED = (
-    "{node}: {why}.\n"
-    "checks/ can only send those, so that no check can change a node.\n"
-    "Read a fact of host.pve instead, or put this gate into runbook/"
-)
 SECOND_LOOKS = 10
 """How often a node that was caught in the middle of something is asked again, a second apart."""
 ENVIRONMENT = "LC_ALL=C LANG=C TERM=dumb "
@@ -62,10 +51,12 @@ class Node:
         self.unreached: str | None = None
         """Why the node was never connected to; then nothing is sent, and every fact of it is unknown."""
         self._facts: NodeFacts | None = None
+        self._few: Sequence[Probe[object]] = ()
+        self.times_ended = 0
+        """How often an action or a wait ended its facts."""
         self._groups: set[Group] = set()
-        self._silent: dict[str, object] | None = None
-        """What no listing of a storage said within its time when the node was first read: it is not asked again, each
-        time would cost the run the same wait."""
+        self._kept: dict[str, object] = {}
+        """What it is not asked again: a storage that did not answer in its time would cost the run the same wait."""
 
     @property
     def name(self) -> str:
@@ -77,8 +68,11 @@ class Node:
         """Facts that are not older than the last action on any node; read (on all nodes) when they are.
 
         Inside :meth:`Cluster.each` a node looks after itself: only its own actions end its facts, and only it
-        is read again.
+        is read again. Within :meth:`asking_only` few things are asked.
         """
+        if self._facts is None and self._few:
+            self._facts = NodeFacts(self.name, dict(self._kept), load=self._load, is_partial=True)
+            self._facts.readings.update(self._ask_settled([of_probe(p) for p in self._few]))
         if self._facts is None:
             self._load(Group.CORE)
         assert self._facts is not None
@@ -96,8 +90,24 @@ class Node:
         """Names the work that this node is locked for, and the tool's folder on it."""
         return self._run.work
 
+    @contextmanager
+    def asking_only(self, few: Sequence[Probe[object]]) -> Iterator[None]:
+        """Ask ``few`` alone, where facts have ended, between two actions and while a state is waited for.
+
+        A fact that rests on anything else has the node read whole. What was read so ends with this: gates are judged
+        by one reading of everything.
+        """
+        self._few = few
+        try:
+            yield
+        finally:
+            self._few = ()
+            if self._facts is not None and self._facts.is_partial:
+                self.forget()
+
     def forget(self) -> None:
         """End the validity of what is known of this node."""
+        self.times_ended += 1
         self._facts = None
         self._groups.clear()
 
@@ -117,18 +127,22 @@ class Node:
         new = [g for g in groups if g not in self._groups]
         if not new:
             return
+        if self._facts is not None and self._facts.is_partial and Group.CORE not in new:
+            new.insert(0, Group.CORE)
         if Group.ACTIVATING in new and self._run.read_only and not self._run.activate_storage:
             raise NotAllowed("`pvesm status` mounts what is not mounted on the node; see --activate-storage")
-        facts = self._facts or NodeFacts(self.name, dict(self._silent or {}), load=self._load)
+        facts = self._facts or NodeFacts(self.name, dict(self._kept), load=self._load)
         if Group.CORE in new:
             facts.asked = time.time()
-        facts.readings.update(self._ask_settled(first_round(new, self._run.since)))
+        first = [q for q in first_round(new, self._run.since) if q.key not in self._kept]
+        facts.readings.update(self._ask_settled(first))
+        facts.is_partial = False
         boot = facts.readings.get(probes.BOOT_ID.name)
         self.line.boot = self.line.boot or (boot if isinstance(boot, str) else "")
         for _ in range(2):
             facts.readings.update(self._ask(follow_up(facts, new)))
-        if self._silent is None and Group.CORE in new:
-            self._silent = silent_listings(facts)
+        if not self._kept and Group.CORE in new:
+            self._kept = asked_once(facts)
         self._groups.update(new)
         self._facts = facts
 
@@ -227,7 +241,7 @@ class Node:
         answers: dict[str, Output | Same | NoAnswer]
         bound = max(q.timeout for q in questions) * self._run.timeout_scale
         what = f"an answer to {questions[0].key}" if len(questions) == 1 else f"answers to {len(questions)} probes"
-        asked = [(i, q.timeout, q.argv) for i, q in sorted(ids.items(), key=lambda item: dear(item[1]))]
+        asked = [(i, q.timeout, q.argv) for i, q in sorted(ids.items(), key=lambda item: rounds.dear(item[1]))]
         scale = self._run.timeout_scale
         try:
             with self._run.waits.on(self.name, what, bound):
@@ -359,30 +373,10 @@ class Node:
         Raises NotAllowed in a run that only verifies: a free command could change the node.
         """
         if self._run.read_only:
-            return self._detection(command)
-        started = time.monotonic()
-        result = self._execute(command, 60 * self._run.timeout_scale, repeats=False)
-        self._run.journal.write(
-            events.GateCommand(
-                node=self.name,
-                command=command,
-                exit_status=result.exit_status,
-                stdout=result.stdout.decode("utf-8", "replace"),
-                stderr=result.stderr.decode("utf-8", "replace"),
-                seconds=round(time.monotonic() - started, 3),
-            )
+            return gate_command.detection(self.name, command, self.ask)
+        return gate_command.free(
+            self._run, self.name, command, lambda text, seconds: self._execute(text, seconds, repeats=False)
         )
-        if result.exit_status is None:
-            raise UnknownFact(self.name, command, "ended by a signal")
-        return result.exit_status, result.stdout, result.stderr
-
-    def _detection(self, command: str) -> tuple[int, bytes, bytes]:
-        """Answer what testinfra is known to ask about the system, by a probe."""
-        probe = testinfra.probe_of(command)
-        if probe is None:
-            raise NotAllowed(REFUSED.format(node=self.name, why=f"`{command}` is not one of the registered probes"))
-        said = self.ask(probe)
-        return said.exit_status, said.stdout.encode(), said.stderr.encode()
 
     def journal_transfer(self, name: str, size: int, sha256: str) -> None:
         """Record a file that came from this node, by name, size in bytes and hash; never its content."""

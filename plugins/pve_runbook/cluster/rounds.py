@@ -107,8 +107,9 @@ def volumes_round(facts: NodeFacts) -> list[Question[object]]:
     return found + _about(per_subject.RBD_IMAGES, [rbd_options(s, keys) for s in pools] if keys is not None else [])
 
 
-def silent_listings(facts: NodeFacts) -> dict[str, object]:
-    """The listings of storages that did not end within their time, as readings."""
+def asked_once(facts: NodeFacts) -> dict[str, object]:
+    """What a node is not asked again in a run, as readings: which Proxmox VE it is, which no action changes, and the
+    listings of storages that did not end within their time."""
     families = (
         per_subject.STORAGE_FILES,
         per_subject.STORAGE_IMAGES,
@@ -116,11 +117,13 @@ def silent_listings(facts: NodeFacts) -> dict[str, object]:
         per_subject.RBD_IMAGES,
     )
     names = {family.name for family in families}
-    return {
+    silent: dict[str, object] = {
         key: value
         for key, value in facts.readings.items()
         if key.partition(":")[0] in names and isinstance(value, Missing) and issubclass(value.kind, TimedOut)
     }
+    version = facts.readings.get(probes.VERSION.name)
+    return silent if version is None or isinstance(version, Missing) else {**silent, probes.VERSION.name: version}
 
 
 def activating_round(facts: NodeFacts) -> list[Question[object]]:

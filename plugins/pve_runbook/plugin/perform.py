@@ -32,12 +32,14 @@ class Performer:
         *,
         first: Judge = lambda node: None,
         then: Mapping[str, Judge] | None = None,
+        together: bool = False,
         **values: object,
     ) -> None:
         """Do on each of ``nodes`` (all) what ``stage`` decides, and remember it as done.
 
         ``first`` judges a node by the same reading, right before anything is sent to it; ``then``: action → what has to
-        hold once it was sent, before the next one is. ``values`` stand in the work in place of what it has. Raises what
+        hold once it was sent, before the next one is. ``together``: these nodes side by side, though the stage
+        has its nodes one by one. ``values`` stand in the work in place of what it has. Raises what
         these raise, ActionFailed, OutcomeUnknown, UnknownFact; ValueError where ``then`` names what is never sent.
         """
         if not set(then or ()) <= {template.name for template in stage.sends}:
@@ -45,11 +47,15 @@ class Performer:
         work = replace(self.work(), **values)  # type: ignore[arg-type]  # a field that is not there is a TypeError
         names = [n.name for n in (self._cluster.nodes if nodes is None else nodes)]
         chosen = [self._cluster.node(name) for name in in_turn(stage, names, work)]
-        for group in [[n] for n in chosen] if stage.one_by_one else [chosen]:
+        for group in [[n] for n in chosen] if stage.one_by_one and not together else [chosen]:
             self._cluster.each(lambda node: self._on_node(stage, node, work, first, then or {}), group)
         self.done.update((stage, name) for name in names)
 
     def _on_node(self, stage: Stage, node: Node, work: Work, first: Judge, then: Mapping[str, Judge]) -> None:
+        with node.asking_only(stage.asks):
+            self._decide_and_send(stage, node, work, first, then)
+
+    def _decide_and_send(self, stage: Stage, node: Node, work: Work, first: Judge, then: Mapping[str, Judge]) -> None:
         first(node)
         for decision in stage.decisions(Forecast(node), work):
             if isinstance(decision, Idle):

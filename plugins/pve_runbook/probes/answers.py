@@ -48,26 +48,38 @@ class Readings:
     load: Callable[[Group], None] | None = None
     """Reads a further group of probes on all nodes, when a fact of it is asked for."""
 
+    is_partial: bool = False
+    """Whether only a few probes of the core were asked: for any other one the node is read whole first."""
+
     def get(self, probe: Probe[T]) -> T:
         """The value of ``probe``. Raises UnknownFact when the node did not give it."""
-        if probe.name not in self.readings and probe.group is not Group.CORE and self.load is not None:
-            self.load(probe.group)
+        if probe.name not in self.readings:
+            self._complete()
+            if probe.group is not Group.CORE and probe.name not in self.readings and self.load is not None:
+                self.load(probe.group)
         return cast(T, self._get(probe.name, " ".join(probe.argv)))
 
     def family(self, family: ProbeFamily[T], subject: str) -> T:
         """The value of ``family`` for ``subject``. Raises UnknownFact."""
+        self._complete()
         return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.words).replace(SUBJECT, subject)))
 
     def about(self, family: ProbeFamily[T]) -> list[T]:
         """What is known of ``family``, whatever it was asked about."""
+        self._complete()
         prefix = f"{family.name}:"
         found = (v for key, v in self.readings.items() if key.startswith(prefix) and not isinstance(v, Missing))
         return [cast(T, v) for v in found]
 
     def is_missing(self, probe: Probe[T] | ProbeFamily[T], kind: type[ParseError], subject: str = "") -> bool:
         """Whether ``probe`` was asked, a family about ``subject``, and got this kind of silence for an answer."""
+        self._complete()
         value = self.readings.get(f"{probe.name}:{subject}" if isinstance(probe, ProbeFamily) else probe.name)
         return isinstance(value, Missing) and issubclass(value.kind, kind)
+
+    def _complete(self) -> None:
+        if self.is_partial and self.load is not None:
+            self.load(Group.CORE)
 
     def _get(self, key: str, question: str) -> object:
         value = self.readings.get(key, Missing("it was not asked"))

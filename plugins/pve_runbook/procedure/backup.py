@@ -18,6 +18,7 @@ from pve_runbook.cluster.cluster import Cluster
 from pve_runbook.cluster.node import Node
 from pve_runbook.parsers.systemd import Unit
 from pve_runbook.probes import per_subject
+from pve_runbook.probes import registry as probes
 from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB
 from pve_runbook.procedure.backup_check import (
     COROSYNC_FILES,
@@ -92,7 +93,8 @@ def measure(node: Node, run: str) -> int:
 
     Raises BackupFailed when they do not fit there beside the copy that the window makes, UnknownFact.
     """
-    trees = ("/etc/pve", *_SYSTEM) if len(node.facts.pve_mounts) == 1 else _SYSTEM
+    with node.asking_only((probes.PVE_MOUNT,)):
+        trees = ("/etc/pve", *_SYSTEM) if len(node.facts.pve_mounts) == 1 else _SYSTEM
     sizes = node.ask_about(per_subject.SIZES, " ".join((*_DATABASE, *trees)))
     [space] = node.ask_about(per_subject.FOLDER_SPACE, run)
     again = sum(size for path, size in sizes.items() if path in (*_DATABASE, "/etc/corosync"))

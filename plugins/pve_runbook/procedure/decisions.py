@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pve_runbook.actions import commits
 from pve_runbook.actions import registry as actions
@@ -203,9 +204,10 @@ def services_restarted(o: Forecast, work: Work) -> Iterator[Decision]:
         yield Idle("the node was standalone before this run, its services know no cluster")
         return
     units = o.units
-    for action in actions.RESTARTS:
-        if units[action.argv[-1]].exists:
-            yield Act(action.bind())
+    restart = actions.RESTART_SERVICES.bind()
+    present = tuple(name for name in restart.argv[2:] if units[name].exists)
+    if present:
+        yield Act(replace(restart, argv=(*restart.argv[:2], *present)))
     if units["corosync.service"].active == "failed":
         yield Act(actions.RESET_FAILED.bind())
     yield from park_cron(o, work)  # pveproxy's start puts the link back (pve-cluster, Setup.pm)

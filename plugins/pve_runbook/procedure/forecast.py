@@ -292,7 +292,7 @@ _EFFECTS: dict[str, Callable[[Forecast, bytes | None], None]] = {
     "restore": Forecast._restored,
     "park-backup-cron": Forecast._cron_parked,
     "unpark-backup-cron": Forecast._cron_back,
-    "restart-pveproxy": Forecast._proxy_restarts,
+    "restart-services": Forecast._proxy_restarts,
     "put-keys": Forecast._keys_put,
     "remove-keys": Forecast._keys_gone,
     "canary-destroy": Forecast._canary_gone,

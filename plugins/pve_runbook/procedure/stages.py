@@ -16,6 +16,8 @@ from pve_runbook.actions.action import ActionTemplate
 from pve_runbook.actions.disarm import DISARM_HA
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
 from pve_runbook.actions.window_cut import UNMASK_PVE_CLUSTER
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.probe import Probe
 from pve_runbook.procedure import decisions
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.work import Act, Decision, Work
@@ -41,6 +43,8 @@ class Stage:
     """Whether no node is touched before the one in front of it is done."""
     by_hand: bool = True
     """Whether a person without the tool has to do it too."""
+    asks: tuple[Probe[object], ...] = ()
+    """What its decisions rest on: where facts have ended within it, the node is asked these alone."""
     on_staying: bool = False
     """Whether it comes to a node that stays in the cluster (--leave), too. To these nothing else is sent."""
 
@@ -86,12 +90,24 @@ SCHEDULER_OFF = Stage(
     "scheduler_off",
     decisions.scheduler_off,
     sends=(actions.STOP_SCHEDULER, actions.MASK_SCHEDULER, actions.STOP_OLD_SCHEDULER, actions.PARK_CRON),
+    asks=(probes.UNIT_STATES, probes.JOBS, probes.CRON),
 )
 HA_RELEASED = Stage("ha_released", decisions.ha_released, sends=(HA_REMOVE,), on_staying=True)
-COMMITS_OFF = Stage("commits_off", decisions.commits_off, sends=commits.ACTIONS)
+COMMITS_OFF = Stage("commits_off", decisions.commits_off, sends=commits.ACTIONS, asks=(probes.UNIT_STATES, probes.JOBS))
 HA_DISARMED = Stage("ha_disarmed", decisions.ha_disarmed, sends=(DISARM_HA,), part_of="lrm_off")
-LRM_OFF = Stage("lrm_off", decisions.lrm_off, sends=(actions.STOP_LRM, actions.DISABLE_LRM), one_by_one=True)
-CRM_OFF = Stage("crm_off", decisions.crm_off, sends=(actions.STOP_CRM, actions.DISABLE_CRM), one_by_one=True)
+LRM_OFF = Stage(
+    "lrm_off",
+    decisions.lrm_off,
+    sends=(actions.STOP_LRM, actions.DISABLE_LRM),
+    one_by_one=True,
+    asks=(probes.UNIT_STATES, probes.JOBS, probes.WATCHDOG, probes.PVECM, probes.PVE_MODE),
+)
+CRM_OFF = Stage(
+    "crm_off",
+    decisions.crm_off,
+    sends=(actions.STOP_CRM, actions.DISABLE_CRM),
+    asks=(probes.UNIT_STATES, probes.JOBS),
+)
 QDEVICE_SILENT = Stage(
     "qdevice_silent",
     decisions.qdevice_silent,
@@ -100,7 +116,10 @@ QDEVICE_SILENT = Stage(
     one_by_one=True,
 )
 PEERS_SILENT = Stage(
-    "peers_corosync_stopped", decisions.peers_silent, sends=(actions.STOP_COROSYNC, actions.MASK_COROSYNC)
+    "peers_corosync_stopped",
+    decisions.peers_silent,
+    sends=(actions.STOP_COROSYNC, actions.MASK_COROSYNC),
+    asks=(probes.UNIT_STATES,),
 )
 PMXCFS_BACK = Stage("pmxcfs_back", decisions.pmxcfs_back, sends=(UNMASK_PVE_CLUSTER, actions.START_PVE_CLUSTER))
 QUORUM_FORCED = Stage("quorum_forced", decisions.quorum_forced, sends=(actions.EXPECT_OWN_VOTES,))
@@ -117,7 +136,8 @@ WINDOW = Stage(
 SERVICES_RESTARTED = Stage(
     "services_restarted",
     decisions.services_restarted,
-    sends=(*actions.RESTARTS, actions.RESET_FAILED, actions.PARK_CRON),
+    sends=(actions.RESTART_SERVICES, actions.RESET_FAILED, actions.PARK_CRON),
+    asks=(probes.UNIT_STATES, probes.CRON),
 )
 OLD_CANARIES_GONE = Stage(
     "old_canaries_gone",
