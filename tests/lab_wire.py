@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import shlex
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,10 +28,14 @@ class LabConnection(Connection):
         super().__init__(target, options)
         self._machine = machine
         self._says = says
+        self.stalls = 0.0
+        """Seconds that the next command takes on its way, in real time."""
 
     @property
     def transport(self) -> _Transport:
         """What sessions are opened on."""
+        stalled, self.stalls = self.stalls, 0.0
+        time.sleep(stalled)
         return _Transport(self._machine, self.options, self._says)
 
     def open(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from gate_opening import Opening, opening, type_on_nodes
 from gate_states import STATES
+from lab_wire import LabConnection
 from pve_lab.faults import Fault
 from pve_lab.shapes import second
 from test_walks import REASON, carry_out, words_of
@@ -75,6 +76,12 @@ def _backed_up(run: Opening) -> None:
     run.cluster.nodes["pve1"].tasks.begin("vzdump", "101")
 
 
+def _stalls(run: Opening) -> None:
+    wire = run.opened.cluster.nodes[1].connection
+    assert isinstance(wire, LabConnection)
+    wire.stalls = 5.2
+
+
 STANDS = "test_nothing_stands_in_the_way"
 
 ON_THE_WAY: dict[str, OnTheWay] = {
@@ -117,6 +124,7 @@ ON_THE_WAY: dict[str, OnTheWay] = {
     "PVE-R078": OnTheWay(
         "Wait until it is done", before=STANDS, strikes=_backed_up, mends=types("pve1", "pkill -f '^task UPID:'")
     ),
+    "PVE-R090": OnTheWay("Find out why (load, network)", before="test_every_node_answers_reliably", strikes=_stalls),
     "PVE-R138": OnTheWay(THEN, Fault("fail", argv=("systemctl", "stop", "pve-ha-lrm.service"))),
     "PVE-R140": OnTheWay("", Fault("fail", argv=("pmxcfs", "-l"))),
     "PVE-R141": OnTheWay(
