@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pve_runbook.facts.ha import can_disarm
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.tasks import Task
 from pve_runbook.probes.answers import known
@@ -231,7 +232,7 @@ def storage_trouble(facts: NodeFacts, wrong: Mapping[str, str]) -> str:
 
 def ha_armed(facts: NodeFacts) -> str:
     """HA active, watchdog armed, no quorum."""
-    disarms = known(lambda: facts.can_disarm_ha)
+    disarms = known(lambda: can_disarm(facts))
     return refusal(
         RefusalId.HA_IS_ARMED,
         facts.node,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from pve_runbook.facts import ha
 from pve_runbook.facts.guest_starts import GuestStarts, by_name, start_lines
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.probes.start_jobs import COMMITS
@@ -196,7 +197,7 @@ def starts_wait(facts: NodeFacts, units: Sequence[str]) -> str:
 
 def not_disarmed(facts: NodeFacts, seconds: int) -> str:
     """HA was told to disarm, and still holds the watchdog on this node. Raises UnknownFact."""
-    moving = [f"{sid} ({state} on {node})" for sid, (node, state) in facts.ha_services.items() if state in HOLDS_UP]
+    moving = [f"{sid} ({state} on {node})" for sid, (node, state) in ha.services(facts).items() if state in HOLDS_UP]
     because = f"; what holds it up: {', '.join(moving)}" if moving else ""
     return refusal(
         RefusalId.HA_IS_NOT_DISARMED,

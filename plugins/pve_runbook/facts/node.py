@@ -12,17 +12,16 @@ from pve_runbook.facts.guests import GuestFacts
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.parsers.config_db import ConfigTree
 from pve_runbook.parsers.corosync_conf import CorosyncConf, parse_corosync_conf_text
-from pve_runbook.parsers.ha import parse_ha_resources_text, parse_ha_services_text, parse_ha_started_text
+from pve_runbook.parsers.ha import parse_ha_resources_text, parse_ha_started_text
 from pve_runbook.parsers.host import Version
 from pve_runbook.parsers.network_files import INTERFACES_NEW
-from pve_runbook.parsers.output import Damaged, NotConnected, ParseError, Skipped, TimedOut
+from pve_runbook.parsers.output import Damaged, NotConnected, Skipped, TimedOut
 from pve_runbook.parsers.own_files import Lock
 from pve_runbook.parsers.pmxcfs import Members, Mount, Process
 from pve_runbook.parsers.pvecm import PvecmStatus, Quorum
 from pve_runbook.parsers.section_config import skipped_lines
 from pve_runbook.parsers.systemd import Job, Unit
 from pve_runbook.parsers.tasks import Task
-from pve_runbook.probes import ha as ha_probes
 from pve_runbook.probes import per_subject, start_jobs
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import UnknownFact, known
@@ -32,8 +31,6 @@ T = TypeVar("T")
 Glimpse = tuple[PvecmStatus | None, Members | None]
 """What a node says of the membership at one moment, in pvecm's words and in pmxcfs's; None where it did not say."""
 
-DISARMS = (5, 1, 3)
-"""The first version of pve-ha-manager with `crm-command disarm-ha`."""
 SERVICES = ("pve-cluster.service", "pvedaemon.service", "pveproxy.service", "pvestatd.service")
 
 SECTION_FILES = ("storage.cfg", "jobs.cfg", "replication.cfg", "ha/resources.cfg")
@@ -348,24 +345,6 @@ class NodeFacts(GuestFacts):
     def has_watchdog_client(self) -> bool:
         """Whether something on this node feeds the watchdog: if it stops, the node is reset."""
         return self.get(probes.WATCHDOG)
-
-    @property
-    def can_disarm_ha(self) -> bool:
-        """Whether HA holds the watchdog, and is one that lets go of it by a command (pve-ha-manager 5.1.3)."""
-        return self.has_watchdog_client and (self.ha_version or ()) >= DISARMS
-
-    @property
-    def ha_version(self) -> tuple[int, ...] | None:
-        """The version of pve-ha-manager, asked where the watchdog is held; None where it is not installed."""
-        return self.get(ha_probes.HA_VERSION)
-
-    @property
-    def ha_services(self) -> dict[str, tuple[str, str]]:
-        """What HA manages → (node, state), by its manager's own file."""
-        try:
-            return parse_ha_services_text(self.tree.text("ha/manager_status") or "")
-        except ParseError as error:
-            raise UnknownFact(self.node, "what HA does with its services", str(error)) from None
 
     @property
     def is_armed_without_quorum(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from pve_runbook.facts import ha
 from pve_runbook.facts.guests import STANDS_STILL
 from pve_runbook.facts.network import addresses_of, is_address, is_guest_port
 from pve_runbook.facts.node import NodeFacts
@@ -132,7 +133,7 @@ class _Painter:
             database_files=_told_of(known(lambda: facts.get(probes.DB_DIR))),
             second_keys=len(known(lambda: facts.get(probes.SECOND_KEYS)) or ()),
             watchdog=bool(known(lambda: facts.has_watchdog_client)),
-            ha_manager=known(lambda: ".".join(map(str, facts.ha_version or ()))) or "",
+            ha_manager=known(lambda: ".".join(map(str, ha.version(facts) or ()))) or "",
             cron=_told_of(known(lambda: facts.cron_files)),
             tasks=tuple((t.type, t.id if _WORD.fullmatch(t.id) else "") for t in known(lambda: facts.live_tasks) or ()),
             guests=tuple(GuestProcess(v, p.kind, p.incoming, held.get(v)) for v, p in sorted(processes.items())),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pve_runbook.cluster.cluster import Cluster
 from pve_runbook.cluster.node import Node
+from pve_runbook.facts.ha import can_disarm
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.probes import registry as probes
@@ -126,7 +127,7 @@ class Members:
         armed = known(lambda: [n for n in nodes if n.facts.has_watchdog_client])
         if not armed:
             return None
-        return armed[0].name if known(lambda: all(n.facts.can_disarm_ha for n in armed)) else None
+        return armed[0].name if known(lambda: all(can_disarm(n.facts) for n in armed)) else None
 
     @property
     def peers(self) -> list[Node]:
