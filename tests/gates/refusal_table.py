@@ -18,8 +18,9 @@ HEAD = """\
 
 Whatever stops a check, a gate, an action or a command line says why and what to do next, and bears an id. The id stays
 with that refusal for good: it is printed behind it, stands in record.json (`refusals` of a step), and is never given to
-another one. Each has a way on that needs no quorum, for without it /etc/pve is read-only. `…` stands for what is other
-each time. Written from the code by `PVE_RUNBOOK_REFUSALS=write .venv/bin/pytest tests/gates/test_refusal_ids.py`.
+another one. Each has a way on that needs no quorum, for without it /etc/pve is read-only, or says that there is none by
+design; a test walks it to the end of the run. `…` stands for what is other each time. Written from the code by
+`PVE_RUNBOOK_REFUSALS=write .venv/bin/pytest tests/gates/test_refusal_ids.py`.
 
 """
 GATES = (

@@ -96,6 +96,17 @@ def test_a_node_that_was_off_at_the_start_is_left_out_to_the_end(taken: Taken) -
     taken.ends(two, option(said, r"--absent=pve3"))
 
 
+def test_a_node_that_is_seen_again_is_silenced_or_left_out_no_more(taken: Taken) -> None:
+    two = replace(STATES["last-off"], hosts=TWO, options=("--absent=pve3",))
+    run = taken.cut_short(two, "test_backups_are_checked")
+    run.cluster.nodes["pve3"].power_on()
+    run.clock.advance(300.0)
+    taken.refused(two, "PVE-R050", "`systemctl stop corosync` on it is enough")
+    type_on_nodes(run.site, {"pve3": "systemctl stop corosync"})
+    run.clock.advance(60.0)
+    taken.ends(two)
+
+
 def test_a_node_under_another_name_is_no_other_node(taken: Taken) -> None:
     taken.cut_short(STATES["broken"], "test_scheduler_is_off")
     other = replace(STATES["broken"], hosts=OTHER_NAMES)

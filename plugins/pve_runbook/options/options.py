@@ -100,7 +100,7 @@ class RunOptions:
         option_types.vmids,
         only="runbook",
         metavar="VMIDS",
-        help="go on though these guests stopped or changed since the first baseline; the record says so",
+        help="go on though these guests stopped, changed or went since the first baseline; the record says so",
     )
     rollback: Path | None = _option(
         "--rollback",
