@@ -388,7 +388,7 @@ def test_storages_are_usable(host, options, notes):
     """The storages of this node's guests are active and writable, or the operator accepted that they do not answer."""
     wrong = volumes.storages_in_the_way(host.pve, options.accept)
     assert not wrong, refusals.storage_trouble(host.pve, wrong)
-    for storage, why in host.pve.storages_out_of_reach.items():
+    for storage, why in host.pve.unusable_storages.items():
         notes.note("accepted", f"storage {storage} is {why}, by {volumes.ACCEPT}", host.pve.node)
 
 

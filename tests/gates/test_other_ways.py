@@ -51,6 +51,16 @@ WAYS: dict[str, tuple[str, Walk]] = {
             typed=(("pve1", "mv /etc/pve/nodes/pve1/lxc/111.conf /etc/pve/nodes/pve3/lxc/"),),
         ),
     ),
+    "the guest on a disk that stays read-only is shut down": (
+        "PVE-R036",
+        walk(
+            "storage-readonly",
+            "test_storages_are_usable",
+            "If it cannot be fixed now: shut 203 down",
+            hand=lambda cluster: second(cluster).guests.end(203),
+            said="--accept=volumes",
+        ),
+    ),
     "the reset is waited for": (
         "PVE-R037",
         walk("ha-armed", "test_ha_can_be_stopped", "or wait for the reset", hand=_reset),

@@ -114,9 +114,19 @@ def test_a_disk_of_a_guest_that_runs_is_never_accepted_as_missing(make_run: Make
     assert notes.of("accepted") == []
 
 
-def test_a_disk_that_went_read_only_is_not_accepted_with_what_does_not_answer(make_run: MakeRun) -> None:
-    said, _ = asked(make_run("storage-readonly"), "volumes")
-    assert len(said) == 2 and all("mounted read-only at" in text and "--accept" not in text for text in said)
+def test_a_disk_that_went_read_only_is_accepted_once_no_guest_runs_on_it(make_run: MakeRun) -> None:
+    run = make_run("storage-readonly")
+    said, _ = asked(run, "volumes")
+    assert len(said) == 2 and all("mounted read-only at" in text for text in said)
+    assert all("shut 203 down (that needs no quorum), then --accept=volumes" in text for text in said)
+    model = run.bench.node("pve2")
+    for vmid in list(model.guests.running):
+        model.guests.end(vmid)
+    run.cluster.forget()
+    without, _ = asked(run)
+    assert len(without) == 2 and all("fixed now: --accept=volumes goes on with it" in text for text in without)
+    said, notes = asked(run, "volumes")
+    assert said == [] and any("is mounted read-only at" in text for text in notes.of("accepted"))
 
 
 def test_a_disk_on_another_node_is_named_with_both_ways_on(make_run: MakeRun) -> None:

@@ -218,15 +218,15 @@ def busy(facts: NodeFacts, tasks: Iterable[Task]) -> str:
 
 def storage_trouble(facts: NodeFacts, wrong: Mapping[str, str]) -> str:
     """Storages with guests on them that are inactive or read-only; storage → what is wrong."""
-    read_only = [storage for storage in wrong if storage in facts.read_only_storages()]
-    way = "--accept=volumes goes on with what does not answer, and the record names it"
+    running = sorted({v for s in wrong if s in facts.read_only_storages() for v in facts.running_on(s)})
+    first = f"shut {', '.join(map(str, running))} down (that needs no quorum), then " if running else ""
     return refusal(
         RefusalId.STORAGE_IS_IN_TROUBLE,
         facts.node,
         seen=f"storage trouble: {_named(f'{i} is {why}' for i, why in wrong.items())}",
         why="guests that cannot write are not intact, and the dismantling would hide when it happened",
-        do="Fix the storage first; the article says: if disks are unavailable, stop here"
-        + ("" if read_only else f". If it cannot be fixed now: {way}"),
+        do="Fix the storage first; the article says: if disks are unavailable, stop here. If it cannot be fixed now: "
+        f"{first}--accept=volumes goes on with it, and the record names it",
     )
 
 

@@ -23,10 +23,12 @@ def in_the_way(facts: NodeFacts, accept: Collection[str]) -> list[VolumeTruth]:
 
 
 def storages_in_the_way(facts: NodeFacts, accept: Collection[str]) -> dict[str, str]:
-    """Storage → what is wrong with it, of those that the operator has not accepted as out of reach; a guest's disk
-    that went read-only is none of them. Raises UnknownFact."""
-    accepted = facts.storages_out_of_reach.keys() - facts.read_only_storages() if "volumes" in accept else ()
-    return {storage: why for storage, why in facts.unusable_storages.items() if storage not in accepted}
+    """Storage → what is wrong with it, of those that the operator has not accepted; one that is read-only under a guest
+    that runs cannot be. Raises UnknownFact."""
+    if "volumes" not in accept:
+        return facts.unusable_storages
+    under_guests = {storage for storage in facts.read_only_storages() if facts.running_on(storage)}
+    return {storage: why for storage, why in facts.unusable_storages.items() if storage in under_guests}
 
 
 def elsewhere(facts: NodeFacts, everyone: Iterable[NodeFacts], missing: Iterable[VolumeTruth]) -> dict[str, str]:

@@ -178,6 +178,14 @@ class StorageFacts(Readings, ABC):
                 found[store.id] = target.target
         return found
 
+    def running_on(self, storage: str) -> list[int]:
+        """The guests that run on this node with a disk on that storage."""
+        return [
+            vmid
+            for vmid in sorted(self.get(probes.GUEST_PROCESSES).keys() & self.guests.keys())
+            if any(v.storage == storage and v.snapshot is None and not v.may_be_gone for v in self.guests[vmid].volumes)
+        ]
+
     def mount_at(self, store: Storage) -> MountPoint | None:
         """The mount at the storage's own path, from the kernel's table: nothing that hangs is touched for it."""
         found = [m for m in self.get(probes.PROC_MOUNTS) if m.target == (store.path or "").rstrip("/")]
