@@ -126,10 +126,6 @@ def _let_go_of_the_watchdog(cluster: Cluster) -> None:
             node.ha.update_marker()
 
 
-def _answers(cluster: Cluster) -> None:
-    second(cluster).files.hung.clear()
-
-
 def _window_over(cluster: Cluster) -> None:
     for node in nodes_of(cluster):
         for name in [n for n in node.units.table if n.startswith("pve-runbook-")]:
@@ -326,7 +322,17 @@ WALKS: dict[str, Walk] = {
         "There: `umount -l /etc/pve`, `systemctl reset-failed pve-cluster`, `systemctl start pve-cluster`",
         typed=(("pve2", "umount -l /etc/pve"), ("pve2", PVE_BACK)),
     ),
-    "PVE-R023": walk("hung-pve", "test_etc_pve_answers", "Fix that", hand=_answers),
+    "PVE-R023": walk(
+        "hung-pve",
+        "test_etc_pve_answers",
+        "If it still hangs: `systemctl stop pve-cluster`, `umount -l /etc/pve`, `systemctl reset-failed pve-cluster`",
+        typed=(
+            ("pve2", "systemctl stop corosync"),
+            ("pve2", "systemctl stop pve-cluster"),
+            ("pve2", "umount -l /etc/pve"),
+            ("pve2", PVE_BACK),
+        ),
+    ),
     "PVE-R024": walk(
         "stale-mount",
         "test_state_is_known",

@@ -90,7 +90,9 @@ def hung_mount(facts: NodeFacts) -> str:
         seen="/etc/pve hangs: it is mounted, and no access to it returned in time",
         why="every tool of Proxmox hangs with it, and a window could neither go on nor go back",
         do="Look at `journalctl -n 50 -u pve-cluster -u corosync` there: pmxcfs waits without end for a corosync that "
-        "runs and does not synchronise. Fix that, then run the same command line again",
+        "runs and does not synchronise. With HA off `systemctl stop corosync` there ends that. If it still hangs: "
+        "`systemctl stop pve-cluster`, `umount -l /etc/pve`, `systemctl reset-failed pve-cluster`, `systemctl start "
+        "pve-cluster`; guests run on. Then run the same command line again",
     )
 
 
