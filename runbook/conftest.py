@@ -287,7 +287,8 @@ def services_restarted(perform: Performer) -> None:
 
 @pytest.fixture(scope="session")
 def canaries(perform: Performer, notes: Notes, options: RunOptions, cluster: Cluster) -> None:
-    """On every node a throw-away guest was created, started, stopped and destroyed, one node after the other."""
+    """On every node a throw-away guest was created, started, stopped and destroyed: side by side, with an id of its own
+    on each; one node after the other where --canary names one id for all."""
     if options.canary == "off":
         perform(stages.CANARY_FLOWN)
         return
@@ -295,8 +296,10 @@ def canaries(perform: Performer, notes: Notes, options: RunOptions, cluster: Clu
         for vmid in node.facts.canaries:
             notes.note("canary", f"guest {vmid} is the canary of a run that was cut short; it is removed", node.name)
     perform(stages.OLD_CANARIES_GONE)
-    vmid = str(options.canary or canary.free_id((n.facts for n in cluster.nodes), options.accept))
-    perform(stages.CANARY_FLOWN, canary_id=vmid, then=canary.proofs(vmid))
+    everyone = [n.facts for n in cluster.nodes]
+    given = options.canary
+    ids = {f.node: str(given) for f in everyone} if given else canary.free_ids(everyone, options.accept)
+    perform(stages.CANARY_FLOWN, canary_ids=ids, then=canary.proofs(ids), together=not given)
 
 
 @pytest.fixture(scope="session")

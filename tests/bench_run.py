@@ -85,7 +85,7 @@ class BenchRun:
             run=self.cluster.work,
             attempt=self.cluster.attempt,
             lock=self.lock,
-            canary_id=None,
+            canary_ids=None,
             tag=self.cluster.attempt[-4:],
             key=planning.KEY,
             card=b"card",

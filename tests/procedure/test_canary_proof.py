@@ -10,7 +10,7 @@ from pve_runbook.procedure.canary import CanaryFailed, proofs
 
 def test_a_guest_that_runs_although_it_was_stopped(make_run: MakeRun) -> None:
     [node] = make_run("quorate", 1).cluster.nodes
-    proof = proofs("101")
+    proof = proofs({"pve1": "101"})
     proof[CANARY_START.name](node)
     with pytest.raises(CanaryFailed, match=r"(?s)^pve1: the throw-away guest 101 should be stopped.*\[PVE-R141\]$"):
         proof[CANARY_STOP.name](node)

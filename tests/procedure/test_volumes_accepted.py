@@ -9,7 +9,7 @@ import pytest
 from bench_run import BenchRun, MakeRun, phase
 from pve_runbook.journal.events import Note
 from pve_runbook.probes.answers import UnknownFact
-from pve_runbook.procedure.canary import free_id
+from pve_runbook.procedure.canary import free_ids
 
 CONDITIONS, GUESTS = phase("phase0_conditions"), phase("phase3_guests")
 GATES = (
@@ -169,9 +169,9 @@ def test_a_storage_that_does_not_answer_keeps_no_id_from_the_throw_away_guest(
     everyone = [node.facts for node in make_run(scenario).cluster.nodes]
     for word in ("volumes", "ceph"):
         if word in enough:
-            assert free_id(everyone, {word}) == 9000
+            assert free_ids(everyone, {word}) == {"pve1": "9000", "pve2": "9001", "pve3": "9002"}
             continue
         with pytest.raises(UnknownFact, match="--canary=off starts no such guest"):
-            free_id(everyone, {word})
+            free_ids(everyone, {word})
     with pytest.raises(UnknownFact, match="--canary=off starts no such guest"):
-        free_id(everyone)
+        free_ids(everyone)

@@ -117,13 +117,15 @@ def asked_once(facts: NodeFacts) -> dict[str, object]:
         per_subject.RBD_IMAGES,
     )
     names = {family.name for family in families}
-    silent: dict[str, object] = {
+    found: dict[str, object] = {
         key: value
         for key, value in facts.readings.items()
         if key.partition(":")[0] in names and isinstance(value, Missing) and issubclass(value.kind, TimedOut)
     }
     version = facts.readings.get(probes.VERSION.name)
-    return silent if version is None or isinstance(version, Missing) else {**silent, probes.VERSION.name: version}
+    if version is not None and not isinstance(version, Missing):
+        found[probes.VERSION.name] = version
+    return found
 
 
 def activating_round(facts: NodeFacts) -> list[Question[object]]:

@@ -120,13 +120,14 @@ class Execution:
     def work(self) -> Work:
         """What the stages' decisions need to know of this run, as far as it is known by now."""
         run, members, back = self._run, self._opened.members, self._run.rollback
+        nodes, canary = self._opened.cluster.nodes, run.options.canary
         earlier = self._opened.unfinished if back is None else None
         return Work(
             cluster=members.cluster_name,
             run=self._opened.cluster.work,
             attempt=self._opened.cluster.attempt,
             lock=self._lock.text,
-            canary_id=None if run.options.canary == "off" else str(run.options.canary or planning.VMID),
+            canary_ids=None if canary == "off" else {n.name: str(canary or planning.VMID) for n in nodes},
             tag=run.id[-4:],
             key=planning.KEY,
             card=planning.CARD,
@@ -138,7 +139,7 @@ class Execution:
             standalone_at_start=members.standalone_at_start,
             scheduled=self.survival.scheduled,
             root_login=members.logs_in_as_root,
-            back=back.members(self._opened.cluster.nodes) if back is not None else None,
+            back=back.members(nodes) if back is not None else None,
             staying=frozenset(n.name for n in members.staying),
             let_go=members.is_let_go,
         )

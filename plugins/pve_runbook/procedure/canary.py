@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from pve_runbook.actions import registry as actions
@@ -57,10 +57,12 @@ def _listed(facts: NodeFacts, store: Storage, accepted: Collection[str]) -> froz
         raise UnknownFact(facts.node, question, f"{error.why}; --canary=off starts no such guest") from None
 
 
-def free_id(everyone: Iterable[NodeFacts], accepted: Collection[str] = ()) -> int:
-    """The lowest id from 9000 that is not in use anywhere; ``accepted`` as above. Raises UnknownFact."""
+def free_ids(everyone: Collection[NodeFacts], accepted: Collection[str] = ()) -> dict[str, str]:
+    """Node → an id of its own, the lowest from 9000 that are not in use anywhere; ``accepted`` as above. Raises
+    UnknownFact."""
     used = used_ids(everyone, accepted)
-    return next(i for i in range(FIRST_ID, 1_000_000_000) if i not in used)
+    free = (str(i) for i in range(FIRST_ID, 1_000_000_000) if i not in used)
+    return {facts.node: next(free) for facts in everyone}
 
 
 def removal(vmid: int, runs: bool) -> list[Action]:
@@ -75,16 +77,17 @@ def flight(vmid: str, tag: str) -> list[Action]:
     return [create, *(a.bind(vmid=vmid) for a in (actions.CANARY_START, actions.CANARY_STOP, actions.CANARY_DESTROY))]
 
 
-def proofs(vmid: str) -> dict[str, Callable[[Node], None]]:
-    """Action → what has to hold of the throw-away guest ``vmid`` once it was sent.
+def proofs(ids: Mapping[str, str]) -> dict[str, Callable[[Node], None]]:
+    """Action → what has to hold of a node's throw-away guest once it was sent; ``ids``: node → its VMID.
 
     Each raises CanaryFailed, UnknownFact.
     """
     then = {actions.CANARY_START.name: "running", actions.CANARY_STOP.name: "stopped"}
-    return {name: partial(_expect, vmid=vmid, status=status) for name, status in then.items()}
+    return {name: partial(_expect, ids=ids, status=status) for name, status in then.items()}
 
 
-def _expect(node: Node, vmid: str, status: str) -> None:
+def _expect(node: Node, ids: Mapping[str, str], status: str) -> None:
+    vmid = ids[node.name]
     try:
         said = node.ask_about(per_subject.GUEST_STATUS, vmid).strip()
     except ParseError as error:

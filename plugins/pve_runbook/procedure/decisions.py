@@ -214,7 +214,7 @@ def services_restarted(o: Forecast, work: Work) -> Iterator[Decision]:
 
 
 def old_canaries_gone(o: Forecast, work: Work) -> Iterator[Decision]:
-    if work.canary_id is not None:
+    if work.canary_ids is not None:
         yield from without_canaries(o)
 
 
@@ -225,10 +225,10 @@ def without_canaries(o: Forecast) -> Iterator[Decision]:
 
 
 def canary_flown(o: Forecast, work: Work) -> Iterator[Decision]:
-    if work.canary_id is None:
+    if work.canary_ids is None:
         yield Idle("--canary=off: no throw-away guest is started")
         return
-    for action in canary.flight(work.canary_id, work.tag):
+    for action in canary.flight(work.canary_ids[o.name], work.tag):
         yield Act(action)
 
 

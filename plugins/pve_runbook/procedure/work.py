@@ -52,8 +52,8 @@ class Work:
     run: str
     attempt: str
     lock: str
-    canary_id: str | None
-    """VMID of the throw-away guest; None when none is flown."""
+    canary_ids: Mapping[str, str] | None
+    """Node → VMID of its throw-away guest; None when none is flown."""
     tag: str
     key: str
     """The line of the second way in."""
