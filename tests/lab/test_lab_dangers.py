@@ -29,6 +29,9 @@ def test_active_ha_without_quorum_resets_every_node_after_60_s(make_bench: MakeB
         assert node.boot_id != before[name]
         assert not node.guests.running
         assert bench.run(name, "cat /proc/sys/kernel/random/boot_id").stdout == f"{node.boot_id}\n"
+        assert bench.run(name, "systemctl is-active pve-guests").stdout == "inactive\n"  # queued behind pveproxy
+    bench.advance(30)
+    for name in bench.cluster.nodes:
         assert bench.run(name, "systemctl is-active pve-guests").stdout == "activating\n"
 
 

@@ -39,7 +39,7 @@ _VALUES: dict[str, tuple[str, tuple[str, ...]]] = {
     "mv": ("t", ()),
     "install": ("mog", ("mode", "owner", "group")),
     "tar": ("Cf", ("directory", "file")),
-    "systemctl": ("pHMto", ("property", "type", "state", "output")),
+    "systemctl": ("pHMtos", ("property", "type", "state", "output", "signal")),
     "mount": ("to", ()),
 }
 

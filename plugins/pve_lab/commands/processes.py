@@ -19,14 +19,15 @@ def _matching(node: Node, pattern: str, given: dict[str, str]) -> list[Process]:
     for _, process in sorted(node.processes.table.items()):
         subject = process.cmdline if "f" in given or "full" in given else process.comm[:15]
         matcher = re.fullmatch if "x" in given or "exact" in given else re.search
-        if matcher(pattern, subject):
+        is_meant = given.get("r") != "T" or process.pid in node.processes.stopped
+        if is_meant and matcher(pattern, subject):
             found.append(process)
     return found
 
 
 def pgrep(call: Call) -> Result:
-    """pgrep [-a] [-x] [-f] [-c] PATTERN."""
-    given, operands = options(call.argv, "uPst")
+    """pgrep [-a] [-x] [-f] [-c] [-r T] PATTERN."""
+    given, operands = options(call.argv, "uPstr")
     found = _matching(call.node, operands[-1] if operands else "", given)
     if "c" in given:
         return Result(f"{len(found)}\n", exit_status=0 if found else 1)

@@ -32,7 +32,7 @@ _SERVICE_ONLY = ("Type", "MainPID", "ExecMainStatus")
 
 def systemctl(call: Call) -> Result:
     """systemctl VERB [UNIT...]."""
-    given, operands = options(call.argv, "pHMto", ("property", "type", "state", "output"))
+    given, operands = options(call.argv, "pHMtos", ("property", "type", "state", "output", "signal"))
     if not operands:
         return Result(exit_status=1, stderr="Unknown command verb.\n")
     verb, *names = operands
@@ -75,6 +75,13 @@ def _change(node: Node, verb: str, names: list[str], given: dict[str, str]) -> R
             outcome.add(units.mask(name, runtime=runtime))
         elif verb == "unmask":
             outcome.add(units.unmask(name, runtime=runtime))
+        elif verb == "kill":
+            unit = units.find(name)
+            if unit is None:
+                full = units.full_name(name)
+                outcome.add(Outcome(1, f"Failed to kill unit {full}: Unit {full} not loaded.\n"))
+            else:
+                node.signal(unit, given.get("signal", "TERM").removeprefix("SIG"))
         elif verb == "reset-failed":
             unit = units.find(name)
             if unit is None:

@@ -23,8 +23,6 @@ from pve_lab.model.version import Version
 
 STOP_TIMEOUT = 10.0
 """Seconds until systemd kills a pmxcfs that does not end (TimeoutStopSec of pve-cluster.service)."""
-PROXY_WAIT = 30.0
-"""Seconds that a start of pveproxy waits for quorum (pvecm updatecerts)."""
 CRON_LINK, CRON_TARGET = "/etc/cron.d/vzdump", "/etc/pve/vzdump.cron"
 """The link through which cron starts the backup jobs of PVE 7.0 and older; on 8 and 9 it is there as well."""
 
@@ -144,7 +142,7 @@ class Node(Host):
         """`pvecm updatecerts`, before each start of pveproxy: seconds. While /etc/pve is writable it puts cron's link
         back (pve-cluster, PVE/Cluster/Setup.pm, gen_pve_vzdump_files)."""
         if not self.pmxcfs.quorate:
-            return PROXY_WAIT
+            return self.version.quorum_wait
         if not self.pmxcfs.hung and not self.files.lexists(CRON_LINK):
             self.files.put_link(CRON_TARGET, CRON_LINK)
         return 0.0
@@ -245,18 +243,32 @@ class Node(Host):
             return
         self.scheduler.consider()
         self.commits.quorum_granted()
-        if self.startall is not None:
+        guests = self.units.get("pve-guests")
+        if guests.job_state == "waiting":  # behind pveproxy, whose start is over with that
+            self._begin_guests(guests)
+        elif self.startall is not None and self.startall.pid not in self.processes.stopped:
             task, self.startall = self.startall, None
             self.guests.start_all()
             self.tasks.end(task)
-            guests = self.units.get("pve-guests")
             if guests.active == "activating":
                 guests.active, guests.sub = "active", "exited"
             self.units.finish_job(guests)
-            for unit in self.units.table.values():
-                if unit.job:
-                    self.units.finish_job(unit)
-                    self.units.start(unit.name)
+        else:
+            return
+        for unit in self.units.table.values():
+            if unit.job:
+                self.units.finish_job(unit)
+                self.units.start(unit.name)
+
+    def signal(self, unit: Unit, name: str) -> None:
+        """`systemctl kill`: STOP and CONT of the start of all guests, which is a worker of its unit."""
+        if unit.name != "pve-guests.service" or self.startall is None:
+            return
+        if name == "STOP":
+            self.processes.stopped.add(self.startall.pid)
+        if name == "CONT":
+            self.processes.stopped.discard(self.startall.pid)
+            self.quorum_granted()
 
     def _start_guests(self, unit: Unit) -> None:
         if self.pmxcfs.quorate:
@@ -324,7 +336,27 @@ class Node(Host):
                 continue
             if unit.name == "pvesr.service":
                 continue
-            if unit.name == "pvescheduler.service" and self.units.get("pve-guests").active == "activating":
+            guests = self.units.get("pve-guests")
+            if unit is guests and not self.pmxcfs.quorate:
+                self._queue_guests(unit)
+                continue
+            if unit.name == "pvescheduler.service" and (guests.job or guests.active == "activating"):
                 self.units.queue_job(unit, "waiting")
                 continue
             self.units.start_one(unit)
+
+    def _queue_guests(self, unit: Unit) -> None:
+        """The start of all guests is queued behind pveproxy's, which waits for quorum for a while (seen on PVE 9.1)."""
+        self.units.queue_job(unit, "waiting")
+        boot = self.boot_id
+
+        def begin() -> None:
+            if self.boot_id == boot and unit.job_state == "waiting":
+                self._begin_guests(unit)
+
+        self.clock.after(self.version.quorum_wait, begin)
+
+    def _begin_guests(self, unit: Unit) -> None:
+        self.units.start_one(unit)
+        if unit.active != "activating":
+            self.units.finish_job(unit)

@@ -46,6 +46,8 @@ class ProcessTable:
         self._next = 400
         self.booted = clock.now - uptime
         self.table: dict[int, Process] = {}
+        self.stopped: set[int] = set()
+        """The pids that a signal STOP holds."""
 
     @property
     def uptime(self) -> float:
@@ -77,6 +79,7 @@ class ProcessTable:
 
     def end(self, pid: int) -> None:
         """Let a process disappear; one that is gone already is no error."""
+        self.stopped.discard(pid)
         if self.table.pop(pid, None) is not None:
             self._files.discard(f"/proc/{pid}")
 

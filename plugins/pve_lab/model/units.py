@@ -352,9 +352,11 @@ class Units:
         return Outcome(0, f'{text}Removed "{link}".\n', 0.1)
 
     def queue_job(self, unit: Unit, state: str) -> None:
-        """A start of the unit is queued: `running` or `waiting`."""
-        self.next_job += 1
-        unit.job, unit.job_state = self.next_job, state
+        """A start of the unit is queued: `running` or `waiting`; a job that is there keeps its number."""
+        if not unit.job:
+            self.next_job += 1
+            unit.job = self.next_job
+        unit.job_state = state
 
     def finish_job(self, unit: Unit) -> None:
         """The unit's job is done or cancelled."""

@@ -24,6 +24,8 @@ class Version:
     commits: bool = False
     """Whether it has pve-sdn-commit and pve-firewall-commit."""
     ha_manager: str = "4.0.6"
+    quorum_wait: float = 30.0
+    """Seconds that `pvecm updatecerts`, and so a start of pveproxy, waits for quorum."""
     ssh_penalties: bool = False
     """Whether its OpenSSH is 9.8 or later."""
 
@@ -53,6 +55,7 @@ PVE9 = Version(
     "13",
     "trixie",
     commits=True,
+    quorum_wait=80.0,
     ssh_penalties=True,
     ha_manager="5.2.0",
     fencing_line=True,
