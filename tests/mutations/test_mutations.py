@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from known_survivors import known
+from known_survivors import PAPER, known
 from mutant import Mutant
 from named_mutants import Stale, named
 from parts import PARTS
@@ -71,6 +71,18 @@ def test_every_mutant_of_python_is_python_still(every: list[Mutant]) -> None:
 
 def test_what_is_said_to_survive_is_a_mutant_still(every: list[Mutant]) -> None:
     assert known() - {m.id for m in every} == set()
+
+
+def test_the_paper_has_every_part_in_both_tables_and_its_numbers_add_up() -> None:
+    lines = [line for line in PAPER.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [row[0] for row in rows if len(row) == 3] == [f"`{part}`" for part in PARTS], "what is broken"
+    run = {part: [int(number) for number in numbers] for part, *numbers in rows if len(numbers) == 4}
+    assert list(run) == [f"`{part}`" for part in PARTS], "what was run"
+    assert [part for part, (all_, *ended) in run.items() if all_ != sum(ended)] == []
+    mutants, killed, survive, untried = (sum(column) for column in zip(*run.values(), strict=True))
+    total = f"{mutants} mutants: {killed} killed, {survive} survive with a row above, {untried} not tried."
+    assert total in PAPER.read_text(encoding="utf-8")
 
 
 def test_each_kind_is_found_where_letters_take_two_bytes(tmp_path: Path) -> None:
