@@ -22,7 +22,7 @@ def remember(node: Node, known: NodePortrait) -> None:
     said = [
         Entry(node.wall - m.ago, UNIT, "corosync", pid, 6, f"  [{subsystem:<6}] {text}")
         for m in known.past.moments
-        for subsystem, text in [_words(m)]
+        for subsystem, text in [_words(m, node.wall - m.ago)]
     ]
     said += [_of_the_reason(node, told) for told in known.past.told]
     if known.past.reaches:
@@ -48,7 +48,7 @@ def _of_the_reason(node: Node, told: Told) -> Entry:
 
 
 _KERNEL = {
-    Sign.CARD_HANGS: "NETDEV WATCHDOG: {what} (e1000e): transmit queue 0 timed out",
+    Sign.CARD_HANGS: "e1000e 0000:00:1f.6 {what}: NETDEV WATCHDOG: CPU: 3: transmit queue 0 timed out 5123 ms",
     Sign.CARD_DOWN: "e1000e 0000:00:1f.6 {what}: NIC Link is Down",
 }
 _COROSYNC = {
@@ -59,7 +59,7 @@ _COROSYNC = {
 }
 
 
-def _words(moment: Moment) -> tuple[str, str]:
+def _words(moment: Moment, time: float) -> tuple[str, str]:
     """Subsystem and text of a line."""
     hosts = " ".join(map(str, moment.hosts))
     left = " ".join(map(str, moment.left))
@@ -74,15 +74,23 @@ def _words(moment: Moment) -> tuple[str, str]:
         Kind.LOST: ("TOTEM", f"Failed to receive the leave message. failed: {hosts}"),
         Kind.SHUT_DOWN: ("CFG", f"Node {hosts} was shut down by sysadmin"),
         Kind.TOKEN_LATE: ("TOTEM", f"Token has not been received in {moment.milliseconds:.0f} ms"),
-        Kind.TOKEN_LOST: ("TOTEM", "A processor failed, forming new configuration: token timed out"),
+        Kind.TOKEN_LOST: (
+            "TOTEM",
+            "A processor failed, forming new configuration: token timed out (3650ms), waiting 4380ms for consensus.",
+        ),
         Kind.QUORUM_LOST: (
             "QUORUM",
             "This node is within the non-primary component and will NOT provide any services.",
         ),
         Kind.QUORUM_GAINED: ("QUORUM", "This node is within the primary component and will provide service."),
-        Kind.STALL: ("MAIN", f"Corosync main process was not scheduled for {moment.milliseconds} ms"),
+        Kind.STALL: (
+            "MAIN",
+            f"Corosync main process was not scheduled (@{time * 1000:.0f}) for {moment.milliseconds:.4f} ms "
+            "(threshold is 2920.0000 ms). Consider token timeout increase.",
+        ),
         Kind.PACKET_SIZE: (
             "KNET",
-            f"pmtud: possible MTU misconfiguration detected for host {hosts} link {moment.link}",
+            "pmtud: possible MTU misconfiguration detected. kernel is reporting MTU: 1500 bytes for "
+            f"host {hosts} link {moment.link} but the other node is not acknowledging packets of this size. ",
         ),
     }[moment.kind]

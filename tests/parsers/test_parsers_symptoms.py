@@ -20,7 +20,12 @@ LINES = {
     "1795415523.3 kernel: e1000e 0000:00:1f.6 eno1: Detected Hardware Unit Hang:": (Sign.CARD_HANGS, "eno1"),
     "1795415523.4 kernel: e1000e 0000:00:1f.6 eno1: NIC Link is Down": (Sign.CARD_DOWN, "eno1"),
     "1795415523.4 kernel: igb 0000:01:00.0 eno2: igb: eno2 NIC Link is Down": (Sign.CARD_DOWN, "eno2"),
+    "1795415523.4 kernel: e1000e: eno3 NIC Link is Down": (Sign.CARD_DOWN, "eno3"),
     "1795415523.5 kernel: r8169 0000:02:00.0 enp2s0: Link is Down": (Sign.CARD_DOWN, "enp2s0"),
+    "1795415523.5 kernel: bnx2 0000:01:00.0: eth0: NIC Copper Link is Down": (Sign.CARD_DOWN, "eth0"),
+    "1795415523.5 kernel: bnx2: eth1 NIC Copper Link is Down": (Sign.CARD_DOWN, "eth1"),
+    "1795415523.5 kernel: tg3 0000:02:00.1 eno2: Link is down": (Sign.CARD_DOWN, "eno2"),
+    "1795415523.5 kernel: mlx5_core 0000:01:00.0 enp1s0f0np0: Link down": (Sign.CARD_DOWN, "enp1s0f0np0"),
     "1795415523.6 corosync[1204]:   [TOTEM ] FAILED TO RECEIVE": (Sign.NOTHING_RECEIVED, ""),
     "1795415523.7 corosync[1204]:   [TOTEM ] Process pause detected for 4812 ms, flushing membership messages.": (
         Sign.PAUSED,
@@ -30,7 +35,7 @@ LINES = {
         Sign.REJECTED,
         "10.99.0.93:5405",
     ),
-    "1795415523.9 corosync[1]:   [CMAP  ] Received config version (4) is different than my config version (3)!": (
+    "1795415523.9 corosync[1]: [CMAP  ] Received config version (4) is different than my config version (3)! Exiting": (
         Sign.OLDER_CONFIG,
         "",
     ),
@@ -54,9 +59,20 @@ def test_the_oldest_comes_first_and_nothing_is_an_answer() -> None:
     assert parse_symptoms(Output("-- No entries --\n", "", 1)) == ()
 
 
-def test_a_line_that_says_nothing_of_it_is_not_read() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "everything is fine",
+        "pcieport 0000:00:1c.4: pciehp: Slot(12): Link Down",
+        "ata5: SATA link down (SStatus 4 SControl 300)",
+        "e1000e: eno1 NIC Link is Up 1000 Mbps Full Duplex, Flow Control: Rx/Tx",
+        "bonding: bond0: link status definitely down for interface eno1, disabling it",
+        "vmbr0: port 1(eno1) entered disabled state",
+    ],
+)
+def test_a_line_that_says_nothing_of_it_is_not_read(said: str) -> None:
     with pytest.raises(ParseError):
-        parse_symptoms(Output("1795415524.0 kernel: everything is fine\n", "", 0))
+        parse_symptoms(Output(f"1795415524.0 kernel: {said}\n", "", 0))
 
 
 def test_the_journals_that_were_recorded_in_other_states_say_none_of_it() -> None:

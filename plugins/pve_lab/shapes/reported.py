@@ -288,7 +288,8 @@ def card_hangs_by_the_kernel(cluster: Cluster) -> None:
     cluster.isolate()
     cluster.clock.advance(LATER)
     for _ in range(3):
-        node.journal.add("", "kernel", 0, f"NETDEV WATCHDOG: {card} (e1000e): transmit queue 0 timed out", 4)
+        watchdog = "NETDEV WATCHDOG: CPU: 3: transmit queue 0 timed out 5123 ms"
+        node.journal.add("", "kernel", 0, f"e1000e 0000:00:1f.6 {card}: {watchdog}", 2)
         cluster.clock.advance(LATER)
 
 

@@ -189,7 +189,9 @@ class Sign(StrEnum):
 _SIGNS = {
     Sign.CARD_HANGS: r"(?P<hangs>[^ ]+): (?:NETDEV WATCHDOG: CPU|Detected Hardware Unit Hang)"
     r"|NETDEV WATCHDOG: (?P<hung>[^ ]+) \(",  # from Linux 6.7 on the device comes first
-    Sign.CARD_DOWN: r"(?P<card>[^ ]+): (?:[a-z0-9]+: [^ ]+ )?(?:NIC )?Link is Down",
+    # "NIC Link is Down" (Intel), "e1000e: eno1 NIC Link is Down" (Linux up to 5.15), "NIC Copper Link is Down" (bnx2),
+    # "Link is Down" (drivers on phylib), "Link is down" (tg3), "Link down" (mlx5); "Link Down" is a PCI slot's
+    Sign.CARD_DOWN: r"(?P<card>[^ ]*[^ :])(?:: (?:NIC (?:[A-Za-z]+ )*)?| NIC (?:[A-Za-z]+ )*)Link (?:is [Dd]own|down)",
     Sign.NOTHING_RECEIVED: r"FAILED TO RECEIVE",
     Sign.PAUSED: r"Process pause detected for (?P<pause>[0-9]+) ms",
     Sign.REJECTED: r"rx: Packet rejected from (?P<rejected>[^ ]+)",
