@@ -65,6 +65,15 @@ WAYS: dict[str, tuple[str, Walk]] = {
         "PVE-R037",
         walk("ha-armed", "test_ha_can_be_stopped", "or wait for the reset", hand=_reset),
     ),
+    "the start that waits is ended": (
+        "PVE-R039",
+        walk(
+            "startall-shared",
+            "test_no_start_of_all_guests_would_double",
+            "`systemctl kill pve-guests` there (not stop) ends that start",
+            typed=(("pve2", "systemctl kill pve-guests"),),
+        ),
+    ),
     "the guest is shut down": (
         "PVE-R042",
         walk("paused", "test_no_guest_stands_still", "or shut the guest down", hand=_shut_down),

@@ -56,6 +56,9 @@ def _signal(node: Node, process: Process, name: str) -> None:
         if unit.main_pid == process.pid:
             node.units.stop(unit.name)
             return
+    if node.startall is not None and node.startall.pid == process.pid:
+        node.end_startall()
+        return
     for task in node.tasks.running:
         if task.pid == process.pid:
             node.tasks.end(task, "interrupted by signal")

@@ -255,20 +255,19 @@ class Node(Host):
             self.units.finish_job(guests)
         else:
             return
-        for unit in self.units.table.values():
-            if unit.job:
-                self.units.finish_job(unit)
-                self.units.start(unit.name)
+        self._start_what_is_queued()
 
     def signal(self, unit: Unit, name: str) -> None:
-        """`systemctl kill`: STOP and CONT of the start of all guests, which is a worker of its unit."""
+        """`systemctl kill`: to the start of all guests, which is a worker of its unit."""
         if unit.name != "pve-guests.service" or self.startall is None:
             return
         if name == "STOP":
             self.processes.stopped.add(self.startall.pid)
-        if name == "CONT":
+        elif name == "CONT":
             self.processes.stopped.discard(self.startall.pid)
             self.quorum_granted()
+        else:
+            self.end_startall()
 
     def _start_guests(self, unit: Unit) -> None:
         if self.pmxcfs.quorate:
@@ -280,6 +279,23 @@ class Node(Host):
         self.tasks.log(self.startall, "waiting for quorum ...")
         unit.active, unit.sub = "activating", "start"
         self.units.queue_job(unit, "running")
+
+    def end_startall(self) -> None:
+        """A start of all guests that waits is ended by a signal: its unit fails, what is queued behind it goes on."""
+        if self.startall is None:
+            return
+        task, self.startall = self.startall, None
+        self.tasks.end(task, "interrupted by signal")
+        guests = self.units.get("pve-guests")
+        guests.active, guests.sub, guests.result = "failed", "failed", "signal"
+        self.units.finish_job(guests)
+        self._start_what_is_queued()
+
+    def _start_what_is_queued(self) -> None:
+        for unit in self.units.table.values():
+            if unit.job:
+                self.units.finish_job(unit)
+                self.units.start(unit.name)
 
     # -- power -------------------------------------------------------------------------------
 

@@ -266,8 +266,9 @@ def doubled_start(facts: NodeFacts) -> str:
         seen=f"the start of all guests waits for quorum, and {_named(facts.waiting_guests_on_shared_storage)} lie on "
         "shared storage",
         why="they would start the moment quorum is granted, perhaps a second time: their disks are in others' reach",
-        do="Check that they run on no other node, then restore quorum and let them start; without quorum "
-        "onboot cannot be turned off",
+        do="Check that they run on no other node, then restore quorum and let them start. Without quorum `systemctl "
+        "kill pve-guests` there (not stop) ends that start: guests that are down stay down till you start them, at "
+        "the end",
     )
 
 
