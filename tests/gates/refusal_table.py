@@ -37,7 +37,11 @@ INDIRECT = {
     RefusalId.KNOWS_A_CLUSTER: ("pvecm status finds this node to be: …", "Run the same command line again"),
     RefusalId.NOT_ITS_OWN_MASTER: ("… mounts on /etc/pve, writable: …, …", "Run the same command line again"),
     RefusalId.FACT_IS_UNKNOWN: ("…: …: it was not answered, or not in time", "See that the node answers"),
-    RefusalId.FACT_IS_NOT_UNDERSTOOD: ("…: …: the answer was not understood", "Type that command on the node"),
+    RefusalId.FACT_IS_NOT_UNDERSTOOD: (
+        "…: …: the answer was not understood",
+        "Type that command on the node; where nothing is wrong there, report it, take the node apart by hand, and "
+        "leave it out by --absent",
+    ),
     RefusalId.OUTCOME_IS_UNKNOWN: ("no outcome of `…`: …", "Run the same command line again"),
     RefusalId.JOURNAL_IS_LOST: ("the journal cannot be written: …", "Check the folder --records"),
     RefusalId.ACTION_IS_NOT_ALLOWED: ("`…` would change the node; checks only read", "(an error of the tool)"),

@@ -8,9 +8,9 @@ import pytest
 from gate_opening import Opening, gates, opening, type_on_nodes
 from gate_states import ALONE, STATES, State
 from pve_lab.model.cluster import Cluster
-from pve_lab.shapes import nodes_of, second
-from test_walks import carry_out, said_by, walked, wrong_in
-from walks import ALL, NO_REPLICA, SOON, Walk, back, walk
+from pve_lab.shapes import leave_by_vendors_way, nodes_of, second
+from test_walks import carry_out, said_by, unknown, walked, wrong_in
+from walks import ALL, NO_REPLICA, OTHER_TWO, SOON, Walk, back, walk
 
 pytestmark = pytest.mark.sweep
 
@@ -164,3 +164,15 @@ def test_the_config_is_moved_once_the_nodes_are_standalone(runs: list[Opening], 
     for node, line in (("pve3", told), ("pve3", "pct start 111"), ("pve1", "rm /etc/pve/nodes/pve1/lxc/111.conf")):
         type_on_nodes(site, {node: line})
     assert 111 in runs[-1].cluster.nodes["pve3"].guests.running
+
+
+def test_a_node_whose_answer_nobody_understands_is_taken_apart_by_hand(runs: list[Opening], tmp_path: Path) -> None:
+    """And left out: the others leave without it."""
+    odd = State("broken", "an answer is not understood", says={"pve2": {"pvecm status": "what is this\n"}})
+    runs.append(opening(odd, "runbook", tmp_path / "lab"))
+    gate = next(g for g in gates() if g.kind == "runbook" and g.function.__name__ == "test_no_majority_is_quorate")
+    said = [text for _, about in runs[-1].subjects(gate) if (text := unknown(runs[-1], gate, about))]
+    assert len(said) == 1 and "[PVE-R134]" in said[0] and "leave it out by --absent" in said[0]
+    leave_by_vendors_way(second(runs[-1].cluster))
+    others = State("broken", "", hosts=OTHER_TWO, options=("--absent=pve2",))
+    carry_out(runs, Walk("", ""), tmp_path / "run", others)

@@ -39,7 +39,9 @@ UNKNOWN_ADVICE = (
 NOT_UNDERSTOOD_ADVICE = (
     "Unknown is not yes: nothing further is done on it. The node answered, and the answer was not understood.\n"
     "Type that command on {node} and look at what it says: what is wrong outside /etc/pve (a file, a service) can be "
-    "fixed without quorum; then run the same command line again"
+    "fixed without quorum; then run the same command line again. Where nothing is wrong there, report it with the "
+    "answer (in journal.jsonl), take this node apart by hand (pve-docs, pvecm: Separate a Node Without Reinstalling), "
+    "and leave it out by --absent"
 )
 BLOCKED = "not run: an earlier step did not pass"
 
