@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sampling import EVERYTHING
-from sweep_points import PARTS, points
+from sweep_points import PARTS, cut_off, killed, points
 
 pytestmark = pytest.mark.sweep
 
@@ -37,14 +37,8 @@ def test_killed_at_every_change(stage: Any, when: str, part: int) -> None:
     wrong = []
     for point in points(stage, part):
         stage.set()
-        process = stage.start()
-        stage.control.fault("kill", when=when, at=point, pid=process.pid)
-        status, said = stage.finish(process)
-        fired = stage.control.faults_fired()
-        where = f"killed {when} change {point}: {fired}"
-        if not fired or status != -9:
-            wrong.append(f"{where}: ended with {status}\n{said[-3000:]}")
-        wrong += converges(stage, where)
+        where, otherwise = killed(stage, when, point, stage.start)
+        wrong += otherwise + converges(stage, where)
     assert not wrong, "\n".join(wrong)
 
 
@@ -77,12 +71,8 @@ def test_cut_off_at_every_change(stage: Any, when: str, part: int) -> None:
     wrong = []
     for point in points(stage, part):
         stage.set()
-        stage.control.fault("cut", when=when, at=point)
-        status, said = stage.run()
-        where = f"cut {when} change {point}: {stage.control.faults_fired()}"
-        if not stage.control.faults_fired() or status != 0:
-            wrong.append(f"{where}: ended with {status}\n{said[-3000:]}")
-        wrong += [f"{where}: {w}" for w in ended_well(stage)]
+        where, otherwise = cut_off(stage, when, point, stage.run)
+        wrong += otherwise + [f"{where}: {w}" for w in ended_well(stage)]
     assert not wrong, "\n".join(wrong)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_points import PARTS, points, some_of
+from sweep_points import PARTS, killed, points, some_of
 
 pytestmark = pytest.mark.sweep
 
@@ -36,10 +36,8 @@ def test_rolled_back_after_every_change(stage: Any, part: int) -> None:
     wrong = []
     for point in points(stage, part, "quorate"):
         stage.set("quorate")
-        process = stage.start()
-        stage.control.fault("kill", when="after", at=point, pid=process.pid)
-        stage.finish(process)
-        where = f"killed after change {point}: {stage.control.faults_fired()}"
+        where, otherwise = killed(stage, "after", point, stage.start)
+        wrong += otherwise
         status, said = stage.run(f"--rollback={record(stage)}")
         if status != 0:
             wrong.append(f"{where}: the rollback ended with {status}\n{said[-3000:]}")
@@ -60,12 +58,9 @@ def test_a_rollback_that_was_killed_is_ended_by_the_next_one(stage: Any, when: s
         stage.set("quorate")
         assert stage.run()[0] == 0
         first = record(stage)
-        process = stage.start(f"--rollback={first}")
-        stage.control.fault("kill", when=when, at=point, pid=process.pid)
-        status, said = stage.finish(process)
-        where = f"rollback killed {when} its change {point}: {stage.control.faults_fired()}"
-        if status != -9:
-            wrong.append(f"{where}: ended with {status}\n{said[-3000:]}")
+        where, otherwise = killed(stage, when, point, lambda back=f"--rollback={first}": stage.start(back))
+        where = f"rollback {where}"
+        wrong += otherwise
         status, said = stage.run(f"--rollback={first}")
         if status != 0:
             wrong.append(f"{where}: the next one ended with {status}\n{said[-3000:]}")

@@ -5,26 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sweep_points import NO_RETURN, WINDOW
 
 pytestmark = pytest.mark.sweep
-
-FAILING = [
-    ("systemctl", "stop", "pve-cluster.service"),
-    ("systemctl", "stop", "corosync.service"),
-    ("systemctl", "mask", "--runtime", "corosync.service"),
-    ("cp", "-a", "/etc/corosync"),
-    ("cp", "-p", "/var/lib/pve-cluster/config.db"),
-    ("pmxcfs", "-l"),
-    ("rm", "-f", "/etc/pve/corosync.conf"),
-    ("rm", "-f", "/etc/corosync/corosync.conf"),
-    ("rm", "-rf", "/etc/corosync/qdevice"),
-    ("systemctl", "start", "pve-cluster.service"),
-    ("systemctl", "unmask", "--runtime", "corosync.service"),
-    ("systemctl", "disable", "corosync.service"),
-]
-"""The window's changes in their order; the authority's window is the only place where it gets them."""
-
-NO_RETURN = FAILING.index(("systemctl", "start", "pve-cluster.service"))
 
 
 def authority(stage: Any) -> str:
@@ -37,7 +20,7 @@ def authority(stage: Any) -> str:
 
 def test_a_failing_step_puts_the_node_back_or_the_next_run_ends_it(stage: Any) -> None:
     node = authority(stage)
-    for index, argv in enumerate(FAILING):
+    for index, argv in enumerate(WINDOW):
         stage.set()
         stage.control.fault("fail", argv=argv, node=node)
         status, said = stage.run()
@@ -61,7 +44,7 @@ def test_a_failing_step_puts_the_node_back_or_the_next_run_ends_it(stage: Any) -
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_reset_at_any_change_is_taken_up_by_the_next_run(stage: Any, when: str) -> None:
     node = authority(stage)
-    for argv in FAILING:
+    for argv in WINDOW:
         stage.set()
         stage.control.fault("power_cycle", when=when, argv=argv, node=node)
         status, said = stage.run()
