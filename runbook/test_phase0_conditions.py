@@ -67,14 +67,10 @@ def test_hosts_are_the_members(cluster, members, options):
     given = {n.facts.hostname: n.name for n in cluster.nodes}
     missing = sorted(names - set(given) - set(options.absent))
     assert not missing, refusals_cluster.missing_members(missing, given.values())
-    named = given | {name: f"{name} (--absent)" for name in options.absent}
-    strangers = sorted(name for host, name in named.items() if names and host not in names)
-    assert not strangers, refusal(
-        RefusalId.NO_MEMBER,
-        strangers[0] if strangers else "cluster",
-        seen="corosync.conf does not name this node",
-        why="it belongs to another cluster or to none, and nothing here is meant for it",
-        do=f"Leave it out: --hosts={','.join(n for h, n in given.items() if h in names)}",
+    strangers = sorted(name for host, name in (given | {n: n for n in options.absent}).items() if host not in names)
+    rest = [n for h, n in given.items() if h in names]
+    assert not names or not strangers, refusals_cluster.no_member(
+        strangers[0], rest, members.names, options.leave, options.absent
     )
 
 

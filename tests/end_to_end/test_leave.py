@@ -61,6 +61,16 @@ class Leaving:
         assert all(after[n].boot_id == self.lab.before[n].boot_id for n in self.lab.hosts)
 
 
+def typed_as_told(case: Leaving, message: str) -> list[str]:
+    """Type what a refusal says is to be typed, on the node that it names; what that was."""
+    told = re.findall(r"`((?:pvesr delete|pvecm expected|ha-manager remove) [^`]*\d[^`]*)`", message)
+    for line in told:
+        said = case.lab.control.run("pve1", line)
+        assert said.exit_status == 0, (line, said)
+        case.lab.control.advance(10)
+    return told
+
+
 def sent_to_those_that_stay(ran: Any, stay: list[str]) -> list[str]:
     """What the journal says that they were sent."""
     intents = [e for e in ran.journal() if e["kind"] == "action-intent" and e["node"] in stay]
@@ -149,12 +159,10 @@ def test_quorum_is_forced_where_those_that_stay_have_no_majority(
     if "pve2" in gone:  # as the next refusal says
         forced = run("runbook/", *case.options, "--approve=all", "--accept=forced-quorum", called_for=True)
         [(_, message)] = forced.failed()
-        assert "`pvesr delete 102-0" in message
-        if "expected 1" not in sent[:1]:
-            assert "Give those that stay quorum first (`pvecm expected 1` where one is alone)" in message
-            assert case.lab.control.run("pve1", "pvecm expected 1").exit_status == 0
-            case.lab.control.advance(10)
-        assert case.lab.control.run("pve1", "pvesr delete 102-0 --force").exit_status == 0
+        delete = "pvesr delete 102-0" if scenario == "own-link" else "pvesr delete 102-0 --force"
+        alone = [] if scenario == "own-link" else ["pvecm expected 1"]
+        assert typed_as_told(case, message) == [*alone, delete]
+        case.lab.control.advance(120)  # the job is taken away by the next run of its node's pvescheduler
     ran = run("runbook/", *case.options, "--approve=all", "--accept=forced-quorum", called_for=True)
     assert ran.status == 0, ran.text
     case.hold()
@@ -165,12 +173,50 @@ def test_quorum_is_forced_where_those_that_stay_have_no_majority(
     assert any("QUORUM IS FORCED on those that stay" in text for text in texts)
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("scenario", "nodes", "more", "told"),
+    [
+        ("own-link", 3, (), [["pvesr delete 102-0"]]),
+        (
+            "ha-quorate",
+            2,
+            ("--accept=forced-quorum",),
+            [["ha-manager remove vm:101", "ha-manager remove vm:201"], ["pvesr delete 102-0"]],
+        ),
+    ],
+)
+def test_what_ties_a_node_is_taken_away_by_the_line_that_is_told(
+    leave: Callable[..., Leaving],
+    run: Callable[..., Any],
+    scenario: str,
+    nodes: int,
+    more: tuple[str, ...],
+    told: list[list[str]],
+) -> None:
+    """Replication, and HA where those that stay would lose quorum: refused with zero changes; once the lines of the
+    refusals were typed the same command line comes to its end."""
+    case = leave(scenario, "pve2", nodes=nodes)
+    for lines in told:
+        ran = run("runbook/", *case.options, *more, "--approve=all", called_for=True)
+        assert ran.status == 1
+        assert not [e for e in ran.journal() if e["kind"] == "action-intent"]
+        assert [line for _, message in ran.failed() for line in typed_as_told(case, message)] == lines
+        case.lab.control.advance(960)  # the scheduler takes the job away, HA becomes idle
+    ran = run("runbook/", *case.options, *more, "--approve=all", called_for=True)
+    assert ran.status == 0, ran.text
+    case.hold()
+
+
 CEPH = "touch /etc/pve/ceph.conf"
+ON_NAS = "sed -i -e 's/local:302/nas:302/' /etc/pve/nodes/pve3/qemu-server/302.conf"
+"""Guest 203 of pve2 is on the nas too."""
 REFUSED = [
     ("own-link", "pve2", "", "No replication job", ("102-0 from pve1 to pve2", "`pvesr delete 102-0`")),
     ("own-link", "pve3", CEPH, "No Ceph runs on these nodes", ("`pveceph osd destroy`", "ceph node ls")),
     ("settling", "pve3", "", "The verdict on the cluster forbids no node", ("the verdict is wait",)),
     ("broken", "pve3", "", "Those that stay see each other", ("does not see pve2",)),
+    ("own-link", "pve3", ON_NAS, "No shared storage holds guests", ("nas: pve2 (203), pve3 (302)", "shared-storage")),
 ]
 
 
@@ -192,10 +238,29 @@ def test_what_stands_in_the_way_is_refused_with_zero_changes(
     sent = len(case.lab.mutating())
     ran = run("runbook/", *case.options, "--approve=all", called_for=True)
     assert ran.status == 1
-    [(failed, message), *_] = ran.failed()
-    assert failed.startswith(title)
+    [message] = [message for failed, message in ran.failed() if failed.startswith(title)]
     assert all(word in message for word in words), message
     assert len(case.lab.mutating()) == sent
+
+
+@pytest.mark.sweep
+def test_a_name_that_is_no_member_is_refused_with_zero_changes(
+    leave: Callable[..., Leaving], run: Callable[..., Any]
+) -> None:
+    """A name of nobody, and one that was let go before: who the members are, and what is left to do."""
+    case = leave("own-link", "pve3")
+    options = [o for o in case.options if not o.startswith("--leave")]
+    ran = run("runbook/", *options, "--leave=pve9", "--absent=pve9", "--approve=all", called_for=True)
+    assert ran.status == 1 and case.untouched()
+    [(_, message)] = ran.failed()
+    assert "pve9 (--absent): corosync.conf does not name this node" in message
+    assert "The members are pve1, pve2, pve3: if you meant one of them, name it" in message
+    assert run("runbook/", *case.options, "--approve=all", called_for=True).status == 0
+    sent = len(case.lab.mutating())
+    again = run("runbook/", *case.options, "--approve=all", called_for=True)
+    assert again.status == 1 and len(case.lab.mutating()) == sent
+    assert "One that was let go needs nothing more" in again.failed()[0][1]
+    case.hold()
 
 
 @pytest.mark.sweep

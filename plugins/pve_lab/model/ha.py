@@ -21,6 +21,8 @@ FENCE_AFTER = 60.0
 """Seconds without quorum after which an active node is reset."""
 TAKE_OVER_AFTER = 244.0
 """Seconds after which a separated node that kept HA's files takes over the others' guests."""
+IDLE_AFTER = {"lrm": 600.0, "crm": 900.0}
+"""Seconds without any service after which they let the watchdog go (60 and 90 rounds of ten seconds)."""
 DEAD_AFTER = 30
 """Seconds after which a status counts as `old timestamp - dead?`."""
 MARKER = "/run/watchdog-mux.active"
@@ -53,6 +55,7 @@ class Ha:
         self.fence_at: float | None = None
         self._fence: Event | None = None
         self._takeover: Event | None = None
+        self._idle: list[Event] = []
 
     # -- configuration -----------------------------------------------------------------------
 
@@ -142,6 +145,30 @@ class Ha:
         self._put("ha/manager_status", status)
         self.update_marker()
 
+    def _watch_for_services(self) -> None:
+        """Without services LRM and CRM become idle, unless one comes back."""
+        without = self.armed and not self.resources()
+        if without and not self._idle:
+            after = self.host.clock.after
+            self._idle = [after(IDLE_AFTER["lrm"], self._lrm_idle), after(IDLE_AFTER["crm"], self._crm_idle)]
+        if not without and self.armed:
+            for event in self._idle:
+                event.cancel()
+            self._idle = []
+
+    def _lrm_idle(self) -> None:
+        self.armed = False
+        self._put(
+            f"nodes/{self.host.name}/lrm_status",
+            {"mode": "active", "results": {}, "state": "wait_for_agent_lock", "timestamp": int(self.host.wall)},
+        )
+        self.update_marker()
+
+    def _crm_idle(self) -> None:
+        self.is_master = False
+        self._idle = []
+        self.update_marker()
+
     # -- quorum ------------------------------------------------------------------------------
 
     def quorum_lost(self, *, age: float = 0.0) -> None:
@@ -221,7 +248,8 @@ class Ha:
     # -- a separated node that kept the files --------------------------------------------------
 
     def configuration_changed(self) -> None:
-        """Watch for the trap: quorate alone, HA's files kept, HA's daemons running."""
+        """Watch for the trap: quorate alone, HA's files kept, HA's daemons running; and for services that are gone."""
+        self._watch_for_services()
         trapped = self._trapped()
         if trapped and self._takeover is None:
             self._takeover = self.host.clock.after(TAKE_OVER_AFTER, self._take_over)

@@ -3,7 +3,7 @@ still ties them to the ones that go. One text for one finding."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pve_runbook.diagnosis.refusals import AGAIN
@@ -129,14 +129,15 @@ def _minority(staying: Sequence[NodeFacts], let_go: Collection[str], *, may_forc
         )
     armed = [f.node for f in staying if f.has_watchdog_client]
     if armed:
+        remove = _removed(staying[0].ha_resources) or "`ha-manager remove SID`"
         return refusal(
             RefusalId.HA_IS_ARMED_WHERE_NODES_STAY,
             ", ".join(armed),
             seen=f"HA is active there, and those that stay have no majority without the others ({rest})",
             why="they lose quorum for a moment when the others go: HA may reset them",
-            do="Take the guests out of HA first (`ha-manager remove SID`), and end it where nodes stay (`systemctl "
-            "stop pve-ha-lrm`, then `systemctl stop pve-ha-crm`) until the others have left; or let the nodes go one "
-            "at a time",
+            do=f"Take all guests out of HA first ({remove}), and end it where nodes stay (`systemctl stop pve-ha-lrm`, "
+            "then `systemctl stop pve-ha-crm`) until the others have left, or wait until `ha-manager status` says idle "
+            "of these nodes; or let the nodes go one at a time",
         )
     if may_force:
         return ""
@@ -194,7 +195,7 @@ def held_by_ha(facts: NodeFacts, names: Collection[str]) -> str:
         seen=f"HA manages guests of what leaves ({_owned(found)}), and there is no quorum to take them out of it",
         why="once those that stay are quorate HA would recover them there, while they may run on their own node",
         do=f"Give {facts.node} quorum first (`pvecm expected {facts.own_votes}` where it is alone), type "
-        f"{', '.join(f'`ha-manager remove {sid}`' for sid in found)} there, then run the same command line again",
+        f"{_removed(found)} there, then run the same command line again",
     )
 
 
@@ -208,8 +209,12 @@ def still_under_ha(facts: NodeFacts, names: Collection[str]) -> str:
         facts.node,
         seen=f"HA manages guests of what leaves: {_owned(found)}",
         why="once the node is gone HA would recover them on another one, while they run on it",
-        do=f"Type {', '.join(f'`ha-manager remove {sid}`' for sid in found)} on {facts.node}. {AGAIN}",
+        do=f"Type {_removed(found)} on {facts.node}. {AGAIN}",
     )
+
+
+def _removed(sids: Iterable[str]) -> str:
+    return ", ".join(f"`ha-manager remove {sid}`" for sid in sids)
 
 
 def _owned(guests: Mapping[str, str]) -> str:

@@ -40,6 +40,26 @@ def missing_members(missing: Collection[str], given: Iterable[str]) -> str:
     )
 
 
+def no_member(
+    name: str, given: Iterable[str], members: Iterable[str], leave: Collection[str], absent: Collection[str]
+) -> str:
+    """A node that no corosync.conf names. ``given``: --hosts without it; ``leave``, ``absent``: what these name."""
+    hosts, known = ",".join(given), f"The members are {', '.join(members)}"
+    do = f"Leave it out: --hosts={hosts}"
+    if name in absent:
+        do = f"{known}: name one of them, or leave it out of --absent"
+    if name in leave:
+        do = f"{known}: if you meant one of them, name it. One that was let go needs nothing more; how the others are "
+        do += f"says `pytest checks/ --hosts={hosts}`"
+    return refusal(
+        RefusalId.NO_MEMBER,
+        f"{name} (--absent)" if name in absent else name,
+        seen="corosync.conf does not name this node",
+        why="it belongs to another cluster or to none, and nothing here is meant for it",
+        do=do,
+    )
+
+
 def renamed(facts: NodeFacts, old: str) -> str:
     """A member that calls itself otherwise than corosync.conf does, which has it as ``old``."""
     node, new = facts.node, facts.hostname

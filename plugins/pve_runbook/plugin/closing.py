@@ -52,15 +52,16 @@ HALF_BACK = (
 
 def header(options: RunOptions) -> list[str]:
     """What this run may do, under pytest's own header."""
-    names = ", ".join(t.name for t in options.targets)
+    names = [t.name for t in options.targets]
     what = "executes the runbook on" if options.kind == "runbook" else "reads, and never changes,"
     if options.leave and options.kind == "runbook":
         what = f"takes {', '.join(options.leave)} out of its cluster, and the others stay one:"
+        names = names if options.rehearse else [n for n in names if n in options.staying]
     if options.rollback is not None:
         what = f"rolls back what {options.rollback} says was done to"
     if options.rehearse:
         what = "reads, and never changes, then rehearses the runbook on a twin of"
-    return wrapped("pve-runbook: ", f"{what} {names}")
+    return wrapped("pve-runbook: ", f"{what} {', '.join(names)}")
 
 
 def announce(item: pytest.Item, opened: OpenRun) -> None:
