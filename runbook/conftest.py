@@ -28,6 +28,7 @@ from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.notes import Notes
 from pve_runbook.procedure.questions import Questions
+from pve_runbook.procedure.startall import held
 from pve_runbook.procedure.startall.words import DOWN, nobody_starts
 from pve_runbook.procedure.survival import Survival
 from pve_runbook.procedure.window_preconditions import window_obstacle
@@ -134,7 +135,15 @@ def commits_off(perform: Performer, scheduler_off: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def lrm_off(perform: Performer, members: Members, commits_off: None) -> None:
+def startall_held(perform: Performer, members: Members, commits_off: None) -> None:
+    """A start of all guests that waits for quorum does not see that there is some; one that is queued is waited for."""
+    frozen = [n for n in members.leaving if n.name not in members.standalone_at_start]
+    held.wait_for_its_beginning(members.cluster, frozen)
+    perform(stages.STARTALL_HELD)
+
+
+@pytest.fixture(scope="session")
+def lrm_off(perform: Performer, members: Members, startall_held: None) -> None:
     """The local resource manager is stopped on all nodes, while a live CRM can freeze its services: one after the other
     where it feeds the watchdog, quorum is read again before each; then together where it has nothing to keep. Where HA
     can be disarmed, it is first."""
@@ -321,6 +330,17 @@ def let_go(perform: Performer, members: Members) -> None:
                 raise
             forgotten(members.staying[0])
     perform(stages.LET_GO)
+
+
+@pytest.fixture(scope="session")
+def startall_back(perform: Performer, members: Members, notes: Notes) -> None:
+    """The start of all guests, where it was held, has gone on; what came up is counted."""
+    waiting = [n for n in members.leaving if n.facts.startall_is_held]
+    expected = [(node, node.facts.starts().startall) for node in waiting]
+    perform(stages.STARTALL_BACK)
+    for node, guests in expected:
+        if node.facts.is_writable:
+            held.see_it_through(members.cluster, notes, node, guests)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ Sends, where it is still to be done:
     mv -T /etc/cron.d/vzdump /var/lib/pve-runbook/RUN/cron.d-vzdump
     systemctl stop pve-sdn-commit.service
     systemctl stop pve-firewall-commit.service
+    systemctl kill --signal=SIGSTOP pve-guests.service
     ha-manager crm-command disarm-ha freeze
     systemctl stop pve-ha-lrm.service
     systemctl disable pve-ha-lrm.service
@@ -110,6 +111,14 @@ def test_nothing_waits_to_change_the_network(host, commits_off, members):
     if host.pve.node in members.standalone_at_start:
         raise NotApplicable(LEFT_ALREADY)
     assert not host.pve.waiting_commits, refusals_cluster.starts_wait(host.pve, host.pve.waiting_commits)
+
+
+@pytest.mark.leaving
+def test_start_of_all_guests_is_held(host, startall_held, members):
+    """No start of all guests would go on as soon as there is quorum: one that waits is held."""
+    if host.pve.node in members.standalone_at_start:
+        raise NotApplicable(LEFT_ALREADY)
+    assert not host.pve.startall_waits or host.pve.startall_is_held, refusals_cluster.startall_not_held(host.pve)
 
 
 @pytest.mark.leaving

@@ -46,6 +46,14 @@ def test_no_other_start_waits_for_quorum(host):
     assert not host.pve.held_starts, refusals_cluster.starts_wait(host.pve, host.pve.held_starts)
 
 
+@pytest.mark.leaving
+def test_start_of_all_guests_is_still_held(host):
+    """No start of all guests waits for quorum without being held."""
+    if host.pve.state is NodeState.STANDALONE:
+        raise NotApplicable(LEFT_ALREADY)
+    assert not host.pve.startall_waits or host.pve.startall_is_held, refusals_cluster.startall_not_held(host.pve)
+
+
 @pytest.mark.all_leave
 def test_operator_approves_forced_quorum(members, questions, approve):
     """The operator approves that the authority counts its own vote alone."""

@@ -11,6 +11,7 @@ Sends, where it is still to be done:
     rm -f /var/lib/pve-runbook/lock
     install -m 0600 /dev/stdin /root/.ssh/authorized_keys2
     rm -f /root/.ssh/authorized_keys2
+    systemctl kill --signal=SIGCONT pve-guests.service
     systemctl unmask --runtime pvescheduler.service
     systemctl start pvescheduler.service
     systemctl start pvesr.timer
@@ -21,7 +22,7 @@ Sends, where it is still to be done:
 from __future__ import annotations
 
 import pytest
-from pve_runbook.diagnosis import refusals
+from pve_runbook.diagnosis import refusals, refusals_cluster
 from pve_runbook.procedure import login_key
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.not_applicable import NotApplicable
@@ -48,6 +49,21 @@ def test_second_way_in_is_closed(node, second_way_closed):
 def test_what_is_left_is_written_down(execution):
     """What is left for the operator is written down: shared storages, leftovers, SSH trust, the rebuild."""
     execution.list_what_is_left()
+
+
+@pytest.mark.leaving
+def test_operator_lets_guests_start(members, questions, approve):
+    """Where the start of all guests was held, the operator approves it, guest by guest on the node where it happens."""
+    waiting = [n for n in members.leaving if n.facts.startall_is_held]
+    if not waiting:
+        raise NotApplicable("no start of all guests is held")
+    approve(questions.guests_start(waiting))
+
+
+@pytest.mark.leaving
+def test_start_of_all_guests_went_on(host, startall_back):
+    """The start of all guests is held no more; what came up is counted."""
+    assert not host.pve.startall_is_held, refusals_cluster.startall_still_held(host.pve)
 
 
 @pytest.mark.leaving

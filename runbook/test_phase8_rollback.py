@@ -32,6 +32,7 @@ Sends, where it is still to be done:
     systemctl start corosync.service
     systemctl unmask --runtime corosync-qdevice.service
     systemctl enable --now corosync-qdevice.service
+    systemctl kill --signal=SIGCONT pve-guests.service
     rm -f /root/.ssh/authorized_keys2
     rm -rf /run/pve-runbook/RUN
 """
@@ -340,6 +341,11 @@ def test_every_guest_runs_on(survival):
     """Every guest runs on: same process; its config, owner and volumes are those of before the first change."""
     lost = survival.losses(8)
     assert not lost, lost
+
+
+def test_start_of_all_guests_went_on(host, startall_back):
+    """A start of all guests that the run had held is held no more; what came up is counted."""
+    assert not host.pve.startall_is_held, refusals_cluster.startall_still_held(host.pve)
 
 
 def test_what_is_left_is_written_down(cluster, opened, notes):

@@ -41,3 +41,29 @@ def test_a_start_that_nobody_knows_ends_the_run_before_a_change(
     assert title.startswith("No start waits that would act")
     assert "site-sync.service" in message and "PVE-R168" in message
     assert lab.mutating() == []
+
+
+@pytest.mark.parametrize("scenario", ["startall-waiting", "ha-reset"])
+def test_the_start_of_all_guests_is_held_over_the_windows_and_let_go_by_name(
+    start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
+) -> None:
+    """No guest starts before every node has left; then all that are marked, and the end says which."""
+    lab = start_lab(scenario)
+    planned = run("runbook/", *lab.options, "--plan", called_for=True)
+    plan = " ".join((planned.record / "plan.md").read_text().replace("\n  > ", " ").split())
+    assert "it is HELD until every node has left" in plan and "201 (mail201), 202 (ci202), 210 (files210)" in plan
+    assert plan.index("--signal=SIGSTOP pve-guests.service") < plan.index("--signal=SIGCONT pve-guests.service")
+    ran = run("runbook/", *lab.options, "--approve=all", called_for=True)
+    assert ran.status == 0, ran.text
+    after = lab.control.state()
+    assert sorted(v for v, guest in after["pve2"].guests.items() if guest.running) == [201, 202, 210]
+    said = " ".join(ran.text.split())
+    assert "pve2: 3 of 3 guests were started: 201 (mail201), 202 (ci202), 210 (files210)" in said
+    assert ("no guest ran at the start" in said) is (scenario == "ha-reset")
+    assert "every guest ran on" not in said and "0/0 same pid" not in said
+    assert "qm start 203" in said, "nobody starts it, and the end has its line"
+    asked = [e["text"] for e in ran.journal() if e["kind"] == "approval"]
+    assert any(text.startswith("GUESTS START on ") for text in asked)
+    sent = [e["action"] for e in ran.journal() if e["kind"] == "action-intent"]
+    assert sent.index("hold-startall") < sent.index("window")
+    assert sent.index("window") < sent.index("release-startall") < sent.index("start-scheduler")

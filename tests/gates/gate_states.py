@@ -135,6 +135,11 @@ def _reloaded(cluster: Cluster) -> None:
     node.files.put(INTERFACES, before)
 
 
+def _startall_held(cluster: Cluster) -> None:
+    node = second(cluster)
+    node.signal(node.units.get("pve-guests"), "STOP")
+
+
 def _bad_card(cluster: Cluster) -> None:
     card = next(i for i in second(cluster).interfaces if i.address == second(cluster).rings[0])
     card.errors = 5_000_000
@@ -388,6 +393,7 @@ MADE: dict[str, State] = {
         "broken", "a guest was killed", RUNBOOK, struck={"pve3": "kill -9 $(cat /run/qemu-server/301.pid)"}
     ),
     "reloaded": State("broken", "pve2's network was reloaded with another file", RUNBOOK, strikes=_reloaded),
+    "startall-held": State("startall-waiting", "and it is held", RUNBOOK, shape=_startall_held),
     "reset": State("broken", "pve2 was reset", RUNBOOK, strikes=_reset),
     "guest-removed": State(
         "quorate", "a stopped guest was removed", RUNBOOK, struck={"pve1": "mv /etc/pve/nodes/pve1/lxc/111.conf /root/"}
@@ -457,6 +463,7 @@ MADE: dict[str, State] = {
     "back-killed": State(
         "quorate", "back, a guest was killed", BACK, struck={"pve3": "kill -9 $(cat /run/qemu-server/301.pid)"}
     ),
+    "back-held": State("startall-waiting", "back, and the start of all guests is held", BACK, shape=_startall_held),
     "back-reset": State("quorate", "back, pve2 was reset", BACK, strikes=_reset),
 }
 """One gate or a few say in each what they say in no starting state."""

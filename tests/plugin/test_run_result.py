@@ -131,5 +131,5 @@ def test_what_is_not_known_is_unknown_and_never_passed(error: Exception, outcome
 )
 def test_of_no_guest_it_is_said_that_it_ran_on_where_none_ran(lost: str, none_ran: bool, down: bool, said: str) -> None:
     """As after HA had reset all nodes, or one."""
-    outcome = SimpleNamespace(executed=SimpleNamespace(lost=lost, none_ran=none_ran, some_down=down))
+    outcome = SimpleNamespace(executed=SimpleNamespace(lost=lost, none_ran=none_ran, some_down=down, started=()))
     assert run_result._guests(outcome).startswith(said)  # type: ignore[arg-type]

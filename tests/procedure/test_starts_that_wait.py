@@ -163,6 +163,7 @@ def test_a_start_that_came_to_wait_while_a_question_stood_is_seen_after_it(make_
     asked = Question(questions.FORCE, "", None, "x", "")
     assert "the start of site-sync.service is waiting or running" in look(asked)
     run.bench.run("pve2", "systemctl stop site-sync.service pve-sdn-commit.service pve-firewall-commit.service")
+    run.bench.run("pve2", "systemctl kill --signal=SIGSTOP pve-guests.service")
     run.cluster.forget()
     assert look(asked) == ""
 

@@ -83,7 +83,7 @@ VALUES |= {"node": "pve3", "votes": "1", "sid": "vm:301"}
 ORDER = (
     *("make-folder", "take-lock", "backup-db", "backup-etc-pve", "backup-system", "put-by-hand"),
     *("stop-scheduler", "mask-scheduler", "stop-old-scheduler", "park-backup-cron"),
-    *("stop-sdn-commit", "stop-firewall-commit"),
+    *("stop-sdn-commit", "stop-firewall-commit", "hold-startall", "release-startall"),
     *("disarm-ha", "stop-lrm", "disable-lrm", "stop-crm", "disable-crm", "stop-qdevice", "mask-qdevice"),
     *("expect-own-votes", "ha-remove", "delnode", "expected-rest"),
     *("unmask-pve-cluster", "start-pve-cluster", "put-keys", "put-window-script", "window"),

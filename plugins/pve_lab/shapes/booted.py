@@ -25,7 +25,7 @@ def ha_reset(cluster: Cluster) -> None:
     """HA was active when every node lost quorum: it reset them all, and no guest runs."""
     ha_quorate(cluster)
     cluster.isolate()
-    cluster.clock.advance(180.0)
+    cluster.clock.advance(600.0)
 
 
 def start_waits(cluster: Cluster) -> None:

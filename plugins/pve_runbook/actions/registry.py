@@ -6,7 +6,7 @@ commands: pve-docs (pvecm.adoc, "Separate a Node Without Reinstalling"), tried o
 
 from __future__ import annotations
 
-from pve_runbook.actions import commits, disarm, leave, window_cut
+from pve_runbook.actions import commits, disarm, leave, startall, window_cut
 from pve_runbook.actions.action import ActionTemplate
 from pve_runbook.probes.probe import AUTHORIZED_KEYS2, BACKUP_ROOT, CONFIG_DB, LOCK_PATH
 from pve_runbook.ssh.detached import RUN_ROOT
@@ -388,5 +388,5 @@ UNPARK_CRON = _action(
 
 def registry() -> dict[str, ActionTemplate]:
     """All actions by name."""
-    more = (*leave.ACTIONS, *commits.ACTIONS, *disarm.ACTIONS, *window_cut.ACTIONS)
+    more = (*leave.ACTIONS, *commits.ACTIONS, *startall.ACTIONS, *disarm.ACTIONS, *window_cut.ACTIONS)
     return {**_registry, **{action.name: action for action in more}}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pve_runbook.facts import ha
 from pve_runbook.facts.guest_starts import GuestStarts, by_name, start_lines
 from pve_runbook.facts.node import NodeFacts
-from pve_runbook.probes.start_jobs import COMMITS
+from pve_runbook.probes.start_jobs import COMMITS, LET_GO
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 
@@ -269,4 +269,26 @@ def nobody_starts(facts: NodeFacts, starts: GuestStarts) -> str:
         why="they may have run before the node's boot, and nobody brings them back",
         do="Which of them should run, and runs on no other node, is started once the node has quorum, there: "
         f"{start_lines(starts.unstarted)}",
+    )
+
+
+def startall_not_held(facts: NodeFacts) -> str:
+    waiting = by_name(facts.starts(ha_goes=True).startall)
+    return refusal(
+        RefusalId.STARTALL_IS_NOT_HELD,
+        facts.node,
+        seen=f"the start of all guests waits for quorum, and is not held: {waiting or 'no guest is marked for it'}",
+        why="whatever grants quorum starts them, and local mode does it a second before its pmxcfs is ended: a guest "
+        "that is just starting would lose its config",
+        do="Run the same command line again: it holds the start first",
+    )
+
+
+def startall_still_held(facts: NodeFacts) -> str:
+    return refusal(
+        RefusalId.STARTALL_IS_STILL_HELD,
+        facts.node,
+        seen="the start of all guests is still held",
+        why="none of its guests comes up, and nothing would let it go any more but a boot",
+        do=f"Run the same command line again, or type there: {LET_GO}",
     )

@@ -129,6 +129,16 @@ class NodeFacts(GuestFacts):
         return self.units[guests].active == "activating" or any(j.unit == guests for j in self.jobs_waiting_for_quorum)
 
     @property
+    def startall_worker(self) -> bool:
+        """Whether the start of all guests has begun: its worker lives."""
+        return any(t.type == "startall" for t in self.live_tasks)
+
+    @property
+    def startall_is_held(self) -> bool:
+        """Whether its worker is stopped by a signal: it does not see that there is quorum."""
+        return bool(self.get(start_jobs.HELD))
+
+    @property
     def cron_files(self) -> tuple[str, ...]:
         """What lies in /etc/cron.d."""
         return self.get(probes.CRON) or ()

@@ -32,9 +32,10 @@ GATES = "Gates"
 """What the steps of a phase are called where they are counted."""
 NOT_COMPARED = "guests, nodes, configs, volumes: not compared, the run ended before that"
 STILL_FROZEN = (
-    "what was frozen stays so (schedulers, HA, corosync on the peers): guests run on, backups and HA do not; the whole "
-    "runbook goes on from here, and brings the schedulers back at its end. The nodes stay locked for it, and the "
-    "key of the second way in, if there is one in records/, is in root's authorized_keys2 until then"
+    "what was frozen stays so (schedulers, HA, corosync on the peers, a start of all guests that waits): guests run "
+    "on, backups and HA do not; the whole runbook goes on from here, and brings the schedulers back at its end. The "
+    "nodes stay locked for it, and the key of the second way in, if there is one in records/, is in root's "
+    "authorized_keys2 until then"
 )
 STILL_LEAVING = (
     "what was frozen on {nodes} stays so (schedulers, HA, corosync where it was stopped): guests run on; those that "

@@ -27,7 +27,7 @@ from pve_runbook.procedure import authority, left_to_do, planning
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.planning import Place
 from pve_runbook.procedure.questions import Questions
-from pve_runbook.procedure.startall.words import DOWN
+from pve_runbook.procedure.startall.words import DOWN, STARTED
 from pve_runbook.procedure.survival import Survival
 from pve_runbook.procedure.work import Work
 
@@ -231,6 +231,12 @@ class Execution:
         earlier = self._opened.unfinished.events if self._opened.unfinished is not None else ()
         noted = events.of_kind((*self._run.journal.events, *earlier), events.Note)
         return any(note.topic == DOWN for note in noted)
+
+    @property
+    def started(self) -> tuple[str, ...]:
+        """Which guests came up, node by node, once their start was let go."""
+        notes = events.of_kind(self._run.journal.events, events.Note)
+        return tuple(f"{note.node}: {note.text}" for note in notes if note.topic == STARTED)
 
     @property
     def asked(self) -> bool:

@@ -12,7 +12,7 @@ from pve_runbook.plugin import rerun_command
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.provenance import program
 from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.steps.outcome import Outcome
+from pve_runbook.plugin.steps.outcome import Executed, Outcome
 from pve_runbook.record.html_markup import count
 
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
@@ -151,6 +151,11 @@ def _staying(run: Run) -> str:
 
 def _guests(outcome: Outcome) -> str:
     executed = outcome.executed
+    started = "".join(f" {one}." for one in executed.started) if executed is not None else ""
+    return _those_that_ran(executed) + started
+
+
+def _those_that_ran(executed: Executed | None) -> str:
     lost = executed.lost if executed is not None else ""
     if not lost and executed is not None and executed.none_ran:
         return "no guest ran at the start: none was there to run on. See `qm list` and `pct list` for what should run."

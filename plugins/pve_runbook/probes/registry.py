@@ -31,7 +31,7 @@ from pve_runbook.parsers import (
     tasks,
 )
 from pve_runbook.parsers.output import Output
-from pve_runbook.probes import checks_only, pid_files, redact, volumes
+from pve_runbook.probes import checks_only, pid_files, redact, start_jobs, volumes
 from pve_runbook.probes import ha as ha_probes
 from pve_runbook.probes.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
@@ -59,7 +59,13 @@ UNITS = (
 )
 
 
-_registry: list[Probe[object]] = [*checks_only.PROBES, *volumes.PROBES, *pid_files.PROBES, *ha_probes.PROBES]
+_registry: list[Probe[object]] = [
+    *checks_only.PROBES,
+    *volumes.PROBES,
+    *pid_files.PROBES,
+    *ha_probes.PROBES,
+    *start_jobs.PROBES,
+]
 
 
 def _probe(

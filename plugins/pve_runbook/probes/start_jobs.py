@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 
 from pve_runbook.parsers.systemd import Job
+from pve_runbook.parsers.tasks import parse_task_processes
+from pve_runbook.probes.probe import Probe
 
 GUESTS, SCHEDULER = "pve-guests.service", "pvescheduler.service"
 SDN_COMMIT, FIREWALL_COMMIT = "pve-sdn-commit.service", "pve-firewall-commit.service"
@@ -29,6 +31,17 @@ _HARMLESS = re.compile(
     # The tool's own commands: a gate of their own waits for them.
     r"|pve-runbook-.*\.service"
 )
+
+
+LET_GO = f"systemctl kill --signal=SIGCONT {GUESTS}"
+"""What lets a start of all guests go that is held."""
+HELD = Probe(
+    "startall_held",
+    ("pgrep", "-a", "-r", "T", "-f", "^task UPID:.*:startall:"),
+    parse_task_processes,
+    "whether the start of all guests is held: it would start them as soon as there is quorum",
+)
+PROBES: tuple[Probe[object], ...] = (HELD,)
 
 
 def starts(jobs: Iterable[Job]) -> tuple[Job, ...]:

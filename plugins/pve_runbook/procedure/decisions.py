@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pve_runbook.actions import commits
+from pve_runbook.actions import commits, startall
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.disarm import DISARM_HA
@@ -82,6 +82,16 @@ def park_cron(o: Forecast, work: Work) -> Iterator[Decision]:
 def commits_off(o: Forecast, work: Work) -> Iterator[Decision]:
     if o.name not in work.standalone_at_start:
         yield from (Act(a.bind()) for a in commits.ACTIONS if o.waits(a.argv[-1]))
+
+
+def startall_held(o: Forecast, work: Work) -> Iterator[Decision]:
+    if o.name not in work.standalone_at_start and o.startall_waits:
+        yield Idle("the start of all guests is held already") if o.startall_is_held else Act(startall.HOLD.bind())
+
+
+def startall_back(o: Forecast, work: Work) -> Iterator[Decision]:
+    if o.startall_is_held:
+        yield Act(startall.RELEASE.bind())
 
 
 def ha_disarmed(o: Forecast, work: Work) -> Iterator[Decision]:

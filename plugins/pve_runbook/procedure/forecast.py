@@ -51,6 +51,7 @@ class Forecast:
         self._released: set[str] = set()
         self._cancelled: set[str] = set()
         """Units whose waiting start was ended by a stop."""
+        self._held: bool | None = None
 
     @property
     def name(self) -> str:
@@ -94,6 +95,16 @@ class Forecast:
     def waits(self, unit: str) -> bool:
         """Whether the start of ``unit`` waits for quorum."""
         return unit not in self._cancelled and any(j.unit == unit for j in self._facts.jobs_waiting_for_quorum)
+
+    @property
+    def startall_waits(self) -> bool:
+        """Whether the start of all guests waits, held or not."""
+        return self._facts.startall_waits
+
+    @property
+    def startall_is_held(self) -> bool:
+        """Whether it is held."""
+        return self._facts.startall_is_held if self._held is None else self._held
 
     @property
     def cron_files(self) -> tuple[str, ...]:
@@ -240,6 +251,12 @@ class Forecast:
         self._state, self._kind = NodeState.COROSYNC_DOWN, "no-corosync"
         self._corosync = self._quorate = False
 
+    def _startall_held(self, _: bytes | None) -> None:
+        self._held = True
+
+    def _startall_goes_on(self, _: bytes | None) -> None:
+        self._held = False
+
     def _cron_parked(self, _: bytes | None) -> None:
         self._parked = (*self.parked, PARKED)
         self._cron = tuple(name for name in self.cron_files if name != CRON)
@@ -284,6 +301,8 @@ class Forecast:
 
 _EFFECTS: dict[str, Callable[[Forecast, bytes | None], None]] = {
     "stop-corosync": Forecast._corosync_ends,
+    "hold-startall": Forecast._startall_held,
+    "release-startall": Forecast._startall_goes_on,
     "start-corosync": Forecast._corosync_starts,
     "start-pve-cluster": Forecast._pmxcfs_comes_back,
     "expect-own-votes": Forecast._has_quorum,
@@ -311,6 +330,8 @@ WITHOUT_EFFECT = frozenset(
 def _after(verb: str, unit: Unit, hidden: str) -> Unit:
     """A unit after ``systemctl VERB``; ``hidden``: its state behind a mask."""
     match verb:
+        case "kill":
+            return unit
         case "stop":
             return unit if unit.is_stopped else replace(unit, active="inactive", sub="dead", job=None)
         case "start" | "restart":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+from pve_runbook.actions.startall import RELEASE
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis import overdue_jobs
 from pve_runbook.diagnosis.leaving import Rest, ha_guests, rest_of
@@ -14,7 +15,7 @@ from pve_runbook.probes.start_jobs import COMMITS, FIREWALL_COMMIT, SDN_COMMIT
 from pve_runbook.procedure import left_to_do, stages
 from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.rollback import Rollback
-from pve_runbook.procedure.startall.words import unstarted, waiting
+from pve_runbook.procedure.startall.words import goes_on, held, unstarted, waiting
 from pve_runbook.procedure.survival import Survival
 
 FREEZE, FORCE, WINDOWS, LET_GO, THAW, ROLLBACK = 0, 2, 4, 6, 7, 8
@@ -99,7 +100,7 @@ class Questions:
         rest = rest_of([n.facts for n in members.staying], members.is_let_go)
         if rest.has_majority and not members.leaving:
             return None
-        text = _leave_quorum(members, rest) + waiting(members.leaving)
+        text = _leave_quorum(members, rest) + held(members.leaving)
         return Question(FORCE, stages.PEERS_SILENT.name, None, self._leavers, text)
 
     def console(self, phase: int, node: str, why: str) -> Question:
@@ -110,7 +111,7 @@ class Questions:
         """Before a node leaves. Raises UnknownFact."""
         work = self._members.cluster.work
         if self._members.staying:
-            text = _leave_window(leaver.name, work) + waiting([leaver])
+            text = _leave_window(leaver.name, work) + held([leaver])
         else:
             text = _window(leaver, work, is_last)
         return Question(WINDOWS, stages.WINDOW.name, leaver.name, leaver.name, text)
@@ -123,6 +124,11 @@ class Questions:
         rest = rest_of([n.facts for n in members.staying], members.is_let_go)
         text = _leave_let_go(name, authority, stay, rest.votes, dead=name in self._absent)
         return Question(LET_GO, stages.LET_GO.name, None, name, text)
+
+    def guests_start(self, nodes: Sequence[Node]) -> Question:
+        """Before the start of all guests, which was held on ``nodes``, goes on. Raises UnknownFact."""
+        asked = self._leavers if self._members.staying else self._cluster
+        return Question(THAW, stages.STARTALL_BACK.name, None, asked, goes_on(nodes))
 
     def thaw(self, jobs: Mapping[str, Sequence[str]]) -> Question:
         """Before the schedulers run again."""
@@ -166,6 +172,9 @@ class Questions:
                 yield self.window(by_name[command.node], is_last=command.node == plan.authority)
             if command.name == "delnode":
                 yield self.let_go(command.argv[-1])
+        started = [by_name[c.node] for c in plan.commands if c.name == RELEASE.name]
+        if started:
+            yield self.guests_start(started)
         jobs = self.overdue_jobs()
         if jobs:
             yield self.thaw(jobs)
@@ -182,7 +191,7 @@ def _freeze(cluster: str, nodes: Sequence[Node], running: int) -> str:
         f"{A_KEY}.\n{CONSOLES.format(nodes='every node')}\n"
         + _without_volumes(nodes)
         + commits(nodes)
-        + waiting(nodes)
+        + held(nodes)
         + unstarted(nodes)
     )
 
@@ -209,7 +218,7 @@ def _quorum(authority: Node, peers: Sequence[Node], nodes: Sequence[Node]) -> st
         + _qdevice_stops(nodes)
         + f"At stake: /etc/pve becomes writable on {authority.name}, read-only on the others; guests run on.\n"
         "Undo: systemctl unmask --runtime corosync; systemctl start corosync (on the peers); the force ends then.\n"
-        + waiting(nodes)
+        + held(nodes)
     )
 
 
@@ -251,7 +260,7 @@ def _window(leaver: Node, run: str, is_last: bool) -> str:
         "For about 10 s /etc/pve is not mounted there and logins by key fail; guests run on.\n"
         "Until pve-cluster is started standalone a step that fails puts the node back by itself; after that the way\n"
         "back is --rollback, until somebody changes a node that left. HA's files are parked in\n"
-        f"{BACKUP_ROOT}/{run} there.\n" + waiting([leaver])
+        f"{BACKUP_ROOT}/{run} there.\n" + held([leaver])
     )
 
 
@@ -310,7 +319,7 @@ def _leave_freeze(members: Members, absent: Collection[str], running: int) -> st
         f"At stake: {running} running guests; they are not touched. HA stays off after a reboot.\n{undo}"
         + _without_volumes(members.leaving)
         + commits(members.leaving)
-        + waiting(members.leaving)
+        + held(members.leaving)
         + unstarted(members.leaving)
     )
 

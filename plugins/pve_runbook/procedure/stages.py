@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pve_runbook.actions import commits
+from pve_runbook.actions import commits, startall
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import ActionTemplate
 from pve_runbook.actions.disarm import DISARM_HA
@@ -94,6 +94,7 @@ SCHEDULER_OFF = Stage(
 )
 HA_RELEASED = Stage("ha_released", decisions.ha_released, sends=(HA_REMOVE,), on_staying=True)
 COMMITS_OFF = Stage("commits_off", decisions.commits_off, sends=commits.ACTIONS, asks=(probes.UNIT_STATES, probes.JOBS))
+STARTALL_HELD = Stage("startall_held", decisions.startall_held, sends=(startall.HOLD,))
 HA_DISARMED = Stage("ha_disarmed", decisions.ha_disarmed, sends=(DISARM_HA,), part_of="lrm_off")
 LRM_OFF = Stage(
     "lrm_off",
@@ -158,6 +159,7 @@ LET_GO = Stage("let_go", decisions.let_go, sends=(DELNODE, EXPECT_REST), one_by_
 SECOND_WAY_CLOSED = Stage(
     "second_way_closed", decisions.second_way_closed, sends=(actions.PUT_KEYS, actions.REMOVE_KEYS), by_hand=False
 )
+STARTALL_BACK = Stage("startall_back", decisions.startall_back, sends=(startall.RELEASE,))
 SCHEDULER_BACK = Stage(
     "scheduler_back",
     decisions.scheduler_back,
@@ -200,13 +202,13 @@ COROSYNC_BACK = Stage(
 )
 
 STAGES = (
-    *(LOCKED, BACKUP_FOLDER, BACKUPS, CARD_LEFT, HA_RELEASED, SCHEDULER_OFF, COMMITS_OFF, HA_DISARMED),
-    *(LRM_OFF, CRM_OFF),
+    *(LOCKED, BACKUP_FOLDER, BACKUPS, CARD_LEFT, HA_RELEASED, SCHEDULER_OFF, COMMITS_OFF, STARTALL_HELD),
+    *(HA_DISARMED, LRM_OFF, CRM_OFF),
     *(QDEVICE_SILENT, PEERS_SILENT, PMXCFS_BACK, QUORUM_FORCED, REST_QUORATE),
     *(SECOND_WAY, WINDOW, SERVICES_RESTARTED, OLD_CANARIES_GONE, CANARY_FLOWN),
     LET_GO,
     *(RESTORED, FORCE_ENDED, COROSYNC_BACK),
-    *(SECOND_WAY_CLOSED, SCHEDULER_BACK, RELEASED),
+    *(SECOND_WAY_CLOSED, STARTALL_BACK, SCHEDULER_BACK, RELEASED),
 )
 """Every stage; those of one fixture in their order."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pve_runbook.cluster.node import Node
 from pve_runbook.diagnosis.leaving import not_quorate
 from pve_runbook.diagnosis.refusals import AGAIN, doubled_start
-from pve_runbook.diagnosis.refusals_cluster import starts_wait
+from pve_runbook.diagnosis.refusals_cluster import startall_not_held, starts_wait
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
@@ -35,7 +35,7 @@ def window_obstacle(
         found = _awake(node) or (_noisy(node) if node is not authority else "")
         if found:
             return found
-    return _changed(leaver, network) or _waiting(leaver) or _moving(leaver)
+    return _changed(leaver, network) or _waiting(leaver) or _unheld(leaver) or _moving(leaver)
 
 
 def restore_obstacle(node: Node, nodes: Sequence[Node], network: Mapping[str, str]) -> str:
@@ -129,6 +129,11 @@ def _waiting(node: Node) -> str:
     """What acts as soon as /etc/pve is writable: in local mode already, a second before that pmxcfs ends."""
     found = node.facts.held_starts
     return starts_wait(node.facts, found) if found else ""
+
+
+def _unheld(node: Node) -> str:
+    facts = node.facts
+    return startall_not_held(facts) if facts.startall_waits and not facts.startall_is_held else ""
 
 
 def _moving(node: Node) -> str:

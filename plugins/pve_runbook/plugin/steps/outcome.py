@@ -36,6 +36,10 @@ class Executed(Protocol):
         """Whether guests were down when the run began, and nobody starts them."""
 
     @property
+    def started(self) -> tuple[str, ...]:
+        """Which guests came up, node by node, once their start was let go."""
+
+    @property
     def asked(self) -> bool:
         """Whether a plan has come to where a run would ask before its first change."""
 

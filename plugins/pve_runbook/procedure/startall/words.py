@@ -8,9 +8,12 @@ from pve_runbook.cluster.node import Node
 from pve_runbook.facts.guest_starts import GuestStarts, by_name, start_lines
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.guests import GuestConfig
+from pve_runbook.probes.start_jobs import LET_GO
 
 DOWN = "down"
 """The topic of the notes on guests that nobody starts."""
+STARTED = "started"
+"""The topic of the notes on guests that came up once their start was let go."""
 
 
 def unstarted(nodes: Sequence[Node]) -> str:
@@ -26,6 +29,23 @@ def unstarted(nodes: Sequence[Node]) -> str:
 def waiting(nodes: Sequence[Node]) -> str:
     """Guests that would start the moment their node is granted quorum. Raises UnknownFact."""
     return _guests(nodes, "These guests wait for quorum and will START the moment it is granted", lambda s: s.startall)
+
+
+def held(nodes: Sequence[Node]) -> str:
+    """Guests whose start waits for quorum, and is held until their node has left. Raises UnknownFact."""
+    said = "The start of these guests waits for quorum; it is HELD until every node has left, then asked about again"
+    return _guests(nodes, said, lambda s: s.startall)
+
+
+def goes_on(nodes: Sequence[Node]) -> str:
+    """Before the start of all guests goes on on ``nodes``. Raises UnknownFact."""
+    names = ", ".join(n.name for n in nodes)
+    return (
+        f"GUESTS START on {names}: their start waited for quorum since the boot, and was held.\n"
+        + (_guests(nodes, "They START there now", lambda s: s.startall) or "No guest is marked for it.\n")
+        + "See that none of them runs on another node: it would run twice. What came up is counted.\n"
+        f"If you say no they stay down; type later on {names}, before the schedulers: {LET_GO}\n"
+    )
 
 
 def _guests(nodes: Sequence[Node], said: str, read: Callable[[GuestStarts], Sequence[GuestConfig]]) -> str:
