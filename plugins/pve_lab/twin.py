@@ -291,7 +291,9 @@ def _set_unit(node: Node, unit: Unit, state: UnitState) -> None:
     elif state.file_state:
         unit.enablement = state.file_state
     node.units.finish_job(unit)  # what its own boot has queued
-    if state.job:
+    if state.job == "waiting" and unit.name == "pve-guests.service":
+        node.queue_guests(unit)
+    elif state.job:
         node.units.queue_job(unit, state.job)
 
 

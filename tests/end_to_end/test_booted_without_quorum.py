@@ -43,7 +43,7 @@ def test_a_start_that_nobody_knows_ends_the_run_before_a_change(
     assert lab.mutating() == []
 
 
-@pytest.mark.parametrize("scenario", ["startall-waiting", "ha-reset"])
+@pytest.mark.parametrize("scenario", ["startall-waiting", "startall-queued", "ha-reset"])
 def test_the_start_of_all_guests_is_held_over_the_windows_and_let_go_by_name(
     start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
 ) -> None:

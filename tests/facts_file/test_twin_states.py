@@ -141,3 +141,11 @@ def test_what_has_no_model_is_told(make: Callable[..., Any]) -> None:
         "pve1: storage nas is mounted nowhere: it is taken for inactive",
     ):
         assert text in lines
+
+
+def test_a_start_that_was_queued_begins_to_wait_on_the_twin_too(make: Callable[..., Any]) -> None:
+    twin = make(make("startall-queued").portrait())
+    guests = twin.cluster.nodes["pve2"].units.get("pve-guests")
+    assert (guests.active, guests.job_state) == ("inactive", "waiting")
+    twin.cluster.clock.advance(100.0)
+    assert (guests.active, guests.job_state) == ("activating", "running")

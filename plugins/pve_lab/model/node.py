@@ -354,14 +354,14 @@ class Node(Host):
                 continue
             guests = self.units.get("pve-guests")
             if unit is guests and not self.pmxcfs.quorate:
-                self._queue_guests(unit)
+                self.queue_guests(unit)
                 continue
             if unit.name == "pvescheduler.service" and (guests.job or guests.active == "activating"):
                 self.units.queue_job(unit, "waiting")
                 continue
             self.units.start_one(unit)
 
-    def _queue_guests(self, unit: Unit) -> None:
+    def queue_guests(self, unit: Unit) -> None:
         """The start of all guests is queued behind pveproxy's, which waits for quorum for a while (seen on PVE 9.1)."""
         self.units.queue_job(unit, "waiting")
         boot = self.boot_id

@@ -12,6 +12,11 @@ BOOTED: dict[str, Scenario] = {
         booted.sdn_pending,
         PVE9,
     ),
+    "startall-queued": Scenario(
+        "broken on Proxmox VE 9.1, pve2 was reset a minute ago: its guests' start is queued behind pveproxy's",
+        booted.start_queued,
+        PVE9,
+    ),
     "ha-reset": Scenario("HA was active, and reset every node after quorum was lost: no guest runs", booted.ha_reset),
     "start-waits": Scenario(
         "startall-waiting, and a unit waits on pve2 of which nobody knows what it does", booted.start_waits

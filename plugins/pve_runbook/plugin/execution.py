@@ -185,7 +185,7 @@ class Execution:
             left = left_to_do.where_others_stay(members, cluster.work, absent)
         else:
             left = left_to_do.what_is_left(cluster.nodes, cluster.work, absent, entries)
-        for node, text in (*left, *left_to_do.not_applied(entries)):
+        for node, text in (*left, *left_to_do.still_down(entries), *left_to_do.not_applied(entries)):
             self._run.notes.leave(text, node)
 
     @property

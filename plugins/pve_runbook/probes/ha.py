@@ -11,4 +11,3 @@ HA_VERSION = Probe(
     parse_ha_version,
     "whether HA can be disarmed before it is stopped: from pve-ha-manager 5.1.3 on",
 )
-PROBES: tuple[Probe[object], ...] = (HA_VERSION,)

@@ -32,7 +32,7 @@ from pve_runbook.parsers import (
 )
 from pve_runbook.parsers.output import Output
 from pve_runbook.probes import checks_only, pid_files, redact, start_jobs, volumes
-from pve_runbook.probes import ha as ha_probes
+from pve_runbook.probes.ha import HA_VERSION
 from pve_runbook.probes.probe import AUTHORIZED_KEYS2, CONFIG_DB, LOCK_PATH, Group, Probe
 
 T = TypeVar("T")
@@ -59,13 +59,8 @@ UNITS = (
 )
 
 
-_registry: list[Probe[object]] = [
-    *checks_only.PROBES,
-    *volumes.PROBES,
-    *pid_files.PROBES,
-    *ha_probes.PROBES,
-    *start_jobs.PROBES,
-]
+_registry: list[Probe[object]] = [*checks_only.PROBES, *volumes.PROBES, *pid_files.PROBES]
+_registry += [*start_jobs.PROBES, HA_VERSION]
 
 
 def _probe(
@@ -217,11 +212,7 @@ LVS = _probe(
 )
 ZFS = _probe("zfs", ["zfs", "list", "-H", "-o", "name"], storage.parse_zfs_list, "the volumes on ZFS", timeout=20)
 ZPOOLS = _probe(
-    "zpools",
-    ["zpool", "list", "-H", "-o", "name,health"],
-    storage.parse_zpool_list,
-    "the pools' health",
-    timeout=20,
+    "zpools", ["zpool", "list", "-H", "-o", "name,health"], storage.parse_zpool_list, "the pools' health", timeout=20
 )
 ADDRESSES = _probe(
     "addresses",
@@ -396,7 +387,7 @@ TREE = _probe(
 # While no pmxcfs runs, a plain open would leave -wal and -shm files beside the database.
 TREE_AT_REST = replace(TREE, argv=("sqlite3", "-readonly", f"file:{CONFIG_DB}?immutable=1", TREE_SQL))
 
-WHERE_NEEDED = (*checks_only.WHERE_NEEDED, *volumes.PROBES, *ha_probes.PROBES, PVESM)
+WHERE_NEEDED = (*checks_only.WHERE_NEEDED, *volumes.PROBES, HA_VERSION, PVESM)
 """Asked once it is known what the node has."""
 FIRST_ROUND = tuple(p for p in _registry if p is not TREE and p not in WHERE_NEEDED)
 

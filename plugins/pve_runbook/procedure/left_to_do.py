@@ -109,7 +109,6 @@ def what_is_left(
         back = its_return(name, others(name, nodes, absent)).rstrip()
         left.append((None, f"{name} was not part of this. {back}"))
     left += [(None, QDEVICE_LEFT.format(host=host)) for host in _qdevice_hosts(entries)]
-    left += dict.fromkeys((note.node, note.text) for note in of_kind(entries, Note) if note.topic == DOWN)
     if any(signs_of_ceph(n.facts) for n in nodes):
         left.append((None, CEPH_LEFT))
     used: dict[str, list[str]] = {}
@@ -173,6 +172,14 @@ def _copies(nodes: Sequence[Node], others: Sequence[str]) -> list[tuple[str | No
     if nodes and (accounts := copies.acme_accounts(nodes[0].ask_about(per_subject.ENTRIES, CONFIG_DB))):
         left.append((None, ACME_LEFT.format(names=", ".join(accounts))))
     return left
+
+
+def still_down(entries: Iterable[Entry]) -> list[tuple[str | None, str]]:
+    """(node, text) of the guests that were down when the work began, and that nobody starts.
+
+    ``entries`` as for :func:`what_is_left`.
+    """
+    return list(dict.fromkeys((note.node, note.text) for note in of_kind(entries, Note) if note.topic == DOWN))
 
 
 def not_applied(entries: Iterable[Entry]) -> list[tuple[str | None, str]]:

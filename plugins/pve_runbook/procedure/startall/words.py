@@ -34,7 +34,8 @@ def waiting(nodes: Sequence[Node]) -> str:
 def held(nodes: Sequence[Node]) -> str:
     """Guests whose start waits for quorum, and is held until their node has left. Raises UnknownFact."""
     said = "The start of these guests waits for quorum; it is HELD until every node has left, then asked about again"
-    return _guests(nodes, said, lambda s: s.startall)
+    found = _guests(nodes, said, lambda s: s.startall)
+    return f"{found}Undo, there: {LET_GO}\n" if found else ""
 
 
 def goes_on(nodes: Sequence[Node]) -> str:
