@@ -52,7 +52,7 @@ def test_the_start_of_all_guests_is_held_over_the_windows_and_let_go_by_name(
     planned = run("runbook/", *lab.options, "--plan", called_for=True)
     plan = " ".join((planned.record / "plan.md").read_text().replace("\n  > ", " ").split())
     assert "it is HELD until every node has left" in plan and "201 (mail201), 202 (ci202), 210 (files210)" in plan
-    assert plan.index("--signal=SIGSTOP pve-guests.service") < plan.index("--signal=SIGCONT pve-guests.service")
+    assert plan.index("--signal=SIGSTOP pve-guests.service") < plan.rindex("--signal=SIGCONT pve-guests.service")
     ran = run("runbook/", *lab.options, "--approve=all", called_for=True)
     assert ran.status == 0, ran.text
     after = lab.control.state()
