@@ -140,3 +140,33 @@ def test_where_none_waits_nothing_is_sent(make_run: MakeRun) -> None:
 
 def test_the_bounds_hold_what_a_boot_may_take() -> None:
     assert held.QUEUED > 80
+
+
+def test_one_that_starts_guests_now_is_waited_for_and_never_stopped_in_that(make_run: MakeRun) -> None:
+    """On a node with quorum: a guest that is just starting would be stopped with it."""
+    bench = make_run("quorate").bench
+    node = bench.node("pve2")
+    node.startall = node.tasks.begin("startall", "")
+    node.units.get("pve-guests").active = "activating"
+    run = make_run(bench)
+    facts = run.cluster.node("pve2").facts
+    assert facts.startall_starts and [t.type for t in facts.tasks_under_way] == ["startall"]
+    hold(run)
+    assert sent(run) == []
+    with pytest.raises(AssertionError, match="PVE-R171"):
+        FREEZE.test_start_of_all_guests_is_held(Host(run), None, run.members)
+
+
+def test_one_that_waits_is_no_task_that_a_change_would_disturb(make_run: MakeRun) -> None:
+    run = make_run("startall-waiting")
+    assert run.cluster.node("pve2").facts.tasks_under_way == ()
+    hold(run)
+    assert Host(run).pve.tasks_under_way == ()
+
+
+def test_a_bulk_start_that_waits_is_not_of_the_boot_and_is_under_way(make_run: MakeRun) -> None:
+    """The web UI's: its worker is no process of pve-guests, and no signal to that reaches it."""
+    bench = make_run("broken").bench
+    bench.node("pve2").tasks.begin("startall", "")
+    run = make_run(bench)
+    assert [t.type for t in run.cluster.node("pve2").facts.tasks_under_way] == ["startall"]

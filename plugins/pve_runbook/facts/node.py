@@ -134,6 +134,11 @@ class NodeFacts(GuestFacts):
         return any(t.type == "startall" for t in self.live_tasks)
 
     @property
+    def startall_starts(self) -> bool:
+        """Whether it does not wait, but starts guests at this moment."""
+        return self.startall_worker and self.is_writable and not self.startall_is_held
+
+    @property
     def startall_is_held(self) -> bool:
         """Whether its worker is stopped by a signal: it does not see that there is quorum."""
         return bool(self.get(start_jobs.HELD))
@@ -381,7 +386,8 @@ class NodeFacts(GuestFacts):
     @property
     def tasks_under_way(self) -> tuple[Task, ...]:
         """Those that a change would disturb; a start of all guests that only waits for quorum is none of them."""
-        return tuple(t for t in self.live_tasks if t.is_blocking and not (t.type == "startall" and self.startall_waits))
+        only_waits = self.startall_waits and not self.startall_starts
+        return tuple(t for t in self.live_tasks if t.is_blocking and not (t.type == "startall" and only_waits))
 
     @property
     def lock(self) -> Lock | None:

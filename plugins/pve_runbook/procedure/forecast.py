@@ -98,8 +98,8 @@ class Forecast:
 
     @property
     def startall_waits(self) -> bool:
-        """Whether the start of all guests waits, held or not."""
-        return self._facts.startall_waits
+        """Whether the start of all guests waits, held or not; one that starts guests now is not stopped in that."""
+        return self._facts.startall_waits and not self._facts.startall_starts
 
     @property
     def startall_is_held(self) -> bool:
