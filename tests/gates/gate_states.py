@@ -140,6 +140,11 @@ def _startall_held(cluster: Cluster) -> None:
     node.signal(node.units.get("pve-guests"), "STOP")
 
 
+def _left_held(cluster: Cluster) -> None:
+    _startall_held(cluster)
+    all_leave(cluster)
+
+
 def _bad_card(cluster: Cluster) -> None:
     card = next(i for i in second(cluster).interfaces if i.address == second(cluster).rings[0])
     card.errors = 5_000_000
@@ -463,7 +468,7 @@ MADE: dict[str, State] = {
     "back-killed": State(
         "quorate", "back, a guest was killed", BACK, struck={"pve3": "kill -9 $(cat /run/qemu-server/301.pid)"}
     ),
-    "back-held": State("startall-waiting", "back, and the start of all guests is held", BACK, shape=_startall_held),
+    "back-held": State("startall-waiting", "back, and the start of all guests is held", BACK, left=_left_held),
     "back-reset": State("quorate", "back, pve2 was reset", BACK, strikes=_reset),
 }
 """One gate or a few say in each what they say in no starting state."""
