@@ -103,9 +103,9 @@ class Ha:
     @property
     def watchdog_clients(self) -> list[str]:
         """Daemons that hold the watchdog: an active LRM, the master CRM."""
-        clients: list[str] = []
         if self.disarmed:
-            return clients
+            return []
+        clients = []
         if self.armed and self._lrm_runs:
             clients.append("pve-ha-lrm")
         if self.is_master and self._crm_runs:
