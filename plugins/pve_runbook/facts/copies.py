@@ -16,6 +16,7 @@ from pve_runbook.parsers.section_config import Section, parse_sections
 
 _ACCOUNT = re.compile(r"priv/acme/(?P<name>[^/]+)")
 _PLUGINS = "plugins.cfg"
+_NOTIFY = "notifications.cfg"
 _PEERS = re.compile(r"(?m)^\s+peers\s+\S")
 
 
@@ -58,9 +59,6 @@ def acme_accounts(paths: Iterable[str]) -> tuple[str, ...]:
     """The ACME accounts, by the paths of all files of a database, those under priv/ too."""
     found = (_ACCOUNT.fullmatch(path) for path in paths)
     return tuple(match["name"] for match in found if match is not None and match["name"] != _PLUGINS)
-
-
-_NOTIFY = "notifications.cfg"
 
 
 def _ids(tree: ConfigTree, file: str, kind: str, flag: str) -> list[str]:
