@@ -89,6 +89,7 @@ def locked(perform: Performer, notes: Notes, options: RunOptions, cluster: Clust
         if held is not None and held.run == broken:
             notes.note("lock", f"broken by --break-lock={broken}: held by {held.by} since {held.since}", node.name)
     perform(stages.LOCKED)
+    cluster.read_few(probes.LOCK, probes.OUR_UNITS)
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +115,7 @@ def backups(perform: Performer, opened: OpenRun, approve: Approvals, cluster: Cl
             backup.take_over(node, there, folder / node.name, earlier.transfers(node.name))
     if work.back is None:
         perform(stages.CARD_LEFT, card=approve.card(work.run, work.attempt).encode())
+    cluster.read_few(*stages.SCHEDULER_OFF.asks)  # what comes next rests on nothing else
 
 
 @pytest.fixture(scope="session")
@@ -364,6 +366,7 @@ def second_way_closed(perform: Performer, execution: Execution) -> None:
 
 
 @pytest.fixture(scope="session")
-def released(perform: Performer) -> None:
+def released(perform: Performer, cluster: Cluster) -> None:
     """The work is done: the locks are gone, and what its commands left under /run."""
     perform(stages.RELEASED)
+    cluster.read_few(probes.LOCK)

@@ -151,3 +151,23 @@ def test_which_proxmox_it_is_is_asked_once(run: BenchRun) -> None:
     run.cluster.node("pve1").act(STOP_LRM.bind())
     assert [node.facts.version is not None for node in run.cluster.nodes] == [True, True]
     assert [batch.count("version") for batch in asked(run) if "version" in batch] == [1, 1]
+
+
+def test_few_things_are_asked_of_all_nodes_for_gates_that_rest_on_them(run: BenchRun) -> None:
+    pve1, pve2 = run.cluster.nodes
+    pve1.act(STOP_LRM.bind())
+    since = now(run)
+    run.cluster.read_few(UNIT_STATES)
+    assert [corosync_runs(node) for node in run.cluster.nodes] == [True, True]
+    with pve1.asking_only((JOBS,)):
+        assert corosync_runs(pve1)
+    assert corosync_runs(pve1)
+    assert asked(run, since) == [["units"], ["units"]]
+    assert pve2.facts.hostname == "pve2"
+    assert len(asked(run, since)) > 2, "a gate that rests on more has the nodes read whole"
+
+
+def test_facts_that_are_there_are_not_asked_again_for_few(run: BenchRun) -> None:
+    since = now(run)
+    run.cluster.read_few(UNIT_STATES)
+    assert asked(run, since) == []

@@ -70,9 +70,8 @@ class Node:
         Inside :meth:`Cluster.each` a node looks after itself: only its own actions end its facts, and only it
         is read again. Within :meth:`asking_only` few things are asked.
         """
-        if self._facts is None and self._few:
-            self._facts = NodeFacts(self.name, dict(self._kept), load=self._load, is_partial=True)
-            self._facts.readings.update(self._ask_settled([of_probe(p) for p in self._few]))
+        if self._few:
+            self.read_few(self._few)
         if self._facts is None:
             self._load(Group.CORE)
         assert self._facts is not None
@@ -97,12 +96,12 @@ class Node:
         A fact that rests on anything else has the node read whole. What was read so ends with this: gates are judged
         by one reading of everything.
         """
-        self._few = few
+        before, self._few = self._facts, few
         try:
             yield
         finally:
             self._few = ()
-            if self._facts is not None and self._facts.is_partial:
+            if self._facts is not None and self._facts.is_partial and self._facts is not before:
                 self.forget()
 
     def forget(self) -> None:
@@ -145,6 +144,12 @@ class Node:
             self._kept = asked_once(facts)
         self._groups.update(new)
         self._facts = facts
+
+    def read_few(self, few: Sequence[Probe[object]]) -> None:
+        """Where facts have ended ask ``few`` alone, one round trip; for any other fact the node is read whole."""
+        if self._facts is None:
+            self._facts = NodeFacts(self.name, dict(self._kept), load=self._load, is_partial=True)
+            self._facts.readings.update(self._ask_settled([of_probe(p) for p in few]))
 
     def poll(self, seconds: int) -> None:
         """Wait on the node itself: a round trip that ends after ``seconds``, then what was known is forgotten."""
