@@ -240,15 +240,16 @@ def quorum_forced(perform: Performer, members: Members, pmxcfs_back: None) -> No
         wait(lambda f: not members.sees_leavers(f), "whether the votes of those that leave are gone", seconds=60)
         perform(stages.REST_QUORATE)
         for one in members.staying:
-            members.cluster.wait_until(one, lambda f: f.is_quorate, "whether those that stay are quorate")
+            members.cluster.wait_until(
+                one, lambda f: f.is_quorate, "whether those that stay are quorate", asking=probes.IS_QUORATE
+            )
         return
     forced = decisions.has_quorum_to_be_forced(Forecast(node))
     if forced:
         wait(lambda f: f.sees_itself_alone, "whether the peers' votes are gone", seconds=60, asking=(probes.PVECM,))
     perform(stages.QUORUM_FORCED)
     if forced:
-        said = (probes.PVECM, probes.PVE_MODE)
-        wait(lambda f: f.is_quorate, "whether forced quorum took effect", asking=said)
+        wait(lambda f: f.is_quorate, "whether forced quorum took effect", asking=probes.IS_QUORATE)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ from pve_runbook.facts.node_state import NodeState
 from pve_runbook.probes import per_subject
 from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.probes.probe import BACKUP_ROOT
+from pve_runbook.probes.registry import IS_QUORATE
 from pve_runbook.procedure import backup, decisions, left_to_do, login_key, stages, window
 from pve_runbook.procedure.forecast import Forecast
 from pve_runbook.procedure.rollback import MEMBER
@@ -322,7 +323,9 @@ def test_quorum_is_what_it_was(cluster, back, corosync_back, notes):
     members = [n for n in cluster.nodes if back.is_member(n)]
     for node in members:
         with contextlib.suppress(UnknownFact):
-            cluster.wait_until(node, lambda f: f.is_quorate, "whether quorum comes back", seconds=QUORUM_SECONDS)
+            cluster.wait_until(
+                node, lambda f: f.is_quorate, "whether quorum comes back", seconds=QUORUM_SECONDS, asking=IS_QUORATE
+            )
     without = [n.name for n in members if not n.facts.is_quorate]
     notes.note("state", f"no quorum on {', '.join(without)}" if without else "quorum on all")
     lacking = [name for name in without if name in back.baseline.quorate]

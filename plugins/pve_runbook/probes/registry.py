@@ -387,6 +387,8 @@ TREE = _probe(
 # While no pmxcfs runs, a plain open would leave -wal and -shm files beside the database.
 TREE_AT_REST = replace(TREE, argv=("sqlite3", "-readonly", f"file:{CONFIG_DB}?immutable=1", TREE_SQL))
 
+IS_QUORATE = (PVECM, PVE_MODE)
+"""What quorum is told by: text and mode together."""
 WHERE_NEEDED = (*checks_only.WHERE_NEEDED, *volumes.PROBES, HA_VERSION, PVESM)
 """Asked once it is known what the node has."""
 FIRST_ROUND = tuple(p for p in _registry if p is not TREE and p not in WHERE_NEEDED)

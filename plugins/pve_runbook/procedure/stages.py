@@ -101,7 +101,7 @@ LRM_OFF = Stage(
     decisions.lrm_off,
     sends=(actions.STOP_LRM, actions.DISABLE_LRM),
     one_by_one=True,
-    asks=(probes.UNIT_STATES, probes.JOBS, probes.WATCHDOG, probes.PVECM, probes.PVE_MODE),
+    asks=(probes.UNIT_STATES, probes.JOBS, probes.WATCHDOG, *probes.IS_QUORATE),
 )
 CRM_OFF = Stage(
     "crm_off",
