@@ -17,7 +17,10 @@ def only_probes(lab: Any) -> bool:
     return bool(logs) and all(is_passive(line.argv) and not line.mutating for line in logs)
 
 
-@pytest.mark.parametrize("scenario", ["half-dismantled", pytest.param("ha-quorate", marks=pytest.mark.sweep)])
+@pytest.mark.parametrize(
+    "scenario",
+    ["half-dismantled", *(pytest.param(s, marks=pytest.mark.sweep) for s in ("ha-quorate", "ha-quorate-9"))],
+)
 def test_the_whole_runbook_runs_on_the_twin_and_the_nodes_are_only_asked(
     start_lab: Callable[..., Any], run: Callable[..., Any], scenario: str
 ) -> None:
