@@ -12,8 +12,8 @@ from copy import copy
 from pathlib import Path
 
 import owned_guests
+import warm
 from bounded import first_line
-from environment import as_typed
 from pve_lab.control import LabControl, NodeTruth
 from pve_runbook.actions import registry as actions
 
@@ -55,31 +55,25 @@ class Stage:
         """Where this point's records are."""
         return self._records / str(self._point)
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
-        """Start the runbook; where the verdict may not call for it, with a reason to run it anyway."""
+    def start(self, *more: str) -> warm.Run:
+        """A run of the runbook; where the verdict may not call for it, with a reason to run it anyway."""
         if self._scenario != "broken" and not any(a.startswith("--rollback") for a in more):
             more = (*more, "--anyway=a test")
         return self.begin("runbook/", "--approve=all", *more)
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start pytest with these arguments on the lab's nodes."""
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "pytest", *arguments, "-p", "no:cacheprovider"),
-                *(f"--hosts={','.join(self.hosts)}", f"--ssh-config={self.ssh_config}"),
-                f"--records={self.records}",
-            ],
+    def begin(self, *arguments: str) -> warm.Run:
+        """A run of pytest with these arguments on the lab's nodes; it begins when it is waited for."""
+        return warm.begin(
+            *(*arguments, "-p", "no:cacheprovider"),
+            *(f"--hosts={','.join(self.hosts)}", f"--ssh-config={self.ssh_config}"),
+            f"--records={self.records}",
             cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=as_typed(),
         )
 
-    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+    def finish(self, process: warm.Run) -> tuple[int, str]:
         """Wait for its end; (exit status, what it said)."""
         said, _ = process.communicate(timeout=BOUND)
+        assert process.returncode is not None
         return process.returncode, said
 
     def run(self, *more: str) -> tuple[int, str]:

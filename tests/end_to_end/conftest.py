@@ -13,8 +13,8 @@ from pathlib import Path
 
 import owned_guests
 import pytest
+import warm
 from bounded import first_line
-from environment import as_typed
 from pve_lab.control import LabControl, NodeTruth
 
 PROJECT = Path(__file__).parents[2]
@@ -152,28 +152,16 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
         ):
             arguments = (*arguments, "--anyway=a test of what comes after the verdict")
         before = set(records.iterdir()) if records.exists() else set()
-        said = subprocess.run(
-            [
-                sys.executable,
-                "-W",
-                "error",
-                "-m",
-                "pytest",
-                *arguments,
-                f"--records={records}",
-                "-p",
-                "no:cacheprovider",
-            ],
+        process = warm.begin(
+            *(*arguments, f"--records={records}", "-p", "no:cacheprovider"),
             cwd=project,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=BOUND,
-            env=as_typed(),
-            check=False,
+            flags=("-W", "error"),
+            with_errors=False,
         )
+        said, errors = process.communicate(BOUND)
+        assert process.returncode is not None
         new = (set(records.iterdir()) if records.exists() else set()) - before
-        ran = Ran(said.returncode, said.stdout + said.stderr, new.pop() if new else None)
+        ran = Ran(process.returncode, said + errors, new.pop() if new else None)
         assert "--plan" in arguments or ran.misread() == []
         return ran
 
