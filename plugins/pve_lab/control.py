@@ -228,7 +228,7 @@ class LabControl:
         return Said(stdout, stderr, status)
 
     def reset(self, scenario: str | None = None) -> None:
-        """Put all nodes into a starting state again (default: the same as now), in about 50 ms.
+        """Put all nodes into a starting state again (default: the same as now), at the present time, in about 50 ms.
 
         Ports, keys and the number of nodes stay; connections drop, logs are empty, counts are 0, no fault is armed.
         """

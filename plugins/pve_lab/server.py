@@ -277,7 +277,8 @@ class LabServer:
             self._loop.call_soon_threadsafe(connection.abort)
 
     def reset(self, scenario: str | None) -> None:
-        """Put all nodes into a starting state again: same ports and keys, new model, empty logs, no faults.
+        """Put all nodes into a starting state again, at the present time: same ports and keys, new model, empty logs,
+        no faults.
 
         A twin has only the one state that it was built from.
         """
@@ -286,6 +287,7 @@ class LabServer:
         if scenario is not None and scenario not in SCENARIOS:
             raise ValueError(f"there is no scenario {scenario!r}")
         self.scenario = scenario or self.scenario
+        self._epoch = time.time()
         before, self.cluster = self.cluster, self._build()
         self.site.faults.reset()
         for name, node in self.cluster.nodes.items():

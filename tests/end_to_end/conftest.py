@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,34 +48,64 @@ class Lab:
         return owned_guests.changed(self.control, self.before)
 
 
+Started = tuple[subprocess.Popen[str], dict[str, str]]
+"""A lab's process, and what it said when it was up."""
+
+
+def _started(*arguments: str) -> Started:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pve_lab", *arguments, "--until-eof"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, json.loads(first_line(process.stdout))
+
+
+def _ended(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.close()
+    process.wait(BOUND)
+    process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def idle_labs() -> Iterator[dict[int, list[Started]]]:
+    """Labs by their number of nodes that no test is on; the next one sets them to its own starting state."""
+    idle: dict[int, list[Started]] = defaultdict(list)
+    yield idle
+    for process, _ in (lab for labs in idle.values() for lab in labs):
+        _ended(process)
+
+
 @pytest.fixture
-def start_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
-    """Start a lab: ``start_lab("broken", nodes=3)``, or a twin: ``start_lab(facts=path)``.
+def start_lab(idle_labs: dict[int, list[Started]]) -> Iterator[Callable[..., Lab]]:
+    """A lab in its starting state: ``start_lab("broken", nodes=3)``, or a twin: ``start_lab(facts=path)``.
 
     In the end nothing may have been asked that is not simulated."""
-    running: list[tuple[subprocess.Popen[str], Lab]] = []
+    running: list[tuple[Started, Lab, int]] = []
 
     def start(scenario: str = "broken", nodes: int = 3, facts: Path | None = None) -> Lab:
-        what = ["--scenario", scenario, "--nodes", str(nodes)] if facts is None else ["--facts", str(facts)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pve_lab", *what, "--until-eof"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        ready = json.loads(first_line(process.stdout))
-        lab = Lab(ready["hosts"], ready["ssh_config"], LabControl(ready["control"]))
-        running.append((process, lab))
+        if facts is not None:
+            found, kept_as = _started("--facts", str(facts)), 0
+        else:
+            idle, kept_as = idle_labs[nodes], nodes
+            found = idle.pop() if idle else _started("--nodes", str(nodes))
+            LabControl(found[1]["control"]).reset(scenario)
+        lab = Lab(list(found[1]["hosts"]), found[1]["ssh_config"], LabControl(found[1]["control"]))
+        running.append((found, lab, kept_as))
         return lab
 
     yield start
-    unknown = [line for _, lab in running for line in lab.control.unsimulated()]
-    for process, _ in running:
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.close()
-        process.wait(BOUND)
-        process.stdout.close()
+    unknown = []
+    for found, lab, kept_as in running:
+        asked = lab.control.unsimulated()
+        unknown += asked
+        if kept_as and not asked:
+            idle_labs[kept_as].append(found)
+        else:
+            _ended(found[0])
     assert unknown == []
 
 
