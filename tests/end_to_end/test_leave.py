@@ -294,7 +294,7 @@ def test_a_run_that_stops_is_ended_by_the_same_line_or_taken_back(
     late = run("runbook/", *all_leave, f"--rollback={done.record}", "--approve=8")
     assert late.status == 1
     assert "pve1, pve2 have let pve3 go: it is in no nodelist any more" in late.failed()[0][1]
-    assert "`pvecm add pve1` on it" in late.failed()[0][1]
+    assert "`pvecm add ADDRESS` on it, ADDRESS being that of pve1" in late.failed()[0][1]
     case.hold()
 
 

@@ -1,7 +1,7 @@
 """What checks/ say is to be done, typed as it is said: afterwards the cluster is healthy.
 
-Not tried, for want of a model: the other way of an address that is to stay, the rules of a firewall's own tool, and
-`pvecm add`, which asks for a password.
+Not tried, for want of a model: the other way of an address that is to stay, and the rules of a firewall's own tool. The
+password that `pvecm add` asks for counts as typed.
 """
 
 from __future__ import annotations
@@ -130,6 +130,36 @@ def test_what_is_said_to_be_done_helps(three: Any, scenario: str) -> None:
     assert judged(three)[0] == "HEALTHY"
     assert all(node.quorate for node in lab.state().values())
     assert three.lost(*(n.name for n in three.before.values() if not n.powered)) == []
+
+
+ADD = "pvecm add 10.99.0.11 --link0 10.99.0.13"
+JOINS_AGAIN = (
+    Move("have the others forget it (`pvecm delnode pve3` on pve1)", "pve1", "pvecm delnode pve3"),
+    Move(f"join it again: `{ADD}` on it", "pve3", ADD),
+)
+HA_BACK = ("systemctl enable pve-ha-crm pve-ha-lrm", "systemctl start pve-ha-crm pve-ha-lrm")
+"""What was switched off by hand when the node was separated."""
+
+
+def test_who_is_out_and_empty_joins_again(three: Any) -> None:
+    three.set("reinstalled")
+    lab: LabControl = three.control
+    verdict, advice = judged(three)
+    assert verdict == "ONE NODE IS OUT"
+    assert set(re.findall(r"`([^`]+)`", advice)) == {move.does for move in JOINS_AGAIN}
+    early = lab.run("pve3", ADD)
+    assert early.exit_status != 0 and "can't add existing node 'pve3'" in early.stderr
+    for move in JOINS_AGAIN:
+        assert move.words in advice, advice
+        said = lab.run(move.node, str(move.does))
+        assert said.exit_status == 0, (move, said)
+        lab.advance(10)
+    for command in HA_BACK:
+        assert lab.run("pve3", command).exit_status == 0
+    lab.advance(2 * QUIET_SECONDS)
+    assert judged(three)[0] == "HEALTHY"
+    assert all(node.quorate for node in lab.state().values())
+    assert three.lost() == []
 
 
 LEAVING = {"pvecm expected 1", "pvecm delnode"}

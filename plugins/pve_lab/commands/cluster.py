@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from pve_lab.commands.addnode import add
 from pve_lab.commands.base import Call, Result, Table
 from pve_lab.commands.delnode import delnode
 from pve_lab.formats.corosync_conf import Member, unread_by_proxmox
@@ -93,15 +94,17 @@ def _expected(node: Node, votes: str) -> Result:
 
 
 def pvecm(call: Call) -> Result:
-    """pvecm status | nodes | expected VOTES | delnode NODE."""
+    """pvecm status | nodes | expected VOTES | delnode NODE | add ADDRESS [--link0 ADDRESS]."""
     node, verb = call.node, call.argv[0] if call.argv else "help"
-    if verb not in ("status", "nodes", "expected", "delnode"):
+    if verb not in ("status", "nodes", "expected", "delnode", "add"):
         return Result("", f"ERROR: unknown command 'pvecm {verb}'\n", 255, 0.3)
     down = refused(node)
     if down is not None:
         return down
     if verb == "expected" and (len(call.argv) < 2 or not call.argv[1].isdigit()):
         return Result("", "400 not enough arguments\npvecm expected <expected>\n", 255, 0.3)
+    if verb == "add":
+        return add(node, call.argv[1:])
     conf = node.pmxcfs.conf()
     if conf is None:
         return Result("", NO_CLUSTER, 2, 0.26)

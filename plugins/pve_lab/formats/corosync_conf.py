@@ -134,6 +134,19 @@ def without(text: str, name: str) -> str:
     return version.sub(lambda found: str(int(found[0]) + 1), entry.sub("", text))
 
 
+def with_member(text: str, member: Member) -> str:
+    """The text with one more entry in its nodelist, one version on, as `pvecm add` has a member write it."""
+    version = re.compile(r"(?<=\n  config_version: )\d+")
+    more = re.sub(r"(?s)(nodelist \{\n.*?)(?=\}\n\n)", lambda found: found[1] + _entry(member), text, count=1)
+    return version.sub(lambda found: str(int(found[0]) + 1), more)
+
+
+def _entry(member: Member) -> str:
+    rings = "".join(f"    ring{link}_addr: {address}\n" for link, address in member.rings.items())
+    head = f"    name: {member.name}\n    nodeid: {member.nodeid}\n    quorum_votes: {member.votes}\n"
+    return f"  node {{\n{head}{rings}  }}\n"
+
+
 def render(cluster_name: str, config_version: int, members: Sequence[Member], *, device: str = "") -> str:
     """The text that pvecm writes (recorded on PVE 8.3, with its empty last line); `device` is a QDevice's address."""
     quorum = "  provider: corosync_votequorum\n"
@@ -142,12 +155,7 @@ def render(cluster_name: str, config_version: int, members: Sequence[Member], *,
         quorum = f"  device {{\n    model: net\n    net {{\n{net}    }}\n    votes: 1\n  }}\n{quorum}"
     links = max((len(m.rings) for m in members), default=1)
     interfaces = "".join(f"  interface {{\n    linknumber: {link}\n  }}\n" for link in range(links))
-    nodes = "".join(
-        f"  node {{\n    name: {m.name}\n    nodeid: {m.nodeid}\n    quorum_votes: {m.votes}\n"
-        + "".join(f"    ring{link}_addr: {address}\n" for link, address in m.rings.items())
-        + "  }\n"
-        for m in members
-    )
+    nodes = "".join(map(_entry, members))
     return (
         "logging {\n  debug: off\n  to_syslog: yes\n}\n\n"
         f"nodelist {{\n{nodes}}}\n\n"

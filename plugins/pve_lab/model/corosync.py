@@ -181,7 +181,9 @@ class Corosync:
             return
         conf = runtime.conf = parse(text)
         listed = {m.nodeid for m in conf.members}
+        new = {m.nodeid: m.rings for m in conf.members if m.nodeid not in {runtime.nodeid, *runtime.peers}}
         runtime.peers = {i: a for i, a in runtime.peers.items() if i in listed}
+        runtime.peers |= {i: {n: self.host.resolve(a) or a for n, a in rings.items()} for i, rings in new.items()}
         runtime.links = {key: link for key, link in runtime.links.items() if key[0] in listed}
         runtime.expected_votes = conf.expected_votes or sum(m.votes for m in conf.members) + conf.device_votes
         runtime.recalculate(allow_decrease=True)

@@ -20,13 +20,14 @@ NO_CAUSE = "no single cause explains it: look at `journalctl -u corosync` on eve
 FINISH = "finish the dismantling: the runbook goes on from this state"
 WAIT = "wait five minutes without touching anything, and check again"
 _TWO_WAYS = (
-    "{node} is out, the others work and are left alone. To bring it back: empty it of guests, and join it again "
-    "(`pvecm add`); to let it go for good: pytest runbook/ --leave={node}, with all nodes in --hosts that are up"
+    "{node} is out, the others work and are left alone. To bring it back: empty it of guests, have the others forget "
+    "it (`pvecm delnode {name}` on {member}), and join it again: `{add}` on it; to let it go for good: pytest runbook/ "
+    "--leave={node}, with all nodes in --hosts that are up"
 )
 _REMOVED = (
     "{node} is out: the others removed it, and work without it. To bring it back: separate it (pve-docs, Separate a "
-    "Node Without Reinstalling), empty it of guests, and join it again (`pvecm add`); to let it go for good nothing is "
-    "left to be done on the others"
+    "Node Without Reinstalling), empty it of guests, and join it again: `{add}` on it; to let it go for good nothing "
+    "is left to be done on the others"
 )
 RESTORE = (
     "bring the configs back before anything else: from a record's backups, from /var/lib/pve-cluster/backup, from "
@@ -57,7 +58,13 @@ def without(case: Case) -> str:
 def two_ways(case: Case) -> str:
     out = case.where.outs[0]
     words = _REMOVED if out.way is Way.REMOVED else _TWO_WAYS
-    return words.format(node=out.node)
+    names = {f.node: f.hostname for f in case.everyone}
+    name, member = (names.get(node, node) for node in (out.node, case.where.parts[0].nodes[0]))
+    conf = case.where.conf
+    links = {} if conf is None else {m.name: m.addrs.get(0) for m in conf.nodes}
+    # By address: an installed node has no peer's name in /etc/hosts. Without --link0 it is the address of its own name.
+    add = f"pvecm add {links.get(member) or 'ADDRESS'} --link0 {links.get(name) or 'ADDRESS'}"
+    return words.format(node=out.node, name=name, member=member, add=add)
 
 
 def name_back(case: Case) -> str:

@@ -310,5 +310,5 @@ def let_go_already(names: Sequence[str], stay: Sequence[str]) -> str:
         seen=f"{', '.join(stay)} have let {', '.join(names)} go: it is in no nodelist any more",
         why="this is past the point of no return: put back, its corosync would find nobody that knows it",
         do=f"Leave {', '.join(names)} as it is, standalone and whole; or empty it of guests (backup there, restore "
-        f"elsewhere), and join it again: `pvecm add {stay[0]}` on it",
+        f"elsewhere), and join it again: `pvecm add ADDRESS` on it, ADDRESS being that of {stay[0]}",
     )
