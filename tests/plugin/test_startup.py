@@ -60,6 +60,12 @@ def test_checks_load_what_they_ask_the_nodes_with_and_no_more() -> None:
     assert [name for name in NOT_FOR_CHECKS if name in modules] == []
 
 
+def test_a_lab_that_is_no_twin_needs_nothing_of_facts_files() -> None:
+    loads = "import sys, pve_runbook.plugin.lab_process; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, timeout=60, check=True)
+    assert {"pve_runbook.facts_file.model", "pve_lab.control"}.isdisjoint(done.stdout.split())
+
+
 def test_pytest_rewrites_none_of_our_modules_but_the_one_it_begins_with() -> None:
     ours = {n: by for n, by in loaded("checks/", "--hosts=lab", "--collect-only").items() if n.startswith("pve_")}
     assert len(ours) > 100

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from pve_lab.control import LabControl
 
-from pve_runbook.facts_file.model import Portrait, dump
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.usage import usage_error
+
+if TYPE_CHECKING:
+    from pve_runbook.facts_file.model import Portrait
 
 START_SECONDS = 20
 NOT_INSTALLED = "the lab is not installed; type `pip install 'pytest-pve-runbook[lab]'`"
@@ -41,6 +43,8 @@ class LabProcess:
 
     def model_seconds(self) -> float:
         """How long it has been up by its nodes' clocks."""
+        from pve_lab.control import LabControl
+
         return LabControl(self.control).now()
 
     def stop(self) -> None:
@@ -85,6 +89,8 @@ def start_from(facts: Path) -> LabProcess:
 
 def start_twin(portrait: Portrait) -> LabProcess:
     """Start the twin of a cluster. Raises UsageError."""
+    from pve_runbook.facts_file.model import dump
+
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="pve-runbook-", delete=False) as file:
         file.write(dump(portrait))
     path = Path(file.name)
