@@ -254,7 +254,7 @@ def test_a_name_that_is_no_member_is_refused_with_zero_changes(
     assert ran.status == 1 and case.untouched()
     [(_, message)] = ran.failed()
     assert "pve9 (--absent): corosync.conf does not name this node" in message
-    assert "The members are pve1, pve2, pve3: if you meant one of them, name it" in message
+    assert "Leave it out: --hosts=pve1,pve2,pve3, without --absent=pve9. The members are pve1, pve2, pve3" in message
     assert run("runbook/", *case.options, "--approve=all", called_for=True).status == 0
     sent = len(case.lab.mutating())
     again = run("runbook/", *case.options, "--approve=all", called_for=True)
@@ -323,6 +323,9 @@ def test_the_plan_is_what_is_sent(
     rehearsed = run("runbook/", *case.options, *more, "--rehearse", called_for=True)
     assert rehearsed.status == 0, rehearsed.text
     assert case.untouched()
+    assert f"leaving: {', '.join(gone)}; the others stay a cluster" in plan.text
+    [authority] = re.findall(r"authority: (\w+); it stays, and lets the others go", plan.text)
+    assert all(f"LET {one} GO: `pvecm delnode {one}` on {authority}." in plan.text for one in gone)
     [name] = set(re.findall(r"--approve=all@([0-9a-f]{12})", plan.text))
     card = (plan.record / "by-hand.md").read_text()
     assert f"a cluster without {', '.join(gone)}, without the tool" in card

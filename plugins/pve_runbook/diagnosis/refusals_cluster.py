@@ -44,19 +44,18 @@ def no_member(
     name: str, given: Iterable[str], members: Iterable[str], leave: Collection[str], absent: Collection[str]
 ) -> str:
     """A node that no corosync.conf names. ``given``: --hosts without it; ``leave``, ``absent``: what these name."""
-    hosts, known = ",".join(given), f"The members are {', '.join(members)}"
-    do = f"Leave it out: --hosts={hosts}"
-    if name in absent:
-        do = f"{known}: name one of them, or leave it out of --absent"
+    hosts, without = ",".join(given), ""
+    if name in {*leave, *absent}:
+        without = f", without --absent={name}" if name in absent else f", without --leave={name}"
+        without += f". The members are {', '.join(members)}: if you meant one of them, name it"
     if name in leave:
-        do = f"{known}: if you meant one of them, name it. One that was let go needs nothing more; how the others are "
-        do += f"says `pytest checks/ --hosts={hosts}`"
+        without += ". One that was let go needs nothing more; how the others are is asked with checks/"
     return refusal(
         RefusalId.NO_MEMBER,
         f"{name} (--absent)" if name in absent else name,
         seen="corosync.conf does not name this node",
         why="it belongs to another cluster or to none, and nothing here is meant for it",
-        do=do,
+        do=f"Leave it out: --hosts={hosts}{without}",
     )
 
 

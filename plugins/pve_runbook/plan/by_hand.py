@@ -53,7 +53,7 @@ def by_hand_md(plan: Plan, folder: str, titles: Mapping[str, str], left_out: Ite
     tool needs. ``last``: lines for every node in the end.
     """
     order = ", ".join(c.node for c in plan.commands if c.name == "window") or "none has to"
-    gone = ", ".join(c.argv[-1] for c in plan.commands if c.name == "delnode")
+    gone = ", ".join(plan.let_go)
     goal = f"a cluster without {gone}" if gone else "standalone nodes"
     parts = [HEADER.format(cluster=plan.cluster, goal=goal, order=order, folder=folder)]
     names = tuple(n.name for n in plan.nodes)

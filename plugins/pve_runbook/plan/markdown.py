@@ -63,8 +63,11 @@ def _lines(
     yield from _wrapped(f"Nothing was changed. {made}")
     yield ""
     yield from _item(f"nodes: {', '.join(_identity(n.name, n.hostname) for n in plan.nodes)}")
+    if plan.let_go:
+        yield from _item(f"leaving: {', '.join(plan.let_go)}; the others stay a cluster")
     if plan.authority is not None:
-        yield from _item(f"authority: {plan.authority}; it is given quorum first and leaves last")
+        role = "stays, and lets the others go" if plan.let_go else "is given quorum first and leaves last"
+        yield from _item(f"authority: {plan.authority}; it {role}")
     yield from _item(f"commands: {len(plan.commands)}")
     if hindered:
         yield from _item(f"as the nodes are now, the run stops before its first command, at {hindered}")

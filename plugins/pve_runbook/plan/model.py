@@ -75,6 +75,11 @@ class Plan:
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:SHORT]
 
     @property
+    def let_go(self) -> tuple[str, ...]:
+        """The members that the others, which stay a cluster, are to forget; empty where every node leaves."""
+        return tuple(c.argv[-1] for c in self.commands if c.name == "delnode")
+
+    @property
     def _sent(self) -> list[tuple[object, ...]]:
         return [(c.stage, c.node, c.argv, c.stdin_sha256) for c in self.commands]
 

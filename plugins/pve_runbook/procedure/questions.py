@@ -93,14 +93,14 @@ class Questions:
         peers = [n for n in self._nodes if n is not authority]
         return Question(FORCE, stages.PEERS_SILENT.name, None, self._cluster, _quorum(authority, peers, self._nodes))
 
-    def silence(self) -> Question | None:
+    def silence(self, foreseen: str | None = None) -> Question | None:
         """Where others stay a cluster: before corosync ends on those that leave; None where nobody of these is there,
-        and quorum has not to be forced. Raises UnknownFact."""
+        and quorum has not to be forced. ``foreseen``: the authority of a plan. Raises UnknownFact."""
         members = self._members
         rest = rest_of([n.facts for n in members.staying], members.is_let_go)
         if rest.has_majority and not members.leaving:
             return None
-        text = _leave_quorum(members, rest) + held(members.leaving)
+        text = _leave_quorum(members, rest, self._who_lets_go(foreseen)) + held(members.leaving)
         return Question(FORCE, stages.PEERS_SILENT.name, None, self._leavers, text)
 
     def console(self, phase: int, node: str, why: str) -> Question:
@@ -116,19 +116,27 @@ class Questions:
             text = _window(leaver, work, is_last)
         return Question(WINDOWS, stages.WINDOW.name, leaver.name, leaver.name, text)
 
-    def let_go(self, name: str) -> Question:
-        """Before those that stay forget the member ``name``, by its own name. Raises UnknownFact."""
+    def let_go(self, name: str, foreseen: str | None = None) -> Question:
+        """Before those that stay forget the member ``name``, by its own name. ``foreseen``: as for :meth:`silence`.
+
+        Raises UnknownFact.
+        """
         members = self._members
-        stay = [n.name for n in members.staying]
-        authority = members.authority.name if members.authority is not None else stay[0]
         rest = rest_of([n.facts for n in members.staying], members.is_let_go)
-        text = _leave_let_go(name, authority, stay, rest.votes, dead=name in self._absent)
+        dead, authority = name in self._absent, self._who_lets_go(foreseen)
+        text = _leave_let_go(
+            name, authority, [n.name for n in members.staying], members.is_let_go, rest.votes, dead=dead
+        )
         return Question(LET_GO, stages.LET_GO.name, None, name, text)
 
     def guests_start(self, nodes: Sequence[Node]) -> Question:
         """Before the start of all guests, which was held on ``nodes``, goes on. Raises UnknownFact."""
         asked = self._leavers if self._members.staying else self._cluster
         return Question(THAW, stages.STARTALL_BACK.name, None, asked, goes_on(nodes))
+
+    def _who_lets_go(self, foreseen: str | None) -> str:
+        chosen = self._members.authority
+        return chosen.name if chosen is not None else foreseen or self._members.staying[0].name
 
     def thaw(self, jobs: Mapping[str, Sequence[str]]) -> Question:
         """Before the schedulers run again."""
@@ -164,14 +172,16 @@ class Questions:
                 yield anyway
             yield self.freeze()
         if left & {s.name for s in (stages.PEERS_SILENT, stages.QUORUM_FORCED, stages.REST_QUORATE)}:
-            quorum = self.silence() if self._members.staying else self.quorum(by_name[plan.authority or ""])
+            quorum = (
+                self.silence(plan.authority) if self._members.staying else self.quorum(by_name[plan.authority or ""])
+            )
             if quorum is not None:
                 yield quorum
         for command in plan.commands:
             if command.name == "window":
                 yield self.window(by_name[command.node], is_last=command.node == plan.authority)
             if command.name == "delnode":
-                yield self.let_go(command.argv[-1])
+                yield self.let_go(command.argv[-1], plan.authority)
         started = [by_name[c.node] for c in plan.commands if c.name == RELEASE.name]
         if started:
             yield self.guests_start(started)
@@ -333,13 +343,12 @@ def _leave_dead(name: str, stay: Sequence[str]) -> str:
     )
 
 
-def _leave_quorum(members: Members, rest: Rest) -> str:
+def _leave_quorum(members: Members, rest: Rest, authority: str) -> str:
     """Before corosync ends on those that leave."""
     live = ", ".join(n.name for n in members.leaving)
     silent = (
         f"Corosync is stopped and masked (until a reboot) on {live}: /etc/pve is read-only there.\n" if live else ""
     )
-    authority = members.authority.name if members.authority is not None else rest.names[0]
     kept = f"Those that stay keep quorum by their own votes ({rest}): it is not forced.\n"
     forced = (
         f"QUORUM IS FORCED on those that stay ({rest}): they have no majority of their own until the others are out\n"
@@ -360,12 +369,14 @@ def _leave_window(leaver: str, run: str) -> str:
     )
 
 
-def _leave_let_go(name: str, authority: str, stay: Sequence[str], votes: int, *, dead: bool) -> str:
-    """Before those that stay forget a node. ``votes``: that are left."""
-    needed = votes // 2 + 1
+def _leave_let_go(
+    name: str, authority: str, stay: Sequence[str], gone: Sequence[str], votes: int, *, dead: bool
+) -> str:
+    """Before those that stay forget a node. ``gone``: all that are let go; ``votes``: that are left then."""
+    needed, after = votes // 2 + 1, "After that" if len(gone) == 1 else f"Once {', '.join(gone)} are let go"
     return (
         f"{', '.join(stay)} LET {name} GO: `pvecm delnode {name}` on {authority}.\n"
-        f"After that {votes} votes are expected, {needed} are needed. {_what_it_means(len(stay))}\n"
+        f"{after} {votes} votes are expected, {needed} are needed. {_what_it_means(len(stay))}\n"
         + (
             f"{name} is dead by your word; it {left_to_do.NEVER_AGAIN}.\n"
             if dead
