@@ -144,6 +144,14 @@ def test_what_is_not_back_is_lost() -> None:
     assert (found.state, found.lost) == (Stability.LOST, ("pve2",))
 
 
+def test_a_member_that_was_let_go_is_not_to_come_back() -> None:
+    lost = Event(NOW - 900, Kind.MEMBERSHIP, (), (9,)), Event(NOW - 900, Kind.LOST, (9,))
+    found = judge(history(*lost))
+    assert (found.state, found.lost) == (Stability.SETTLING, ())
+    unnamed = judge(replace(history(*lost), names={}))
+    assert (unnamed.state, unnamed.lost) == (Stability.LOST, ("node 9",))
+
+
 def test_a_new_start_forgets_who_was_lost() -> None:
     """A corosync that has been started anew has lost nobody yet."""
     alone = start(3000)[:2]

@@ -114,6 +114,8 @@ def judge(history: History, stalls_elsewhere: Iterable[Event] = ()) -> Findings:
     """Judge one node's history. ``stalls_elsewhere``: a peer that is not scheduled looks from here like a bad link."""
     seen = _Seen()
     seen.read(history.log.events)
+    if history.names:  # who is in no nodelist any more was let go, and is not to come back
+        seen.missing &= history.names.keys()
     stalls = history.stalls
     starved = _near_stalls([*stalls, *stalls_elsewhere])
     network = {what: [t for t in times if not starved(t)] for what, times in seen.broken.items()}
