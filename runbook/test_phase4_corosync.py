@@ -46,14 +46,10 @@ def test_there_is_a_second_way_in(host, second_way, questions, approve):
 
 
 def test_nothing_stands_in_the_way(leaver, cluster, members, survival):
-    """HA is off, nothing moves, the peers are silent, and this node's name and network are as they were."""
+    """HA is off, nothing moves, the peers are silent, and this node's name and network, live too, are as they were."""
     network = survival.network_of(leaver)
     obstacle = window_obstacle(leaver, cluster.nodes, members.authority, network, members.staying)
     assert not obstacle, obstacle
-
-
-def test_network_is_as_it_was(leaver, survival):
-    """Addresses, links and bridge ports of the node are, before its window, as this run found them."""
     lost = survival.network_lost(leaver)
     assert not lost, lost
 

@@ -654,7 +654,7 @@ WALKS: dict[str, Walk] = {
     "PVE-R172": checked(
         "ha-reset", "test_no_guest_is_down_that_nobody_starts", "is started once the node has quorum", hand=_started
     ),
-    "PVE-R173": walk("reloaded", "test_network_is_as_it_was", "run the same command line again"),
+    "PVE-R173": walk("reloaded", "test_network_is_untouched", "run the same command line again"),
     "PVE-R174": walk("startall-waiting", "test_start_of_all_guests_is_held", AGAIN),
     "PVE-R175": walk("startall-held", "test_start_of_all_guests_went_on", AGAIN),
     "PVE-R168": walk(

@@ -96,7 +96,7 @@ def test_the_file_may_be_as_it_was(make_run: MakeRun) -> None:
     assert said_of(run, "pve1") == "" and "vmbr7 is new" in said_of(run)
     leaver = run.cluster.node("pve2")
     with pytest.raises(AssertionError, match="vmbr7 is new"):
-        WINDOWS.test_network_is_as_it_was(leaver, run.survival)
+        WINDOWS.test_nothing_stands_in_the_way(leaver, run.cluster, run.members, run.survival)
 
 
 def test_a_guest_that_its_owner_stops_takes_its_port_with_it(make_run: MakeRun) -> None:
