@@ -18,6 +18,7 @@ _OWN = (
     (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+Z(-[a-z]+)?(-[0-9a-f]{4}\b)?"), "TIME"),
     (re.compile(r"canary-[0-9a-f]{4}"), "canary-TAG"),
     (re.compile(r"by=\S+"), "by=OPERATOR"),
+    (re.compile(r"\bqm (create|start|stop|destroy) 90[0-9]{2}\b"), r"qm \1 VMID"),
 )
 _WORDS = {"passed": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "not evaluated": "n/a"}
 
