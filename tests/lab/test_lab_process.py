@@ -188,6 +188,14 @@ def test_the_control_socket_tells_the_truth_and_drives_time_and_network() -> Non
             lab.control.power_cycle("pve9")
 
 
+def test_a_lab_that_is_set_again_is_at_the_present_time() -> None:
+    """However long it was up: its nodes' clocks are held against the control host's."""
+    with running_lab() as lab:
+        before = float(lab.control.run("pve1", "date +%s.%N").stdout)
+        lab.control.reset()
+        assert float(lab.control.run("pve1", "date +%s.%N").stdout) > before
+
+
 def test_the_lab_can_be_told_to_stop() -> None:
     """Its process ends, its directory is gone."""
     with running_lab() as lab:
