@@ -336,14 +336,15 @@ def let_go(perform: Performer, members: Members) -> None:
 
 
 @pytest.fixture(scope="session")
-def startall_back(perform: Performer, members: Members, notes: Notes) -> None:
-    """The start of all guests, where it was held, has gone on; what came up is counted."""
+def startall_back(perform: Performer, members: Members, notes: Notes) -> list[str]:
+    """The start of all guests, where it was held, has gone on; what came up is counted. The nodes where it was."""
     waiting = [n for n in members.leaving if n.facts.startall_is_held]
     expected = [(node, node.facts.starts().startall) for node in waiting]
     perform(stages.STARTALL_BACK)
     for node, guests in expected:
         if node.facts.is_writable:
             held.see_it_through(members.cluster, notes, node, guests)
+    return [n.name for n in waiting]
 
 
 @pytest.fixture(scope="session")

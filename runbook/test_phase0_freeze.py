@@ -36,7 +36,7 @@ from pve_runbook.diagnosis import leaving, refusals, refusals_cluster
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure.backup import ALWAYS
 from pve_runbook.refusal.ids import RefusalId
-from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NotApplicable
+from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NONE_WAITS, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 
@@ -118,7 +118,9 @@ def test_start_of_all_guests_is_held(host, startall_held, members):
     """No start of all guests would go on as soon as there is quorum: one that waits is held."""
     if host.pve.node in members.standalone_at_start:
         raise NotApplicable(LEFT_ALREADY)
-    assert not host.pve.startall_waits or host.pve.startall_is_held, refusals_cluster.startall_not_held(host.pve)
+    if not host.pve.startall_waits:
+        raise NotApplicable(NONE_WAITS)
+    assert host.pve.startall_is_held, refusals_cluster.startall_not_held(host.pve)
 
 
 @pytest.mark.leaving

@@ -24,7 +24,7 @@ import pytest
 from pve_runbook.diagnosis import leaving, refusals, refusals_cluster
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.refusal.ids import RefusalId
-from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NotApplicable
+from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NONE_WAITS, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 
@@ -51,7 +51,9 @@ def test_start_of_all_guests_is_still_held(host):
     """No start of all guests waits for quorum without being held."""
     if host.pve.state is NodeState.STANDALONE:
         raise NotApplicable(LEFT_ALREADY)
-    assert not host.pve.startall_waits or host.pve.startall_is_held, refusals_cluster.startall_not_held(host.pve)
+    if not host.pve.startall_waits:
+        raise NotApplicable(NONE_WAITS)
+    assert host.pve.startall_is_held, refusals_cluster.startall_not_held(host.pve)
 
 
 @pytest.mark.all_leave

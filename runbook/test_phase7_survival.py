@@ -63,6 +63,8 @@ def test_operator_lets_guests_start(members, questions, approve):
 @pytest.mark.leaving
 def test_start_of_all_guests_went_on(host, startall_back):
     """The start of all guests is held no more; what came up is counted."""
+    if host.pve.node not in startall_back:
+        raise NotApplicable("no start of all guests was held here")
     assert not host.pve.startall_is_held, refusals_cluster.startall_still_held(host.pve)
 
 

@@ -348,6 +348,8 @@ def test_every_guest_runs_on(survival):
 
 def test_start_of_all_guests_went_on(host, startall_back):
     """A start of all guests that the run had held is held no more; what came up is counted."""
+    if host.pve.node not in startall_back:
+        raise NotApplicable("no start of all guests was held here")
     assert not host.pve.startall_is_held, refusals_cluster.startall_still_held(host.pve)
 
 

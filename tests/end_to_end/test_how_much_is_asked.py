@@ -14,7 +14,7 @@ WAITS = ("pause", "window_status", "window_log", "proc_stats")
 
 MOST = {
     "requests": 62,
-    "questions": 790,
+    "questions": 830,
     "whole readings": 16,
     "pvecm": 18,
     "other tools of Proxmox": 16,

@@ -143,7 +143,7 @@ def test_the_same_command_line_typed_while_its_window_still_runs_waits_for_it_an
     assert "PHASE" not in shown, "before anything is judged"
     [struck] = {fired.node for fired in lab.control.faults_fired()}
     lab.control.run(struck, "touch /tmp/goes-on")
-    until(again, " passed in ")
+    until(again, "= change record =")
     assert again.wait(300) == 0
     began = [e for e in journal(tmp_path / "records") if e["kind"] == "action-intent" and e["action"] == "window"]
     assert struck not in [e["node"] for e in began], "no second window there"

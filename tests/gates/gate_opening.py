@@ -45,7 +45,7 @@ PERSON = "approve"
 """A gate that asks for this fixture asks a person, and judges nothing."""
 GIVEN = ("pytestconfig", "_node_name", "_leaver")
 """Fixtures whose values are given here: what pytest would make of the command line and of the parameters."""
-STANDS_FOR = {"restored": NAMES}
+STANDS_FOR = {"restored": NAMES, "startall_back": NAMES}
 """What an acting fixture gives, where a gate reads it: as if it had acted on every node."""
 
 

@@ -43,8 +43,7 @@ def said(run: BenchRun, name: str) -> str:
 def test_what_is_there_is_named_with_what_to_type_where(make_run: MakeRun) -> None:
     run = written(make_run("quorate"))
     first, second = said(run, "pve1"), said(run, "pve2")
-    assert "backup jobs of jobs.cfg run here by themselves (nightly, of-pve1)" in first
-    assert "run here by themselves (nightly)" in second, "the other one is pve1's alone"
+    assert "its backup jobs (jobs.cfg) run by themselves now" in first and "its backup jobs" in second
     assert "`pvesh delete /cluster/jobs/realm-sync/people`" in first and "realm sync people" in second
     assert "`pvesr delete 102-0 --force`" in first and "102-0" not in second, "only its owner replicates a guest"
     assert "`pvesh delete /cluster/metrics/server/metrics`" in second

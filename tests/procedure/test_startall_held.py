@@ -108,9 +108,10 @@ def test_it_goes_on_once_its_node_has_left_and_what_came_up_is_counted(make_run:
     assert "GUESTS START on pve2" in asked
     assert "They START there now: pve2: 201 (mail201), 202 (ci202), 210 (files210)\n" in asked
     with pytest.raises(AssertionError, match="PVE-R175"):
-        END.test_start_of_all_guests_went_on(Host(run), None)
-    fixture("startall_back")(run.perform, run.members, run.notes)
-    END.test_start_of_all_guests_went_on(Host(run), None)
+        END.test_start_of_all_guests_went_on(Host(run), ["pve2"])
+    back = fixture("startall_back")(run.perform, run.members, run.notes)
+    assert back == ["pve2"]
+    END.test_start_of_all_guests_went_on(Host(run), back)
     assert sorted(run.bench.node("pve2").guests.running) == WAITING
     [said] = [e.event.text for e in run.journal.events if getattr(e.event, "topic", "") == words.STARTED]
     assert said == "3 of 3 guests were started: 201 (mail201), 202 (ci202), 210 (files210)"
@@ -153,7 +154,7 @@ def test_one_that_starts_guests_now_is_waited_for_and_never_stopped_in_that(make
     assert facts.startall_starts and [t.type for t in facts.tasks_under_way] == ["startall"]
     hold(run)
     assert sent(run) == []
-    with pytest.raises(AssertionError, match="PVE-R171"):
+    with pytest.raises(AssertionError, match="PVE-R174"):
         FREEZE.test_start_of_all_guests_is_held(Host(run), None, run.members)
 
 

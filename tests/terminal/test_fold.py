@@ -77,6 +77,46 @@ def test_a_node_is_named_where_it_differs_and_its_failure_is_whole() -> None:
     ]
 
 
+def test_of_steps_in_a_row_that_only_read_all_but_the_last_are_counted() -> None:
+    names = NAMES[:2]
+    fold = Fold(names, at_the_end=False)
+    titles = [("A.", True), ("B.", True), ("C.", True), ("D.", False), ("E.", True), ("F.", True)]
+    places = [Place("test_module.py", title, -1, reads) for title, reads in titles]
+    fold.expect([place for place in places for _ in names], [])
+    ended = [(place, step(name, title=place.name)) for place in places for name in names]
+    lines = [line for place, one in ended for line in shown(fold.ends(place, one))] + shown(fold.rest())
+    assert lines == [
+        "  ok      Gates           2 ok",
+        "  ok      2/2   C.",
+        "  ok      2/2   D.",
+        "  ok      2/2   E.",
+        "  ok      2/2   F.",
+    ]
+
+
+def test_of_each_node_that_leaves_they_are_counted_by_themselves() -> None:
+    fold = Fold(NAMES[:2], at_the_end=False)
+    places = [Place("test_module.py", name, turn, True) for turn in (0, 1) for name in ("A.", "B.", "C.")]
+    fold.expect(places, [])
+    ended = [(place, step(NAMES[place.turn], title=place.name)) for place in places]
+    lines = [line for place, one in ended for line in shown(fold.ends(place, one))] + shown(fold.rest())
+    assert lines == [
+        "  ok      pve1  Gates           2 ok",
+        "  ok      pve1  C.",
+        "  ok      pve2  Gates           2 ok",
+        "  ok      pve2  C.",
+    ]
+
+
+def test_what_passed_before_a_failure_stands_before_it() -> None:
+    fold = Fold(NAMES[:1], at_the_end=False)
+    places = [Place("test_module.py", name, -1, True) for name in ("A.", "B.")]
+    fold.expect(places, [])
+    lines = shown(fold.ends(places[0], step("pve1", title="A.")))
+    lines += shown(fold.ends(places[1], step("pve1", "failed", "pve1: no.", title="B.")))
+    assert lines == ["  ok      pve1  A.", "  FAILED  pve1: no.", "          B."]
+
+
 def test_the_blocked_line_is_written_once() -> None:
     failed = [step("pve1", "failed", "pve1: no.")]
     lines = Run(NAMES[:1])(failed, [step("pve1", "blocked")], [step("pve1", "blocked")])

@@ -24,11 +24,11 @@ def acting(facts: NodeFacts, others: Collection[str]) -> Iterator[str]:
     """One sentence for each thing that this node goes on doing by itself, or that still names one of ``others``, its
     former peers, with what is to be typed on it. Raises UnknownFact."""
     tree = facts.tree
-    backups = [j.id for j in parse_jobs_cfg_text(tree.text("jobs.cfg") or "") if j.enabled and j.node not in others]
+    backups = [j for j in parse_jobs_cfg_text(tree.text("jobs.cfg") or "") if j.enabled and j.node not in others]
     if backups:
         yield (
-            f"backup jobs of jobs.cfg run here by themselves ({', '.join(backups)}), and on one storage they prune by "
-            "VMID alone: give this node a storage or namespace of its own, `pvesh set /cluster/backup/ID --storage ID`"
+            "its backup jobs (jobs.cfg) run by themselves now, and prune by VMID alone on a storage that nodes share: "
+            "give it one of its own (`pvesh set /cluster/backup/ID --storage ID`)"
         )
     for name in _ids(tree, "jobs.cfg", "realm-sync", "enabled"):
         yield (
@@ -38,8 +38,8 @@ def acting(facts: NodeFacts, others: Collection[str]) -> Iterator[str]:
     for job in parse_replication_cfg_text(tree.text("replication.cfg") or ""):
         if not job.disabled and job.target in others and int(job.id.partition("-")[0]) in facts.guests:
             yield (
-                f"replication {job.id} goes to {job.target}, which this node knows no more: it fails, and says so each "
-                f"time: `pvesr delete {job.id} --force`"
+                f"replication {job.id} goes to {job.target}, which it knows no more, and fails: `pvesr delete {job.id} "
+                "--force`"
             )
     for name in _ids(tree, "status.cfg", "", "disable"):
         yield (

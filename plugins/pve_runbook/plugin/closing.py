@@ -16,6 +16,7 @@ from pve_runbook.plugin.run_result import Result
 from pve_runbook.plugin.steps.outcome import Outcome
 from pve_runbook.plugin.steps.step import Step
 from pve_runbook.terminal.alike import folded
+from pve_runbook.terminal.fold import GATES
 from pve_runbook.terminal.screen import Banner
 from pve_runbook.terminal.wrap import wrapped
 
@@ -28,8 +29,6 @@ TITLES = {
 WHAT_LED_TO_IT = 120
 """Seconds before the run of which a node's own words are kept too."""
 WELL = (Verdict.HEALTHY, Verdict.STANDALONE)
-GATES = "Gates"
-"""What the steps of a phase are called where they are counted."""
 NOT_COMPARED = "guests, nodes, configs, volumes: not compared, the run ended before that"
 STILL_FROZEN = (
     "what was frozen stays so (schedulers, HA, corosync on the peers, a start of all guests that waits): guests run "
@@ -75,9 +74,11 @@ def announce(item: pytest.Item, opened: OpenRun) -> None:
         return
     if step.deviation:
         run.notes.note("article", f"{name.capitalize()}: {step.deviation}")
+    executed = run.outcome.executed
+    compared = run.screen.verbosity or (executed is not None and executed.is_compared)
     run.screen.announce(
         Banner(name, step.phase_title, f"With --leave: {step.with_leave}" if run.options.leave else step.purpose),
-        _guests(run.outcome),
+        _guests(run.outcome) if compared else "",
         is_phase=step.phase is not None and not run.options.plan,
         is_over=run.outcome.is_over,
     )

@@ -163,7 +163,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _fold(items: Sequence[pytest.Item], options: RunOptions) -> Fold:
     fold = Fold([t.name for t in options.targets], at_the_end=options.mode == "checks")
-    acting = {item.path.name for item in items if not steps.only_reads(item)}
+    acting = {item.path.name for item in items if not step_order.only_reads(item)}
     fold.expect(map(step_order.place_of, items), {item.path.name for item in items} - acting)
     return fold
 

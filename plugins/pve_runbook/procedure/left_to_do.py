@@ -34,8 +34,8 @@ ACME_LEFT = (
     "deactivates (`pvenode acme account deactivate`) is deactivated for all; register another where it matters"
 )
 KEEP_BACKUPS = (
-    "{folder} on each node and backups/ beside this record hold keys, tokens and password hashes: "
-    "attach report.html only, keep them until the rebuild is done, then delete them"
+    "{folder} on each node and backups/ beside this record hold keys and password hashes: attach report.html only, "
+    "and delete them once the rebuild is done"
 )
 PENDING = {
     STOP_SDN_COMMIT.name: "pve-sdn-commit was stopped before it acted: pending SDN changes, and what is edited in "

@@ -1,8 +1,8 @@
 """A run in few lines, whatever the number of nodes: a line a step, or a line a module where that only reads.
 
 A step is one line once all its nodes have answered; a node is named where it differs. Of a module that only reads the
-steps that hold are counted. What failed is whole, and comes first; checks that fail for one reason are one paragraph.
-Everything that is left out here stands in the record.
+steps that hold are counted; of steps in a row that only read, elsewhere, all but the last. What failed is whole, and
+comes first; checks that fail for one reason are one paragraph. Everything that is left out here stands in the record.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ ALL = "all"
 TITLES = 4
 """Names of checks that are written below the reason why they fail; of more the first few, and a count."""
 INDENT = " " * 10
+GATES = "Gates"
+"""What steps that only read are called where they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which step it is, on whichever node. ``part``: its module; ``turn``: which of the nodes that leave, -1 for no one
-    of them."""
+    of them; ``reads``: whether it sends nothing that changes a node, and asks nobody."""
 
     part: str
     name: str
     turn: int
+    reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Fold:
         self._place: Place | None = None
         self._ended: list[StepLine] = []
         self._part: _Part | None = None
+        self._row: list[tuple[Place, Line]] = []
+        """Steps in a row that only read, and passed; the last of them is owed a line."""
         self._not_evaluated = 0
         self._failed: list[StepLine] = []
         self._is_blocked = False
@@ -137,7 +142,7 @@ class Fold:
 
     def rest(self) -> list[Line]:
         """What is owed by a module that ends here, or is cut here."""
-        lines = self._end_step()
+        lines = [*self._end_step(), *self._end_row()]
         if self._part is not None and self._part.kinds:
             lines.append(self._summary(self._part))
             if not self._at_the_end:
@@ -171,12 +176,24 @@ class Fold:
             self._part.told += wrong
             return []
         passed = [step for step in ended if step.kind == "passed"]
-        lines = self._reasons(wrong)
-        if passed and not wrong:
-            lines.append(self._passed(self._expected[place] - len(ended) + len(passed), passed))
-        elif not wrong:
+        if not passed and not wrong:
             self._not_evaluated += 1
-        return lines
+            return []
+        line = self._passed(self._expected[place] - len(ended) + len(passed), passed) if not wrong else None
+        if line is None or not place.reads:
+            return [*self._end_row(), *(self._reasons(wrong) if line is None else [line])]
+        before = self._end_row() if self._row and self._row[-1][0].turn != place.turn else []
+        self._row.append((place, line))
+        return before
+
+    def _end_row(self) -> list[Line]:
+        """The last of the steps in a row that only read, and how many there were before it."""
+        row, self._row = self._row, []
+        lines = [line for _, line in row]
+        if len(lines) <= 2:
+            return lines
+        who = lines[-1].text.split()[0] if row[-1][0].turn >= 0 else ""
+        return [_line("passed", who, f"{GATES:<15} {len(lines) - 1} ok"), lines[-1]]
 
     def _passed(self, of: int, passed: Sequence[StepLine]) -> Line:
         """``of``: on how many nodes there is something to judge."""

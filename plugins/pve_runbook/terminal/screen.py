@@ -95,8 +95,8 @@ class Screen:
     def announce(self, banner: Banner, guests: str, *, is_phase: bool, is_over: bool) -> None:
         """Where a new module begins: the last line of the phase before, a banner with its purpose, and its first line.
 
-        ``guests``: how they are. ``is_phase``: whether it says so first and last. ``is_over``: whether nothing of it
-        will be carried out.
+        ``guests``: how they are, "" for nothing to be said. ``is_phase``: whether it says so first and last.
+        ``is_over``: whether nothing of it will be carried out.
         """
         with self._writing() as reporter:
             if reporter is None:
@@ -123,7 +123,7 @@ class Screen:
             self._write_guests(reporter, guests)
 
     def _write_guests(self, reporter: pytest.TerminalReporter, guests: str) -> None:
-        if self.fold is not None and guests == self._guests:
+        if not guests or (self.fold is not None and guests == self._guests):
             return
         self._guests = guests
         reporter.ensure_newline()

@@ -46,9 +46,14 @@ def leave_slots(item: pytest.Item) -> int:
     return int(callspec.params.get("_leaver", -1)) if callspec is not None else -1
 
 
+def only_reads(item: pytest.Item) -> bool:
+    """Whether a step neither sends anything that changes a node nor asks the operator."""
+    return not {"perform", "approve"} & set(getattr(item, "fixturenames", ()))
+
+
 def place_of(item: pytest.Item) -> Place:
     """Which step an item is, on whichever node."""
-    return Place(item.path.name, item.name.partition("[")[0], leave_slots(item))
+    return Place(item.path.name, item.name.partition("[")[0], leave_slots(item), only_reads(item))
 
 
 def host_name(item: pytest.Item) -> str | None:

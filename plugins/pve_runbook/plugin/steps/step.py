@@ -119,11 +119,6 @@ def _doc(described: object) -> str:
     return inspect.getdoc(described) or ""
 
 
-def only_reads(item: pytest.Item) -> bool:
-    """Whether a step neither sends anything that changes a node nor asks the operator."""
-    return not {"perform", "approve"} & set(getattr(item, "fixturenames", ()))
-
-
 def title_of(item: pytest.Item) -> str:
     """The first line of the docstring; without one, the function's name in words."""
     doc = _doc(getattr(item, "obj", None))
