@@ -75,10 +75,10 @@ def announce(item: pytest.Item, opened: OpenRun) -> None:
     if step.deviation:
         run.notes.note("article", f"{name.capitalize()}: {step.deviation}")
     executed = run.outcome.executed
-    compared = run.screen.verbosity or (executed is not None and executed.is_compared)
+    is_told = run.outcome.stopped_at is not None or (executed is not None and executed.is_compared)
     run.screen.announce(
         Banner(name, step.phase_title, f"With --leave: {step.with_leave}" if run.options.leave else step.purpose),
-        _guests(run.outcome) if compared else "",
+        _guests(run.outcome) if is_told or run.screen.verbosity else "",
         is_phase=step.phase is not None and not run.options.plan,
         is_over=run.outcome.is_over,
     )
