@@ -26,14 +26,20 @@ QUESTIONS = ("tests/end_to_end/test_operator.py::test_names_typed_in_full_take_t
 LEAVING = (
     "tests/end_to_end/test_leave.py::test_the_named_nodes_leave_and_the_others_stay_a_cluster[own-link-3-gone0]",
 )
+ASKED = ("tests/gates/test_persons_asked.py",)
+"""What a person is asked, and where there is nothing to be asked."""
 MORE = {
+    "runbook/test_phase0_freeze.py::test_operator_says_who_is_powered_off": ASKED,
+    "runbook/test_phase4_corosync.py::test_operator_approves_the_window": ASKED,
+    "runbook/test_phase7_survival.py::test_operator_lets_guests_start": ASKED,
+    "runbook/test_phase7_survival.py::test_operator_approves_the_thaw": ASKED,
     "runbook/test_phase0_conditions.py::_have_one_configuration": (
         f"{GATES}::test_every_gate_says_what_is_written[conf-differs]",
     ),
     "runbook/test_phase2_quorum.py::test_operator_approves_the_silence": LEAVING,
     "runbook/test_phase6_standalone.py::test_operator_lets_the_nodes_go": LEAVING,
     "runbook/test_phase0_freeze.py::test_backups_are_checked": ("tests/end_to_end/test_backups.py",),
-    "runbook/test_phase0_freeze.py::test_operator_means_it_anyway": ("tests/procedure/test_gates_of_phases.py",),
+    "runbook/test_phase0_freeze.py::test_operator_means_it_anyway": ("tests/procedure/test_gates_of_phases.py", *ASKED),
     "runbook/test_phase8_rollback.py::test_present_state_is_backed_up": WAY_BACK,
     "runbook/test_phase4_corosync.py::test_there_is_a_second_way_in": ON_THE_WAY_BACK,
     "runbook/test_phase8_rollback.py::test_there_is_a_second_way_in": ON_THE_WAY_BACK,

@@ -1,0 +1,100 @@
+"""Which questions a person is asked in a state, and where there is none to be asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gate_opening import PERSON, gates, opening
+from gate_states import STATES, State
+from pve_runbook.plan.model import Question
+from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NotApplicable
+
+NOT_HERE = ("test_there_is_a_second_way_in",)
+"""It rests on a key that is put on the nodes first."""
+NOBODY, NOTHING = "--absent names no member", "nothing speaks against the run"
+NO_START = "no start of all guests is held"
+NO_JOB = "no scheduler is off that ran before, or nothing waits for it"
+WITHOUT = replace(STATES["broken"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--absent=pve3",))
+OUT = replace(STATES["standalone"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--absent=pve3",))
+
+
+def asked(state: State, directory: Path) -> dict[str, list[str]]:
+    """Question of the runbook → what is typed for a yes, or why it is not asked; each subject once."""
+    found: dict[str, list[str]] = {}
+    run = opening(state, "runbook", directory / "state")
+    try:
+        for gate in gates():
+            name = gate.function.__name__
+            if gate.kind != "runbook" or PERSON not in gate.asks_for or name in NOT_HERE:
+                continue
+            for _, about in run.subjects(gate):
+                questions: list[Question] = []
+                try:
+                    run.judge(gate, {**about, PERSON: questions.append})
+                except NotApplicable as error:
+                    found.setdefault(name.removeprefix("test_operator_"), []).append(str(error))
+                for question in questions:
+                    found.setdefault(name.removeprefix("test_operator_"), []).append(question.word)
+    finally:
+        run.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("state", "questions"),
+    [
+        (
+            STATES["broken"],
+            {
+                "says_who_is_powered_off": [NOBODY],
+                "means_it_anyway": [NOTHING],
+                "approves_the_freeze": ["labcluster"],
+                "approves_forced_quorum": ["labcluster"],
+                "approves_the_window": ["pve1", "pve3", "pve2"],
+                "lets_guests_start": [NO_START],
+                "approves_the_thaw": ["labcluster"],
+            },
+        ),
+        (
+            OUT,
+            {
+                "says_who_is_powered_off": ["every node has left already"],
+                "means_it_anyway": [NOTHING],
+                "approves_the_freeze": ["standalone"],
+                "approves_forced_quorum": ["standalone"],
+                "approves_the_window": [LEFT_ALREADY, LEFT_ALREADY],
+                "lets_guests_start": [NO_START],
+                "approves_the_thaw": [NO_JOB],
+            },
+        ),
+        (
+            WITHOUT,
+            {
+                "says_who_is_powered_off": ["pve3 is powered off"],
+                "means_it_anyway": [NOTHING],
+                "approves_the_freeze": ["labcluster"],
+                "approves_forced_quorum": ["labcluster"],
+                "approves_the_window": ["pve1", "pve2"],
+                "lets_guests_start": [NO_START],
+                "approves_the_thaw": ["labcluster"],
+            },
+        ),
+        (
+            STATES["startall-held"],
+            {
+                "says_who_is_powered_off": [NOBODY],
+                "means_it_anyway": [NOTHING],
+                "approves_the_freeze": ["labcluster"],
+                "approves_forced_quorum": ["labcluster"],
+                "approves_the_window": ["pve2", "pve3", "pve1"],
+                "lets_guests_start": ["labcluster"],
+                "approves_the_thaw": ["labcluster"],
+            },
+        ),
+    ],
+    ids=["broken", "standalone", "one-absent", "startall-held"],
+)
+def test_what_is_asked(state: State, questions: dict[str, list[str]], tmp_path: Path) -> None:
+    assert asked(state, tmp_path) == questions
