@@ -26,8 +26,17 @@ def type_it(lab: Any, card: str) -> None:
 
 
 def end(lab: Any) -> dict[str, NodeTruth]:
-    """What is true of the nodes, without what differs from one run to the next."""
-    return {name: replace(truth, version=0, tasks=()) for name, truth in lab.control.state().items()}
+    """What is true of the nodes, without what differs from one run to the next, or from one moment of the lab's start:
+    its guests have started, and were made, before that."""
+    return {
+        name: replace(
+            truth,
+            version=0,
+            tasks=(),
+            guests={vmid: replace(guest, start=None, sha256="") for vmid, guest in truth.guests.items()},
+        )
+        for name, truth in lab.control.state().items()
+    }
 
 
 @pytest.mark.sweep

@@ -14,7 +14,7 @@ DISABLE_LRM = ("systemctl", "disable", "pve-ha-lrm.service")
 DISABLE_CRM = ("systemctl", "disable", "pve-ha-crm.service")
 MASK_COROSYNC = ("systemctl", "mask", "--runtime", "corosync.service")
 LEFT = ("systemctl", "disable", "corosync.service")
-RESTARTED = ("systemctl", "restart", "spiceproxy.service")
+RESTARTED = ("systemctl", "restart", "pvedaemon.service")
 DESTROYED = ("qm", "destroy")
 SCHEDULER_STARTED = ("systemctl", "start", "pvescheduler.service")
 RELEASED = ("rm", "-f", "/var/lib/pve-runbook/lock")
@@ -51,11 +51,11 @@ CASES = {
     ),
     "ha again": (
         *("pve1", LEFT, "systemctl enable --now pve-ha-crm.service"),
-        "HA is off, nothing moves, the peers are silent, and this node's name and network are as they were.",
+        "HA is off, nothing moves, the peers are silent, and this node's name and network, live too, are as they were.",
     ),
     "network changed": (
         *("pve3", MASK_COROSYNC, "printf '10.9.9.9 other\\n' >> /etc/hosts"),
-        "HA is off, nothing moves, the peers are silent, and this node's name and network are as they were.",
+        "HA is off, nothing moves, the peers are silent, and this node's name and network, live too, are as they were.",
     ),
     "leftover": (
         *("pve1", LEFT, "touch /var/lib/corosync/ringid_1"),

@@ -104,7 +104,7 @@ def test_a_run_that_was_cut_short_goes_on_within_its_plan(
     lab = start_lab(nodes=2)
     plan = planned(run("runbook/", *lab.options, "--plan"))
     bound = f"--approve=all@{plan['hash']}"
-    lab.control.fault("fail", argv=("systemctl", "restart", "pvestatd.service"))
+    lab.control.fault("fail", argv=("systemctl", "restart", "pvedaemon.service"))
     assert run("runbook/", *lab.options, bound).status == 1
     again = run("runbook/", *lab.options, bound)
     assert again.status == 0, again.text
