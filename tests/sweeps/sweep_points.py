@@ -10,7 +10,7 @@ from sampling import some
 
 PARTS = 2
 """Into how many tests a sweep is divided: one a core."""
-STRIDE = 15
+STRIDE = 30
 """Every how many points a sample takes: all the sweeps' samples together take ten minutes on two cores."""
 
 

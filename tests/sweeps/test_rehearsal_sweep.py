@@ -12,7 +12,7 @@ from sampling import some
 
 pytestmark = pytest.mark.sweep
 
-EVERY = 12
+EVERY = 24
 """A state costs two whole runs."""
 
 
