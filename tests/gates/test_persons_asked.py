@@ -16,6 +16,7 @@ NOT_HERE = ("test_there_is_a_second_way_in",)
 NOBODY, NOTHING = "--absent names no member", "nothing speaks against the run"
 NO_START = "no start of all guests is held"
 NO_JOB = "no scheduler is off that ran before, or nothing waits for it"
+DEAD = replace(STATES["last-off"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--leave=pve3", "--absent=pve3"))
 WITHOUT = replace(STATES["broken"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--absent=pve3",))
 OUT = replace(STATES["standalone"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--absent=pve3",))
 
@@ -82,6 +83,15 @@ def asked(state: State, directory: Path) -> dict[str, list[str]]:
             },
         ),
         (
+            DEAD,
+            {
+                "says_who_is_powered_off": ["pve3 is powered off"],
+                "approves_the_freeze": ["pve3"],
+                "approves_the_silence": ["nobody of those that leave is there, and those that stay have a majority"],
+                "lets_the_nodes_go": ["pve3"],
+            },
+        ),
+        (
             STATES["startall-held"],
             {
                 "says_who_is_powered_off": [NOBODY],
@@ -94,7 +104,7 @@ def asked(state: State, directory: Path) -> dict[str, list[str]]:
             },
         ),
     ],
-    ids=["broken", "standalone", "one-absent", "startall-held"],
+    ids=["broken", "standalone", "one-absent", "dead-one-is-let-go", "startall-held"],
 )
 def test_what_is_asked(state: State, questions: dict[str, list[str]], tmp_path: Path) -> None:
     assert asked(state, tmp_path) == questions
