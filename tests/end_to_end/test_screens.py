@@ -27,7 +27,11 @@ def without_what_differs(lines: list[str]) -> list[str]:
     # said of all nodes as one only where all were read in the same second
     text = re.sub(r"(FAILED  )(?:all \d+ nodes|pve1)(: the last change was)", r"\1\2", text)
     text = re.sub(r"(\[PVE-R011\]\n) +Likewise [^\n]*\n", r"\1", text)
-    text = re.sub(r"\d{4}-\d\d-\d\dT\d{6}Z|\d{8}T\d{6}Z-[0-9a-f]{4}|head [0-9a-f]{16}|\d+ commands", "", text)
+    text = re.sub(
+        r"\d{4}-\d\d-\d\dT\d{6}Z-labcluster(-[0-9a-f]{4})?|\d{8}T\d{6}Z-[0-9a-f]{4}|head [0-9a-f]{16}|\d+ commands",
+        "",
+        text,
+    )
     text = re.sub(r"in [\d.]+s|\d+ (late token|s ago|min)|\d+ guests?\b", "", text)
     return [line.strip("= ") for line in text.split("\n") if line.strip()]
 
