@@ -13,7 +13,7 @@ from pve_runbook.options.options import read_options
 from pve_runbook.parsers.output import Output
 from pve_runbook.plugin import run_result
 from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.run_result import result_of
+from pve_runbook.plugin.run_result import ONLY_A_PART, result_of
 from pve_runbook.plugin.steps.step import Step, judge, worse
 from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.refusal.text import ids_in
@@ -75,6 +75,16 @@ def test_checks(run: Run, outcomes: list[str], status: int) -> None:
 )
 def test_the_runbook(run: Run, outcomes: list[str], status: int) -> None:
     assert ended(run, *outcomes) == status
+
+
+@pytest.mark.parametrize("run", ["runbook"], indirect=True)
+@pytest.mark.parametrize(
+    ("outcomes", "is_a_part"), [(["passed", "not evaluated"], True), (["not evaluated"], False), ([], False)]
+)
+def test_what_was_selected_passed_only_where_something_did(run: Run, outcomes: list[str], is_a_part: bool) -> None:
+    run.outcome.complete = False
+    assert ended(run, *outcomes) == 3
+    assert (result_of(run, OPENED, 0).sentence == ONLY_A_PART) is is_a_part  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("run", ["runbook", "checks"], indirect=True)

@@ -81,9 +81,9 @@ def _judge(run: Run, opened: OpenRun | None, pytest_status: int) -> Result:
         elsewhere = _is_not_meant(run) or (judged is not None and bool(judged.urgent))
         way = _following(run, judged) if elsewhere else _as_asked(run, again)
         return Result(FAILED, f"Stopped at {outcome.stopped_at}.", way)
-    if not outcome.complete and set(+outcome.counts) <= _HOLDS:
-        return Result(INCOMPLETE, ONLY_A_PART, again)
     holds = set(+outcome.counts) <= _HOLDS and outcome.counts["passed"] > 0
+    if not outcome.complete and holds:
+        return Result(INCOMPLETE, ONLY_A_PART, again)
     is_whole = outcome.complete and opened is not None and holds
     if not is_whole or opened is None:
         where = f", first at {outcome.stopped_at}" if outcome.stopped_at else ""
