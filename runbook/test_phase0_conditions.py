@@ -23,11 +23,10 @@ from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure.backup import SPACE_KIB
 from pve_runbook.procedure.canary import used_ids
 from pve_runbook.refusal.ids import RefusalId
-from pve_runbook.refusal.not_applicable import NotApplicable
+from pve_runbook.refusal.not_applicable import NOBODY_LEAVES, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 TAKEN_UP = "an unfinished run is taken up, which was judged at its start"
-NOBODY_LEAVES = "every node has left already"
 
 
 def test_login_is_root(host):
@@ -167,7 +166,7 @@ def test_those_that_stay_are_a_cluster(members, options, notes):
 
 
 @pytest.mark.staying
-def test_nodes_may_leave_now(opened, options, cluster_verdict, notes):
+def test_nodes_may_leave_now(opened, options, cluster_verdict):
     """The verdict on the cluster forbids no node to leave now."""
     if opened.unfinished is not None:
         raise NotApplicable(TAKEN_UP)

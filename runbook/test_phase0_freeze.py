@@ -36,7 +36,7 @@ from pve_runbook.diagnosis import leaving, refusals, refusals_cluster
 from pve_runbook.facts.node_state import NodeState
 from pve_runbook.procedure.backup import ALWAYS
 from pve_runbook.refusal.ids import RefusalId
-from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NONE_WAITS, NotApplicable
+from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NOBODY_LEAVES, NONE_WAITS, NotApplicable
 from pve_runbook.refusal.text import refusal
 
 
@@ -52,7 +52,7 @@ def test_operator_says_who_is_powered_off(cluster, options, questions, approve):
     if not options.absent:
         raise NotApplicable("--absent names no member")
     if all(n.facts.state is NodeState.STANDALONE for n in cluster.nodes):
-        raise NotApplicable("every node has left already")
+        raise NotApplicable(NOBODY_LEAVES)
     for name in options.absent:
         approve(questions.powered_off(name))
 

@@ -80,7 +80,8 @@ def test_a_quorate_majority_is_never_taken_apart(make: Callable[..., Any], name:
 def test_guests_that_only_ha_would_start_are_named(make: Callable[..., Any]) -> None:
     """A node that boots has queued the start of its guests before it waits for quorum, and skips those under HA."""
     twin = of_facts(make, "reset-by-ha-starts-wait")
-    assert {f.node: (f.waiting_guests, tuple(g.vmid for g in f.starts().under_ha)) for f in twin.powered} == {
+    starts = {f.node: f.starts() for f in twin.powered}
+    assert {n: tuple(tuple(g.vmid for g in some) for some in (s.startall, s.under_ha)) for n, s in starts.items()} == {
         "pve1": ((), (101, 102)),
         "pve2": ((), (201, 202, 203)),
         "pve3": ((), (301, 302)),

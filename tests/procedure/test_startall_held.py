@@ -86,7 +86,7 @@ def test_one_that_is_queued_is_waited_for(make_run: MakeRun, state: str) -> None
         bench.node("pve2").power_cycle()
         run = make_run(bench)
     assert bench.node("pve2").units.get("pve-guests").active == "inactive"
-    assert run.cluster.node("pve2").facts.waiting_guests == tuple(WAITING), "its job tells"
+    assert [g.vmid for g in run.cluster.node("pve2").facts.starts().startall] == WAITING, "its job tells"
     assert "again: pve2: 201 (mail201), 202 (ci202), 210 (files210)\nUndo, there: " in words.held(run.cluster.nodes)
     hold(run)
     assert Host(run).pve.startall_is_held

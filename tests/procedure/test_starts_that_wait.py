@@ -141,14 +141,14 @@ def test_what_is_known_of_a_unit_that_waits(unit: str, known: bool) -> None:
 
 def test_of_guests_that_ha_manages_nobody_promises_that_startall_starts_them(make_run: MakeRun) -> None:
     run = make_run("startall-waiting")
-    waiting = run.cluster.node("pve2").facts.waiting_guests
+    waiting = [g.vmid for g in run.cluster.node("pve2").facts.starts().startall]
     assert len(waiting) > 1
     node = run.bench.node("pve2")
     managed = f"vm: {waiting[0]}\n\tstate started\n\n".encode()
     node.pmxcfs.database.write("ha/resources.cfg", managed, writer=2, mtime=int(node.wall))
     run.cluster.forget()
-    facts = run.cluster.node("pve2").facts
-    assert (facts.waiting_guests, [g.vmid for g in facts.starts().under_ha]) == (waiting[1:], [waiting[0]])
+    starts = run.cluster.node("pve2").facts.starts()
+    assert [[g.vmid for g in some] for some in (starts.startall, starts.under_ha)] == [waiting[1:], [waiting[0]]]
     assert run.bench.run("pve2", "systemctl disable --now pve-ha-crm pve-ha-lrm; pvecm expected 1").exit_status == 0
     run.bench.advance(10.0)
     assert sorted(node.guests.running) == sorted(waiting[1:])

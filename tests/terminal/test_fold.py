@@ -77,15 +77,19 @@ def test_a_node_is_named_where_it_differs_and_its_failure_is_whole() -> None:
     ]
 
 
+def passed(fold: Fold, on_nodes: Sequence[tuple[Place, str]]) -> list[str]:
+    """Each step passes on its node, one after the other; what stands in the end."""
+    fold.expect([place for place, _ in on_nodes], [])
+    lines = [line for place, node in on_nodes for line in shown(fold.ends(place, step(node, title=place.name)))]
+    return lines + shown(fold.rest())
+
+
 def test_of_steps_in_a_row_that_only_read_all_but_the_last_are_counted() -> None:
     names = NAMES[:2]
     fold = Fold(names, at_the_end=False)
     titles = [("A.", True), ("B.", True), ("C.", True), ("D.", False), ("E.", True), ("F.", True)]
     places = [Place("test_module.py", title, -1, reads) for title, reads in titles]
-    fold.expect([place for place in places for _ in names], [])
-    ended = [(place, step(name, title=place.name)) for place in places for name in names]
-    lines = [line for place, one in ended for line in shown(fold.ends(place, one))] + shown(fold.rest())
-    assert lines == [
+    assert passed(fold, [(place, name) for place in places for name in names]) == [
         "  ok      Gates           2 ok",
         "  ok      2/2   C.",
         "  ok      2/2   D.",
@@ -97,10 +101,7 @@ def test_of_steps_in_a_row_that_only_read_all_but_the_last_are_counted() -> None
 def test_of_each_node_that_leaves_they_are_counted_by_themselves() -> None:
     fold = Fold(NAMES[:2], at_the_end=False)
     places = [Place("test_module.py", name, turn, True) for turn in (0, 1) for name in ("A.", "B.", "C.")]
-    fold.expect(places, [])
-    ended = [(place, step(NAMES[place.turn], title=place.name)) for place in places]
-    lines = [line for place, one in ended for line in shown(fold.ends(place, one))] + shown(fold.rest())
-    assert lines == [
+    assert passed(fold, [(place, NAMES[place.turn]) for place in places]) == [
         "  ok      pve1  Gates           2 ok",
         "  ok      pve1  C.",
         "  ok      pve2  Gates           2 ok",

@@ -146,9 +146,14 @@ def ha_armed(cluster: Cluster) -> None:
 
 def startall_waiting(cluster: Cluster) -> None:
     """pve2 was reset without quorum: its guests are down, their start waits for quorum."""
+    reset_without_quorum(cluster, 120.0)
+
+
+def reset_without_quorum(cluster: Cluster, ago: float) -> None:
+    """pve2 was reset without quorum, so many seconds ago."""
     broken(cluster)
     second(cluster).power_cycle()
-    cluster.clock.advance(120.0)
+    cluster.clock.advance(ago)
 
 
 def storage_readonly(cluster: Cluster) -> None:

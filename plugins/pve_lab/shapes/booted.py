@@ -5,7 +5,7 @@ from __future__ import annotations
 from pve_lab.model.cluster import Cluster
 from pve_lab.model.network import INTERFACES
 from pve_lab.model.units import Unit
-from pve_lab.shapes import broken, ha_quorate, nodes_of, second, startall_waiting
+from pve_lab.shapes import ha_quorate, nodes_of, reset_without_quorum, second, startall_waiting
 
 EDIT = "\nauto vmbr7\niface vmbr7 inet static\n\taddress 10.77.0.12/24\n\tbridge-ports none\n"
 """What was written into /etc/network/interfaces of pve2, and not applied."""
@@ -23,9 +23,7 @@ def sdn_pending(cluster: Cluster) -> None:
 
 def start_queued(cluster: Cluster) -> None:
     """pve2 was reset a minute ago without quorum: the start of its guests is queued behind pveproxy's."""
-    broken(cluster)
-    second(cluster).power_cycle()
-    cluster.clock.advance(60.0)
+    reset_without_quorum(cluster, 60.0)
 
 
 def ha_reset(cluster: Cluster) -> None:

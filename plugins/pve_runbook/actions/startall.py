@@ -8,7 +8,11 @@ pve-guests.service). A signal reaches the worker, which only waits: it looks onc
 from __future__ import annotations
 
 from pve_runbook.actions.action import ActionTemplate
-from pve_runbook.probes.start_jobs import GUESTS, LET_GO
+from pve_runbook.probes.start_jobs import GUESTS
+
+_LET_GO = ("systemctl", "kill", "--signal=SIGCONT", GUESTS)
+LET_GO = " ".join(_LET_GO)
+"""As a person types it."""
 
 HOLD = ActionTemplate(
     "hold-startall",
@@ -22,7 +26,7 @@ HOLD = ActionTemplate(
 )
 RELEASE = ActionTemplate(
     "release-startall",
-    ("systemctl", "kill", "--signal=SIGCONT", GUESTS),
+    _LET_GO,
     why="the node has left, and has /etc/pve for good: the start of all guests, which was held, goes on",
     undo="none: a guest that should not run is shut down (qm shutdown, pct shutdown)",
     repeatable=True,

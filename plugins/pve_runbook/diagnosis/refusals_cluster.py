@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from pve_runbook.actions.startall import LET_GO
 from pve_runbook.facts import ha
 from pve_runbook.facts.guest_starts import GuestStarts, by_name, start_lines
 from pve_runbook.facts.node import NodeFacts
-from pve_runbook.probes.start_jobs import COMMITS, LET_GO
+from pve_runbook.probes.start_jobs import COMMITS
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 

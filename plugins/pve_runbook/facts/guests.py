@@ -145,11 +145,6 @@ class GuestFacts(StorageFacts, ABC):
         return sorted_out(self.guests.values(), running, waits=waits, managed=managed, kept=kept)
 
     @property
-    def waiting_guests(self) -> tuple[int, ...]:
-        """Guests that would start the moment this node is granted quorum."""
-        return tuple(g.vmid for g in self.starts().startall) if self.startall_waits else ()
-
-    @property
     def waiting_guests_on_shared_storage(self) -> tuple[int, ...]:
         """Those that come up once HA is off too, and whose volumes other nodes reach: they could come to run twice."""
         waiting = self.starts(ha_goes=True).startall if self.startall_waits else ()

@@ -134,6 +134,11 @@ class NodeFacts(GuestFacts):
         return any(t.type == "startall" for t in self.live_tasks)
 
     @property
+    def startall_is_loose(self) -> bool:
+        """Whether it waits, and is not held: whatever grants quorum has it start its guests."""
+        return self.startall_waits and not self.startall_is_held
+
+    @property
     def startall_starts(self) -> bool:
         """Whether it does not wait, but starts guests at this moment."""
         return self.startall_worker and self.is_writable and not self.startall_is_held

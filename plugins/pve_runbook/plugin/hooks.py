@@ -263,7 +263,7 @@ def pytest_runtest_makereport(
     opened = item.config.stash.get(OPENED, None)
     step.reason = step.reason or steps.reason_of(call, opened.why_unreached if opened is not None else {})
     step.seconds += report.duration
-    if steps.is_not_applicable(call):
+    if steps.not_applicable(call) is not None:
         report.outcome = "passed"  # for pytest-dependency: what comes after it is not held back
         report.longrepr = None
     if report.outcome == "failed":

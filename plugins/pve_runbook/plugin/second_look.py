@@ -54,7 +54,7 @@ def _awake(facts: NodeFacts) -> str:
         return refusals.doubled_start(facts)
     if facts.held_starts:
         return refusals_cluster.starts_wait(facts, facts.held_starts)
-    if facts.startall_waits and not facts.startall_is_held:
+    if facts.startall_is_loose:
         return refusals_cluster.startall_not_held(facts)
     waits = facts.state is not NodeState.STANDALONE and facts.scheduler_runs
     return refusals_cluster.scheduler_waits(facts) if waits else ""

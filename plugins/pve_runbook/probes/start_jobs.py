@@ -33,8 +33,6 @@ _HARMLESS = re.compile(
 )
 
 
-LET_GO = f"systemctl kill --signal=SIGCONT {GUESTS}"
-"""What lets a start of all guests go that is held."""
 HELD = Probe(
     "startall_held",
     ("pgrep", "-a", "-r", "T", "-f", "^task UPID:.*:startall:"),

@@ -132,8 +132,7 @@ def _waiting(node: Node) -> str:
 
 
 def _unheld(node: Node) -> str:
-    facts = node.facts
-    return startall_not_held(facts) if facts.startall_waits and not facts.startall_is_held else ""
+    return startall_not_held(node.facts) if node.facts.startall_is_loose else ""
 
 
 def _moving(node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 NONE_WAITS = "no start of all guests waits here"
+NOBODY_LEAVES = "every node has left already"
 LEFT_ALREADY = "this node has left the cluster already"
 STANDS = "this node does not go back: it is as it was, or stays as it is"
 

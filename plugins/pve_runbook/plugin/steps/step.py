@@ -142,8 +142,9 @@ def judge(
     """
     if report.outcome == "passed":
         return "passed", ""
-    if is_not_applicable(call):
-        return "not evaluated", str(call.excinfo.value) if call.excinfo is not None else ""
+    nothing = not_applicable(call)
+    if nothing is not None:
+        return "not evaluated", str(nothing)
     if report.outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reason = reason.removeprefix("Skipped: ")
@@ -169,9 +170,10 @@ def judge(
     )
 
 
-def is_not_applicable(call: pytest.CallInfo[None]) -> bool:
-    """Whether the gate says that there is nothing for it to judge."""
-    return call.when == "call" and call.excinfo is not None and isinstance(call.excinfo.value, NotApplicable)
+def not_applicable(call: pytest.CallInfo[None]) -> NotApplicable | None:
+    """What the gate says where there is nothing for it to judge; None where there is."""
+    error = call.excinfo.value if call.when == "call" and call.excinfo is not None else None
+    return error if isinstance(error, NotApplicable) else None
 
 
 def _unknown(error: BaseException) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pve_runbook.actions.startall import LET_GO
 from pve_runbook.cluster.node import Node
 from pve_runbook.facts.guest_starts import GuestStarts, by_name, start_lines
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.guests import GuestConfig
-from pve_runbook.probes.start_jobs import LET_GO
 
 DOWN = "down"
 """The topic of the notes on guests that nobody starts."""
