@@ -10,8 +10,7 @@ from __future__ import annotations
 from pve_runbook.actions.action import ActionTemplate
 from pve_runbook.probes.start_jobs import GUESTS
 
-_LET_GO = ("systemctl", "kill", "--signal=SIGCONT", GUESTS)
-LET_GO = " ".join(_LET_GO)
+LET_GO = f"systemctl kill --signal=SIGCONT {GUESTS}"
 """As a person types it."""
 
 HOLD = ActionTemplate(
@@ -26,7 +25,7 @@ HOLD = ActionTemplate(
 )
 RELEASE = ActionTemplate(
     "release-startall",
-    _LET_GO,
+    tuple(LET_GO.split()),
     why="the node has left, and has /etc/pve for good: the start of all guests, which was held, goes on",
     undo="none: a guest that should not run is shut down (qm shutdown, pct shutdown)",
     repeatable=True,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from pve_runbook.facts.guest_starts import GuestStarts, sorted_out
-from pve_runbook.facts.storages import StorageFacts
+from pve_runbook.facts.start_jobs import StartJobFacts
 from pve_runbook.facts.volumes import Judge, State, VolumeTruth
 from pve_runbook.journal.rows import GuestTruth
 from pve_runbook.parsers.guests import GuestConfig, GuestStatus
@@ -21,13 +21,8 @@ STANDS_STILL = ("paused", "io-error", "internal-error", "guest-panicked", "suspe
 CANARY_PREFIX = "pve-runbook-canary-"
 
 
-class GuestFacts(StorageFacts, ABC):
+class GuestFacts(StartJobFacts, ABC):
     """Guests and their volumes; every property raises UnknownFact when what it is made of is unknown."""
-
-    @property
-    @abstractmethod
-    def startall_waits(self) -> bool:
-        """Whether the start of all guests waits for quorum."""
 
     @property
     @abstractmethod

@@ -20,9 +20,9 @@ from pve_runbook.parsers.own_files import Lock
 from pve_runbook.parsers.pmxcfs import Members, Mount, Process
 from pve_runbook.parsers.pvecm import PvecmStatus, Quorum
 from pve_runbook.parsers.section_config import skipped_lines
-from pve_runbook.parsers.systemd import Job, Unit
+from pve_runbook.parsers.systemd import Unit
 from pve_runbook.parsers.tasks import Task
-from pve_runbook.probes import per_subject, start_jobs
+from pve_runbook.probes import per_subject
 from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import UnknownFact, known
 
@@ -86,34 +86,9 @@ class NodeFacts(GuestFacts):
         return self.get(probes.BOOT_ID)
 
     @property
-    def units(self) -> Mapping[str, Unit]:
-        """systemd's view of Proxmox's units, by full unit name."""
-        return self.get(probes.UNIT_STATES)
-
-    @property
     def corosync(self) -> Unit:
         """The corosync unit."""
         return self.units["corosync.service"]
-
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        """systemd jobs that are queued or running."""
-        return self.get(probes.JOBS)
-
-    @property
-    def jobs_waiting_for_quorum(self) -> tuple[Job, ...]:
-        """Start jobs that would act the moment this node is granted quorum (recorded on PVE 8.3 and 9.1)."""
-        return tuple(j for j in start_jobs.starts(self.jobs) if j.unit in start_jobs.KNOWN)
-
-    @property
-    def waiting_commits(self) -> tuple[str, ...]:
-        """The units that wait for quorum to apply what is pending of the network and of the firewall."""
-        return tuple(j.unit for j in self.jobs_waiting_for_quorum if j.unit in start_jobs.COMMITS)
-
-    @property
-    def unknown_starts(self) -> tuple[str, ...]:
-        """The units that wait to start, and of which it is not known what they do once there is quorum."""
-        return tuple(j.unit for j in start_jobs.starts(self.jobs) if not start_jobs.is_known(j.unit))
 
     @property
     def held_starts(self) -> tuple[str, ...]:
@@ -122,31 +97,14 @@ class NodeFacts(GuestFacts):
         return () if self.state is NodeState.STANDALONE else (*self.waiting_commits, *self.unknown_starts)
 
     @property
-    def startall_waits(self) -> bool:
-        """Whether the start of all guests waits for quorum: it runs and waits, or its job waits behind pveproxy's (30
-        to 80 s after a boot; recorded on PVE 8.3 and 9.1)."""
-        guests = start_jobs.GUESTS
-        return self.units[guests].active == "activating" or any(j.unit == guests for j in self.jobs_waiting_for_quorum)
-
-    @property
     def startall_worker(self) -> bool:
         """Whether the start of all guests has begun: its worker lives."""
         return any(t.type == "startall" for t in self.live_tasks)
 
     @property
-    def startall_is_loose(self) -> bool:
-        """Whether it waits, and is not held: whatever grants quorum has it start its guests."""
-        return self.startall_waits and not self.startall_is_held
-
-    @property
     def startall_starts(self) -> bool:
         """Whether it does not wait, but starts guests at this moment."""
         return self.startall_worker and self.is_writable and not self.startall_is_held
-
-    @property
-    def startall_is_held(self) -> bool:
-        """Whether its worker is stopped by a signal: it does not see that there is quorum."""
-        return bool(self.get(start_jobs.HELD))
 
     @property
     def cron_files(self) -> tuple[str, ...]:
