@@ -76,8 +76,8 @@ class Machine:
         """The node was reset: its connections are dropped, what ran on it is gone."""
         with self.turn:
             self.cut()
-            for channel in self.channels:
-                channel.kill()
+            for running in {*self.channels, *self.units.values()}:  # a unit whose command has ended has no channel left
+                running.kill()
             self.turn.notify_all()
 
     def record(self, argv: list[str], exit_status: int, mutating: bool, channel: int, via: str) -> None:

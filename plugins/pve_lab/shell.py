@@ -72,6 +72,11 @@ class Channel:
         for shell in self._shells:
             shell.cancel()
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether its node was reset; its turn must be held."""
+        return self._killed
+
     def hang_up(self) -> None:
         """The client is gone: what its frozen node has not begun is never begun. Its turn need not be held; who waits
         for one has to be told."""
@@ -327,6 +332,8 @@ class _TransientUnit:
         with contextlib.suppress(Killed):
             said = self._channel.execute(self._command)
         with self.machine.turn:
+            if self._channel.was_killed:  # after its command had ended, too: what ran on the node is gone
+                said = None
             if said is not None:
                 self._finish((said[0] + said[1]).splitlines(), said[2])
             if self.machine.units.get(self._unit.name) is self._channel:

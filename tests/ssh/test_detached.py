@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bounded import BOUND
+from bounded import BOUND, first_line
 from pve_runbook.parsers.output import Output
 from pve_runbook.ssh import detached
 from pve_runbook.ssh.connection import Connection
@@ -38,9 +39,14 @@ def test_what_a_command_says_and_ends_with_is_read(node: Connection, tmp_path: P
 
 def test_a_request_that_is_sent_again_waits_for_what_the_first_one_runs(node: Connection, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    slow = here(tmp_path, "bash", "-c", f"echo once >>{tmp_path}/ran; until [ -e {go} ]; do sleep 0.01; done; echo end")
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    script = f"echo once >>{tmp_path}/ran; echo >{begun}; until [ -e {go} ]; do sleep 0.01; done; echo end"
+    slow = here(tmp_path, "bash", "-c", script)
     with subprocess.Popen(["bash", "-c", slow.request()], stdout=subprocess.DEVNULL) as first:
         said: list[Output] = []
+        with begun.open("r+b", buffering=0) as told:
+            first_line(told)
         again = threading.Thread(target=lambda: said.append(run_detached(node, slow, 1)))
         again.start()
         go.touch()
