@@ -72,8 +72,9 @@ class RunOptions:
         option_types.approve,
         only="runbook",
         metavar="PHASES|all[@PLAN]",
-        help="approve without a prompt: phases out of 0 (freeze), 2 (force quorum), 4 (every window), 7 (thaw), "
-        "8 (rollback); @PLAN: only what the plan of that hash names",
+        help="approve without a prompt: phases out of 0 (freeze), 2 (force quorum), 4 (every window), 6 (with --leave: "
+        "let the node go), 7 (thaw, and the start of all guests where it was held), 8 (rollback); @PLAN: only what the "
+        "plan of that hash names",
     )
     plan: bool = _flag(
         "--plan",
