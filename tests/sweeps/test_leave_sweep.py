@@ -3,9 +3,13 @@ never ends meanwhile."""
 
 from __future__ import annotations
 
+import shlex
+import time
 from typing import Any
 
 import pytest
+from bounded import BOUND
+from pve_runbook.probes.registry import OUR_UNITS
 from sampling import some
 from sweep_points import NO_RETURN, PARTS, WINDOW, cut_off, killed, some_of
 
@@ -146,6 +150,7 @@ def test_rolled_back_after_every_change_of_a_leave(three: Any, part: int) -> Non
         if three.record is None:
             wrong.append(f"{where}: no record")
             continue
+        nothing_goes_on(three)
         forgotten = "pve3" not in three.control.run("pve1", "cat /etc/pve/corosync.conf").stdout
         sent = three.control.mutating_count()
         status, said = three.typed("runbook/", "--approve=8", f"--rollback={three.record}")
@@ -159,6 +164,14 @@ def test_rolled_back_after_every_change_of_a_leave(three: Any, part: int) -> Non
             wrong.append(f"{where}: corosync of those that stay was started anew")
         wrong += [f"{where}: {w}" for w in three.lost()]
     assert not wrong, "\n".join(wrong)
+
+
+def nothing_goes_on(stage: Any) -> None:
+    """Returns when what a killed run had sent has come to its end without it."""
+    end = time.monotonic() + BOUND
+    for node in (*STAY, "pve3"):
+        while stage.control.run(node, shlex.join(OUR_UNITS.argv)).stdout:
+            assert time.monotonic() < end, f"{node}: a command goes on"
 
 
 def as_members(status: int, said: str) -> list[str]:
