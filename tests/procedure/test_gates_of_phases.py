@@ -138,6 +138,8 @@ def test_the_authority_is_given_quorum_by_its_own_votes(
     run = make_run(scenario)
     frozen(run)
     assert run.members.authority is not None and run.members.authority.name == authority
+    asked = Questions(run.members, run.survival, ()).quorum(run.members.authority).text
+    assert f"`pvecm expected {votes}` is sent to {authority}.\n" in asked, "not to the peers"
     run.perform(PEERS_SILENT)
     run.perform(QUORUM_FORCED)
     run.cluster.wait_until(run.members.authority, lambda f: f.is_quorate, "whether it is quorate", seconds=30)

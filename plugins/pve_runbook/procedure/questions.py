@@ -224,7 +224,8 @@ def _quorum(authority: Node, peers: Sequence[Node], nodes: Sequence[Node]) -> st
     votes = authority.facts.own_votes
     return (
         f"FORCE QUORUM on {authority.name} alone.\n"
-        f"Corosync is stopped and masked (until a reboot) on its peers: {names}; then `pvecm expected {votes}` there.\n"
+        f"Corosync is stopped and masked (until a reboot) on its peers: {names}; then `pvecm expected {votes}` is sent "
+        f"to {authority.name}.\n"
         + _qdevice_stops(nodes)
         + f"At stake: /etc/pve becomes writable on {authority.name}, read-only on the others; guests run on.\n"
         "Undo: systemctl unmask --runtime corosync; systemctl start corosync (on the peers); the force ends then.\n"
