@@ -120,4 +120,18 @@ def test_an_interrupted_run_says_so_on_lines_of_its_own(start_lab: Callable[...,
     assert status == 2
     end = "\n".join(lines[-24:])
     assert "\n  UNKNOWN The run was interrupted in this step" in end, end
-    assert "\nverdict   Interrupted (SIGINT)" in end and "\nnext      pytest runbook/" in end
+    assert "\nverdict   Interrupted (SIGINT) at phase 0; the command under way had ended,\n" in end, end
+    assert "\nnext      pytest runbook/" in end
+
+
+def test_after_a_no_nothing_stands_on_the_screen_as_under_way(start_lab: Callable[..., Any], records: Path) -> None:  # noqa: F811
+    """The last of the steps that are blocked is called "The node's lock is gone"."""
+    _, lines, _ = whole_run(
+        start_lab("broken", 2),
+        records,
+        "-p",
+        "no:cacheprovider",
+        answer=lambda shown: "no\n" if shown[-1].endswith("anything else to stop:") else None,
+    )
+    assert "\nverdict   Stopped at phase 0: not approved" in "\n".join(lines)
+    assert [line for line in lines if line.startswith("  ..  ")] == []

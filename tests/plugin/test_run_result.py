@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -143,3 +144,13 @@ def test_of_no_guest_it_is_said_that_it_ran_on_where_none_ran(lost: str, none_ra
     """As after HA had reset all nodes, or one."""
     outcome = SimpleNamespace(executed=SimpleNamespace(lost=lost, none_ran=none_ran, some_down=down, started=()))
     assert run_result._guests(outcome).startswith(said)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("run", ["runbook"], indirect=True)
+def test_after_a_plan_the_line_to_type_ends_where_its_last_option_ends(run: Run) -> None:
+    """Copied, a comma behind it would be a part of --hosts or --records."""
+    run.options = replace(run.options, plan=True)
+    run.outcome.executed = SimpleNamespace(plan=("0123456789ab", 2), asked=True)  # type: ignore[assignment]
+    line, _, more = result_of(run, OPENED, 0).next.partition(" (")  # type: ignore[arg-type]
+    assert line.split()[-1] in run.config.invocation_params.args
+    assert more == "with --approve=all@0123456789ab it does not ask)"

@@ -46,7 +46,6 @@ RESULT = pytest.StashKey[Result]()
 NOTHING_IS_SELECTED = (
     "no step of {mode}/ is left by the selection on the command line (-k, -m, --deselect); leave it out"
 )
-CUT = "The run was interrupted in this step; the command under way, if any, had ended."
 
 
 def begin(config: pytest.Config, options: RunOptions, begun: Sequence[Connection]) -> None:
@@ -230,19 +229,21 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     step = item.stash[STEP] = steps.begin(item, node, run.journal)
     place = step_order.place_of(item)
     run.screen.under_way(place, step.title)
+    is_last = nextitem is None
     try:
         done = yield
         closing.keep_own_words(step, opened)
         return done
     except BaseException:
-        step.outcome, step.message = "unknown", CUT
+        step.outcome, step.message = "unknown", f"{steps.CUT}."
+        is_last = True
         raise
     finally:
         steps.end(step, run.journal)
         run.outcome.count(step)
         line = StepLine(step.outcome, step.node or ALL, step.said, step.message, step.traceback, step.reason)
         run.screen.step(place, line, is_over=run.outcome.is_over)
-        if nextitem is None:
+        if is_last:
             run.screen.no_more_steps()
 
 

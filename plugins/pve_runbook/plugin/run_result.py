@@ -13,6 +13,7 @@ from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.provenance import program
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.steps.outcome import Executed, Outcome
+from pve_runbook.plugin.steps.step import CUT
 from pve_runbook.record.html_markup import count
 
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
@@ -61,7 +62,8 @@ def _judge(run: Run, opened: OpenRun | None, pytest_status: int) -> Result:
     outcome = run.outcome
     if pytest_status == INTERRUPTED:
         name = (opened is not None and opened.cluster.brakes.pending) or "SIGINT"
-        where = f" at {outcome.stopped_at.rstrip('.')}" if outcome.stopped_at else ""
+        place = (outcome.stopped_at or "").rstrip(".").removesuffix(CUT).rstrip(": ")
+        where = f" at {place}" if place else ""
         sentence = f"Interrupted ({name}){where}; the command under way had ended, nothing is sent any more."
         return Result(INTERRUPTED, sentence, again, name)
     if pytest_status not in (PASSED, FAILED):
@@ -178,7 +180,7 @@ def _judge_plan(run: Run) -> Result:
     name, commands = plan
     sentence = f"Plan {name}: {count(commands, 'command')}; nothing was changed."
     asking = rerun_command.again(run.config, without=("--plan", "--approve="))
-    return Result(PASSED, sentence, f"{asking}, or with --approve=all@{name}")
+    return Result(PASSED, sentence, f"{asking} (with --approve=all@{name} it does not ask)")
 
 
 def _judge_checks(run: Run) -> Result:

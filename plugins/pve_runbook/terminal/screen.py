@@ -154,7 +154,9 @@ class Screen:
         return self.fold.said(besides) if self.fold is not None else ""
 
     def no_more_steps(self) -> None:
-        """All steps have ended: what their lines still owe."""
+        """All steps have ended: nothing is under way any more, and what their lines still owe is said."""
+        if self.live is not None:
+            self.live.show("")
         if self.fold is not None:
             self._stand(self.fold.rest())
 

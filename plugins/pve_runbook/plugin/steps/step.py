@@ -32,6 +32,7 @@ NOT_WRITTEN = (
     "What the record needs cannot be written here, and without it nothing further is done to any node.\n"
     "Check the folder --records (free space, write permission), then run the same command line again"
 )
+CUT = "The run was interrupted in this step; the command under way, if any, had ended"
 UNKNOWN_ADVICE = (
     "Unknown is not yes: nothing further is done on it.\n"
     "See that the node answers (ssh, console), then run the same command line again"
