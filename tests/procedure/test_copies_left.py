@@ -43,11 +43,12 @@ def said(run: BenchRun, name: str) -> str:
 def test_what_is_there_is_named_with_what_to_type_where(make_run: MakeRun) -> None:
     run = written(make_run("quorate"))
     first, second = said(run, "pve1"), said(run, "pve2")
-    assert "its backup jobs (jobs.cfg) run by themselves now" in first and "its backup jobs" in second
+    assert "backup jobs (jobs.cfg) run here by themselves now" in first and "backup jobs (jobs.cfg)" in second
+    assert "`pvesh set /cluster/backup/JOB --storage STORAGE`" in first
     assert "`pvesh delete /cluster/jobs/realm-sync/people`" in first and "realm sync people" in second
     assert "`pvesr delete 102-0 --force`" in first and "102-0" not in second, "only its owner replicates a guest"
     assert "`pvesh delete /cluster/metrics/server/metrics`" in second
-    assert "through mail-to-root, phone of notifications.cfg" in second
+    assert "notifications go out through mail-to-root, phone of notifications.cfg from here" in second
     assert "/etc/pve/mapping/pci.cfg still names pve2:" in first
     assert "/etc/pve/mapping/pci.cfg still names pve1:" in second
     assert "/etc/pve/sdn/fabrics.cfg still names pve3:" in second and "fabrics" not in said(run, "pve3")

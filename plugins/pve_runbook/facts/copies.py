@@ -27,8 +27,8 @@ def acting(facts: NodeFacts, others: Collection[str]) -> Iterator[str]:
     backups = [j for j in parse_jobs_cfg_text(tree.text("jobs.cfg") or "") if j.enabled and j.node not in others]
     if backups:
         yield (
-            "its backup jobs (jobs.cfg) run by themselves now, and prune by VMID alone on a storage that nodes share: "
-            "give it one of its own (`pvesh set /cluster/backup/ID --storage ID`)"
+            "backup jobs (jobs.cfg) run here by themselves now, and prune by VMID alone on a storage that nodes share: "
+            "give each node a storage of its own (`pvesh set /cluster/backup/JOB --storage STORAGE`)"
         )
     for name in _ids(tree, "jobs.cfg", "realm-sync", "enabled"):
         yield (
@@ -49,8 +49,8 @@ def acting(facts: NodeFacts, others: Collection[str]) -> Iterator[str]:
     targets = [x for kind in ("sendmail", "smtp", "gotify", "webhook") for x in _ids(tree, _NOTIFY, kind, "disable")]
     if targets:
         yield (
-            f"it notifies by itself through {', '.join(targets)} of notifications.cfg, as each of the others does: "
-            "change on each node what should differ (web UI: Datacenter, Notifications)"
+            f"notifications go out through {', '.join(targets)} of notifications.cfg from here as from each of the "
+            "others: change on each node what should differ (web UI: Datacenter, Notifications)"
         )
     yield from _named(tree, others)
 
