@@ -1,4 +1,4 @@
-"""Phase 0: freeze: nothing starts, moves or takes over a guest any more, and a way back exists.
+"""Phase 0: freeze: no guest is started, moved or taken over; a way back exists.
 
 Why: HA, backups and replication act the moment quorum returns.
 Not as in the article: everything that reading can judge is judged first, so that a refusal leaves no change

@@ -1,4 +1,4 @@
-"""Phase 0: freeze: nothing starts, moves or takes over a guest any more, and a way back exists.
+"""Phase 0: freeze: no guest is started, moved or taken over; a way back exists.
 
 Comes after test_phase0_conditions.py, which says why, and has judged all that reading can judge.
 

@@ -1,4 +1,4 @@
-"""Phase 1: choose the authority: the node that is given quorum first and leaves last.
+"""Phase 1: choose the authority: it is given quorum first, and leaves last.
 
 Why: quorum can be forced on one node only: two would write two histories.
 Not as in the article: the newest configuration database comes before the number of running guests, because what

@@ -1,4 +1,4 @@
-"""Phase 5: restart Proxmox's services, so that they forget the cluster they were started in.
+"""Phase 5: restart Proxmox's services, so that they forget the cluster.
 
 Not as in the article: pve-cluster was started by the window and is only looked at; pveproxy is restarted only now,
 because without quorum its start waits 30 to 80 s.

@@ -1,4 +1,6 @@
-"""Phase 8: rollback: the nodes that left go back into their cluster. It runs alone, with --rollback=DIR.
+"""Phase 8: rollback: the nodes that left go back into their cluster.
+
+It runs alone, with --rollback=DIR.
 
 Why: until a node's configuration was changed after it left, the cluster can be had back as it was: every node gets
 its own database and corosync's files of before the first change; only when all were checked may they meet.

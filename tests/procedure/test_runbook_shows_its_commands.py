@@ -11,6 +11,7 @@ from pve_runbook.actions.leave import DELNODE, HA_REMOVE
 from pve_runbook.actions.registry import registry
 from pve_runbook.procedure.forecast import _EFFECTS, WITHOUT_EFFECT
 from pve_runbook.procedure.stages import STAGES
+from pve_runbook.terminal.wrap import cut
 
 RUNBOOK = Path(__file__).parents[2] / "runbook"
 PHASES = sorted(RUNBOOK.glob("test_phase*.py"))
@@ -84,3 +85,10 @@ def test_the_modules_of_a_phase_have_its_title() -> None:
         title = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
         titles.setdefault(path.name.split("_")[1], set()).add(title)
     assert {name: found for name, found in titles.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("path", PHASES, ids=lambda path: path.stem)
+def test_the_title_of_a_phase_is_seen_whole_at_eighty_columns(path: Path) -> None:
+    """Cut, "given quorum first and leaves last" read as if the authority left first."""
+    number, _, title = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0].partition(": ")
+    assert "…" not in cut(f"{number.upper()}  ", title.rstrip("."))
