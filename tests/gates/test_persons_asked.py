@@ -10,6 +10,7 @@ from gate_opening import PERSON, gates, opening
 from gate_states import STATES, State
 from pve_runbook.plan.model import Question
 from pve_runbook.refusal.not_applicable import LEFT_ALREADY, NotApplicable
+from pve_runbook.terminal.question import page
 
 NOT_HERE = ("test_there_is_a_second_way_in",)
 """It rests on a key that is put on the nodes first."""
@@ -18,12 +19,21 @@ NO_START = "no start of all guests is held"
 NO_JOB = "no scheduler is off that ran before, or nothing waits for it"
 DEAD = replace(STATES["last-off"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--leave=pve3", "--absent=pve3"))
 WITHOUT = replace(STATES["broken"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--absent=pve3",))
+LEAVES = replace(STATES["quorate"], options=("--leave=pve3",))
 OUT = replace(STATES["standalone"], hosts={"pve1": "pve1", "pve2": "pve2"}, options=("--absent=pve3",))
 
 
 def asked(state: State, directory: Path) -> dict[str, list[str]]:
     """Question of the runbook → what is typed for a yes, or why it is not asked; each subject once."""
-    found: dict[str, list[str]] = {}
+    return {
+        name: [one.word if isinstance(one, Question) else one for one in found]
+        for name, found in asked_in_full(state, directory).items()
+    }
+
+
+def asked_in_full(state: State, directory: Path) -> dict[str, list[Question | str]]:
+    """The same with all of each question."""
+    found: dict[str, list[Question | str]] = {}
     run = opening(state, "runbook", directory / "state")
     try:
         for gate in gates():
@@ -37,7 +47,7 @@ def asked(state: State, directory: Path) -> dict[str, list[str]]:
                 except NotApplicable as error:
                     found.setdefault(name.removeprefix("test_operator_"), []).append(str(error))
                 for question in questions:
-                    found.setdefault(name.removeprefix("test_operator_"), []).append(question.word)
+                    found.setdefault(name.removeprefix("test_operator_"), []).append(question)
     finally:
         run.close()
     return found
@@ -108,3 +118,12 @@ def asked(state: State, directory: Path) -> dict[str, list[str]]:
 )
 def test_what_is_asked(state: State, questions: dict[str, list[str]], tmp_path: Path) -> None:
     assert asked(state, tmp_path) == questions
+
+
+@pytest.mark.parametrize("state", [STATES["broken"], LEAVES], ids=["all leave", "one leaves"])
+def test_what_is_sworn_by_approving_the_freeze_is_seen_without_asking_for_more(state: State, tmp_path: Path) -> None:
+    [question] = asked_in_full(state, tmp_path)["approves_the_freeze"]
+    assert isinstance(question, Question)
+    where = "Plan 0123456789ab: 42 commands until the next question, 92 in all.\nrecords/x/plan.md has them."
+    shown = page(question.text, where, f"Type {question.word} to go on, ? for more, anything else to stop:")
+    assert "By approving you say that you can reach the console of" in shown and "more lines" not in shown, shown

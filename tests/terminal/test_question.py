@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pve_runbook.journal.rows import Command
-from pve_runbook.plan.model import Question
+from pve_runbook.plan.model import Question, paragraphs
 from pve_runbook.plan.script_steps import Step, Steps
-from pve_runbook.terminal.question import LINES, PAGE, covered, in_full, in_lines, page, pages, paragraphs
+from pve_runbook.terminal.question import LINES, PAGE, covered, in_full, in_lines, page, pages
 from pve_runbook.terminal.wrap import WIDTH
 
 TEXT = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pve_runbook.journal.rows import Command
 from pve_runbook.plan import script_text
-from pve_runbook.plan.model import Plan, Question
+from pve_runbook.plan.model import Plan, Question, paragraphs
 from pve_runbook.plan.script_steps import Steps
 from pve_runbook.refusal.text import sentence
 
@@ -167,7 +167,7 @@ def _script(command: Command, steps: Steps, shown: dict[str, Steps]) -> Iterator
 
 def _question(question: Question) -> Iterator[str]:
     yield from _item(f"asked: type {' or '.join(f'`{word}`' for word in question.words)} in full")
-    for line in question.text.strip().splitlines():
+    for line in paragraphs(question.text.strip()):
         yield from _wrapped(line, "  > ")
 
 

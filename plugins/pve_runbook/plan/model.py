@@ -36,6 +36,18 @@ class Question:
         return (self.word, self.or_word) if self.or_word else (self.word,)
 
 
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a question's text: a line that ends in the middle of a sentence goes on in the next one."""
+    found: list[str] = []
+    for line in text.rstrip().splitlines():
+        goes_on = bool(found) and not line.startswith((" ", "- ", "+ ")) and not found[-1].endswith((".", ":", "!"))
+        if goes_on:
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Idleness:
     """Why ``stage`` has nothing to do on ``node``."""

@@ -314,7 +314,7 @@ def _leave_freeze(members: Members, absent: Collection[str], running: int) -> st
     live = ", ".join(n.name for n in members.leaving)
     stay = ", ".join(n.name for n in members.staying)
     frozen = f"; then scheduler and HA are stopped and disabled on {live}.\n" if live else ".\n"
-    undo = f"{UNFREEZE}\n{A_KEY}.\n{CONSOLES.format(nodes=live)}\n" if live else ""
+    undo = f"{CONSOLES.format(nodes=live)}\n{UNFREEZE}\n{A_KEY}.\n" if live else ""
     ha = f" HA stays off on {live} after a reboot." if live else ""
     dead = f"{', '.join(absent)} is dead by your word, and {left_to_do.NEVER_AGAIN}.\n" if absent else ""
     managed = ha_guests(members.staying[0].facts, members.is_let_go)
@@ -328,7 +328,7 @@ def _leave_freeze(members: Members, absent: Collection[str], running: int) -> st
         f"{leave} LEAVES the cluster {members.cluster_name}; {stay} stay a cluster without it.\n{dead}"
         f"{BACKED_UP}{frozen}{released}"
         f"To {stay} nothing is sent but backups, a lock and, last, `pvecm delnode`.\n"
-        f"At stake: {running} running guests; they are not touched.{ha}\n{undo}"
+        f"At stake: {running} running guests, not touched.{ha}\n{undo}"
         + _without_volumes(members.leaving)
         + commits(members.leaving)
         + held(members.leaving)

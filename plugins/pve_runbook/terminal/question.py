@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pve_runbook.journal.rows import Command
 from pve_runbook.plan import script_text
-from pve_runbook.plan.model import Question
+from pve_runbook.plan.model import Question, paragraphs
 from pve_runbook.plan.script_steps import Steps
 from pve_runbook.terminal.alike import names_in_words
 from pve_runbook.terminal.wrap import WIDTH, wrapped
@@ -21,18 +21,6 @@ SHOW = "?"
 REST = "… {count} more lines of this question: type ? to read all of it."
 MORE = "Return shows the rest, q goes back to the question: "
 BACK = "Return goes back to the question: "
-
-
-def paragraphs(text: str) -> list[str]:
-    """The paragraphs of a question's text: a line that ends in the middle of a sentence goes on in the next one."""
-    found: list[str] = []
-    for line in text.rstrip().splitlines():
-        goes_on = bool(found) and not line.startswith((" ", "- ", "+ ")) and not found[-1].endswith((".", ":", "!"))
-        if goes_on:
-            found[-1] += f" {line}"
-        else:
-            found.append(line)
-    return found
 
 
 def in_lines(text: str) -> list[str]:
