@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from pve_runbook.actions.errors import ActionFailed, OutcomeUnknown
 from pve_runbook.actions.registry import STOP_SCHEDULER
+from pve_runbook.diagnosis.verdict import Diagnosis, Verdict
 from pve_runbook.journal.journal import JournalLost
 from pve_runbook.options.options import read_options
 from pve_runbook.parsers.output import Output
@@ -154,3 +155,26 @@ def test_after_a_plan_the_line_to_type_ends_where_its_last_option_ends(run: Run)
     line, _, more = result_of(run, OPENED, 0).next.partition(" (")  # type: ignore[arg-type]
     assert line.split()[-1] in run.config.invocation_params.args
     assert more == "with --approve=all@0123456789ab it does not ask)"
+
+
+@pytest.mark.parametrize("run", ["checks"], indirect=True)
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [(Verdict.POWER_ON, "POWER ON: power on pve2. "), (Verdict.WAIT, "WAIT: power on pve2. Or not. ")],
+)
+def test_advice_that_is_what_to_do_next_is_said_once(run: Run, verdict: Verdict, said: str) -> None:
+    """Three lines of the last fourteen were said twice."""
+    run.outcome.diagnosis = Diagnosis(verdict, ("seen",), (), "power on pve2. Or not")
+    ended(run, "failed")
+    result = result_of(run, OPENED, 1)  # type: ignore[arg-type]
+    assert result.sentence.startswith(f"{said}One check failed")
+    assert (f"{result.sentence} {result.next}").count("Or not") == 1
+
+
+@pytest.mark.parametrize("run", ["checks"], indirect=True)
+def test_where_the_verdict_is_all_that_failed_it_is_not_said_again(run: Run) -> None:
+    run.outcome.diagnosis = Diagnosis(Verdict.ONE_OUT, ("seen",), (), "pve2 is out. To bring it back, do this")
+    item = SimpleNamespace(nodeid="verdict", name="test_verdict", path=SimpleNamespace(name="x", stem="x"))
+    run.outcome.count(Step(item, None, "", outcome="failed", message=str(run.outcome.diagnosis)))  # type: ignore[arg-type]
+    result = result_of(run, OPENED, 1)  # type: ignore[arg-type]
+    assert result.sentence == "ONE NODE IS OUT: pve2 is out. One check failed: the verdict itself."

@@ -30,8 +30,8 @@ _REMOVED = (
     "is left to be done on the others"
 )
 RESTORE = (
-    "bring the configs back before anything else: from a record's backups, from /var/lib/pve-cluster/backup, from "
-    "another member's database, or from the process's own command line (/proc/PID/cmdline); the guests run on meanwhile"
+    "bring the configs back before anything else. They may be in a record's backups, in /var/lib/pve-cluster/backup, "
+    "in another member's database or in the process's own command line (/proc/PID/cmdline); the guests run on meanwhile"
 )
 
 
@@ -49,9 +49,10 @@ def power_on(case: Case) -> str:
 
 
 def without(case: Case) -> str:
+    back = "it joins by itself" if len(case.off) == 1 else "they join by themselves"
     return (
-        f"the cluster works without {', '.join(case.off)}: powered on, it joins by itself. Gone for good: pytest "
-        f"runbook/ --leave={','.join(case.off)} --absent={','.join(case.off)}, with the others in --hosts"
+        f"the cluster works without {', '.join(case.off)}. Once powered on, {back}. Gone for good: pytest runbook/ "
+        f"--leave={','.join(case.off)} --absent={','.join(case.off)}, with the others in --hosts"
     )
 
 

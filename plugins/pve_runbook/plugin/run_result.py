@@ -185,8 +185,8 @@ def _judge_plan(run: Run) -> Result:
 
 def _judge_checks(run: Run) -> Result:
     found = run.outcome.diagnosis
-    head = "" if found is None else f"{found.verdict.upper()}: {found.gist}. "
     following = _following(run, found)
+    head = "" if found is None else f"{found.verdict.upper()}: {_gist(found, following)}. "
     for outcome, status, one, many in (
         ("failed", FAILED, "One check failed", "{count} checks failed"),
         ("unknown", INCOMPLETE, "One check is unknown", "{count} checks are unknown"),
@@ -194,10 +194,18 @@ def _judge_checks(run: Run) -> Result:
         count = run.outcome.counts[outcome]
         if count:
             said = one if count == 1 else many.format(count=count)
-            return Result(status, f"{head}{said}; first: {run.outcome.first[outcome]}.", following)
+            first = run.outcome.first[outcome]
+            is_answer = found is not None and first.startswith(f"{found.verdict.upper()}: ")
+            what = ": the verdict itself." if is_answer else f"; first: {first}."
+            return Result(status, f"{head}{said}{what}", following)
     if found is None:
         return Result(PASSED, "What was selected passed; the cluster as a whole was not judged.", following)
     return Result(PASSED, f"{head}Every check that applies passed.", following)
+
+
+def _gist(found: Diagnosis, following: str) -> str:
+    """What the answer is in a clause; of advice that stands whole in what to type next, its first sentence."""
+    return found.gist.partition(". ")[0] if found.gist in following else found.gist
 
 
 ADVISED = (
