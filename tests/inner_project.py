@@ -59,3 +59,8 @@ def _write(pytester: pytest.Pytester, name: str, text: str) -> None:
     path = pytester.path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(dedent(text).lstrip("\n"))
+
+
+def said(result: pytest.RunResult) -> str:
+    """All that an inner run said, on one line: where it was wrapped does not matter."""
+    return " ".join(" ".join((*result.outlines, *result.errlines)).split())

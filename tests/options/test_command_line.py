@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from inner_project import said
 from pve_runbook.options.options import OPTIONS
 
 HOSTS = "--hosts=pve1,pve2"
@@ -14,7 +15,7 @@ HOSTS = "--hosts=pve1,pve2"
 def refused(result: pytest.RunResult, words: str) -> None:
     """One line that says it, exit status 4, no traceback, no record."""
     assert result.ret == 4
-    text = "\n".join(result.errlines + result.outlines)
+    text = said(result)
     assert words in text
     assert "Traceback" not in text
 
@@ -161,7 +162,7 @@ def test_other_projects_are_left_alone(project: pytest.Pytester) -> None:
 def test_unreachable_nodes_are_named_and_nothing_runs(project: pytest.Pytester) -> None:
     result = project.runpytest("runbook/", "--hosts=127.0.0.1:1,no-such-host.invalid")
     refused(result, "not every node was reached; nothing was changed on any")
-    text = "\n".join(result.errlines + result.outlines)
+    text = said(result)
     assert "127.0.0.1:1: " in text and "no-such-host.invalid: " in text
     assert not list((project.path / "records").iterdir())
 

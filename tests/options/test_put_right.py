@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
+from inner_project import said
 
 pytestmark = pytest.mark.sweep
 
@@ -92,8 +93,3 @@ def test_put_right_it_is_taken(project: pytest.Pytester, write: Write, id_: str)
         assert "not every node was reached" in said(taken) and "[PVE-R242]" in said(taken), said(taken)
     else:
         taken.assert_outcomes(passed=1)
-
-
-def said(result: pytest.RunResult) -> str:
-    """All that it said, on one line."""
-    return " ".join(" ".join((*result.outlines, *result.errlines)).split())

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from inner_project import said
 from pve_runbook.facts_file.model import Portrait
 from pve_runbook.plugin.rehearsal import save
 
@@ -42,7 +43,7 @@ def test_is_refused(project: pytest.Pytester, arguments: tuple[str, ...], words:
     empty = {"format": "pve-runbook facts", "version": 1, "taken": 0, "files": {}, "nodes": [node]}
     (project.path / "empty").write_text(json.dumps(empty))
     result = project.runpytest(*arguments)
-    text = "\n".join(result.errlines + result.outlines)
+    text = said(result)
     assert result.ret == 4
     assert words in text and "Traceback" not in text
     assert (project.path / "there").read_text() == "something\n"

@@ -80,7 +80,7 @@ def test_rebuilding_from_a_changed_journal_fails(pytester: pytest.Pytester, kill
 def test_no_record(pytester: pytest.Pytester, option: str) -> None:
     result = pytester.runpytest(f"{option}=absent")
     assert result.ret == 4
-    assert "absent: there is no journal.jsonl in it, so it is no record" in said(result)
+    assert "absent: there is no journal.jsonl in it, so it is no record" in " ".join(said(result).split())
 
 
 @pytest.mark.parametrize("option", ["--verify-record", "--record-from"])

@@ -22,9 +22,9 @@ Failed = dict[str, ConnectFailed]
 """Node name → why it was not reached."""
 
 UNREACHED = (
-    "not every node was reached; nothing was changed on any. One is powered off: see --absent. One that lives and "
-    "refuses root's key may be without pve-cluster, for the keys lie in /etc/pve: checks/ say so, and its console or "
-    "--ask-password opens it.\n{lines}"
+    "not every node was reached; nothing was changed on any. If one is powered off: see --absent. If one lives "
+    "and refuses root's key, it may be without pve-cluster, for the keys lie in /etc/pve: checks/ say so, and its "
+    "console or --ask-password opens it.\n{lines}"
 )
 NEED_PASSWORD = "--ask-password: the password of {names} can only be typed at a terminal"
 PROMPT = "SSH password for {names}: "
