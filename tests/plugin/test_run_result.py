@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 from pve_runbook.actions.errors import ActionFailed, OutcomeUnknown
 from pve_runbook.actions.registry import STOP_SCHEDULER
+from pve_runbook.diagnosis.advice import NOTHING
 from pve_runbook.diagnosis.verdict import Diagnosis, Verdict
 from pve_runbook.journal.journal import JournalLost
 from pve_runbook.options.options import read_options
 from pve_runbook.parsers.output import Output
 from pve_runbook.plugin import run_result
+from pve_runbook.plugin.closing import causes
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.run_result import ONLY_A_PART, result_of
 from pve_runbook.plugin.steps.step import Step, judge, worse
@@ -178,3 +180,15 @@ def test_where_the_verdict_is_all_that_failed_it_is_not_said_again(run: Run) -> 
     run.outcome.count(Step(item, None, "", outcome="failed", message=str(run.outcome.diagnosis)))  # type: ignore[arg-type]
     result = result_of(run, OPENED, 1)  # type: ignore[arg-type]
     assert result.sentence == "ONE NODE IS OUT: pve2 is out. One check failed: the verdict itself."
+
+
+@pytest.mark.parametrize("run", ["runbook"], indirect=True)
+def test_after_a_healthy_cluster_was_refused_nothing_has_to_be_fixed(run: Run) -> None:
+    run.outcome.diagnosis = Diagnosis(Verdict.HEALTHY, ("seen",), (), NOTHING)
+    item = SimpleNamespace(nodeid="x", name="test_x", path=SimpleNamespace(name="x", stem="x"))
+    run.outcome.count(Step(item, None, "", outcome="failed", message="cluster: a majority is quorate."))  # type: ignore[arg-type]
+    result = result_of(run, OPENED, 1)  # type: ignore[arg-type]
+    assert result.next.startswith("leave the cluster as it is; to check it again: ") and " checks/ " in result.next
+    assert causes(run, result, ["pve1"]) == [], "the verdict has it"
+    run.outcome.seen = "cluster: a majority is quorate, and more than a verdict has room for."
+    assert causes(run, result, ["pve1"]) == [run.outcome.seen]

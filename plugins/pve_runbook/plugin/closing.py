@@ -15,6 +15,7 @@ from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.run_result import Result
 from pve_runbook.plugin.steps.outcome import Outcome
 from pve_runbook.plugin.steps.step import Step
+from pve_runbook.refusal.text import OF_NO_NODE
 from pve_runbook.terminal.alike import folded
 from pve_runbook.terminal.fold import GATES
 from pve_runbook.terminal.screen import Banner
@@ -132,7 +133,7 @@ def _lines(opened: OpenRun, result: Result) -> Iterator[tuple[str, str]]:
     """The answer first: after the verdict why, and what to type; then what is left, and what was counted."""
     run = opened.run
     names = [n.name for n in opened.cluster.nodes]
-    yield from (("cause", text) for text in _causes(run, result, names))
+    yield from (("cause", text) for text in causes(run, result, names))
     yield "next", result.next
     yield from (("left", text) for text in folded(run.notes.left, names, with_numbers=True))
     if run.rehearsal is not None:
@@ -149,11 +150,12 @@ def _lines(opened: OpenRun, result: Result) -> Iterator[tuple[str, str]]:
     yield "record", str(page if page.exists() else opened.folder / "journal.jsonl")
 
 
-def _causes(run: Run, result: Result, names: Sequence[str]) -> list[str]:
+def causes(run: Run, result: Result, names: Sequence[str]) -> list[str]:
     """Why the verdict is not good, in few lines: of checks/ what the diagnosis rests on, of a run what stopped it."""
     outcome, found = run.outcome, run.outcome.diagnosis
     if result.signal is not None:
         return []
     if run.options.mode == "checks" and found is not None and found.verdict not in WELL:
         return few(found, names, besides=result.sentence, told=run.screen.said(besides=str(found)))
-    return [outcome.seen] if outcome.seen and outcome.seen not in result.sentence else []
+    is_said = outcome.seen.removeprefix(f"{OF_NO_NODE}: ").rstrip(".") in result.sentence
+    return [] if is_said else [outcome.seen]

@@ -30,6 +30,7 @@ REARM = (
 JOURNAL_LOST = "The journal could not be written any more ({why}): nothing was changed that does not stand in it."
 ONLY_A_PART = "Not complete: what was selected passed, the rest of the runbook was not run."
 DOWN_SINCE = " Others were down then, and nobody starts them: what is left names each."
+LEAVE_IT = "leave the cluster as it is; to check it again"
 ANOTHER_LINE = "first change this line as the last line of that step says"
 LAB_ENDED = "pve-runbook lab keeps a lab up, to be checked before and after; this one has ended"
 RECORD_LOST = "{sentence} But its record could not be written ({why})."
@@ -233,5 +234,8 @@ def _following(run: Run, found: Diagnosis | None) -> str:
     if found.verdict in (Verdict.HEALTHY, Verdict.STANDALONE):
         if found.advice != NOTHING:
             return f"{found.advice}; then {everything}"
-        return f"fix the failed checks, then run: {everything}" if run.outcome.stopped_at else "nothing"
+        if not run.outcome.stopped_at:
+            return "nothing"
+        first = "fix the failed checks, then run" if run.options.mode == "checks" else LEAVE_IT
+        return f"{first}: {everything}"
     return everything
