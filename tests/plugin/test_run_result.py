@@ -192,3 +192,15 @@ def test_after_a_healthy_cluster_was_refused_nothing_has_to_be_fixed(run: Run) -
     assert causes(run, result, ["pve1"]) == [], "the verdict has it"
     run.outcome.seen = "cluster: a majority is quorate, and more than a verdict has room for."
     assert causes(run, result, ["pve1"]) == [run.outcome.seen]
+
+
+@pytest.mark.parametrize("run", ["checks"], indirect=True)
+def test_a_warning_is_not_counted_as_not_evaluated(run: Run) -> None:
+    run.outcome.diagnosis = Diagnosis(Verdict.HEALTHY, ("seen",), (), NOTHING)
+    item = SimpleNamespace(nodeid="x", name="test_x", path=SimpleNamespace(name="x", stem="x"))
+    for _ in range(2):
+        run.outcome.count(Step(item, None, "", outcome="not evaluated", message="a warning: one link only"))  # type: ignore[arg-type]
+    assert ended(run, "passed", "not evaluated") == 0
+    assert run.outcome.counts == {"passed": 1, "warning": 2, "not evaluated": 1}
+    result = result_of(run, OPENED, 0)  # type: ignore[arg-type]
+    assert result.sentence == "HEALTHY: nothing is to be done. Every check that applies passed, with 2 warnings."

@@ -13,8 +13,9 @@ from pve_runbook.plugin.cluster_verdict import few
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.run import Run
 from pve_runbook.plugin.run_result import Result
-from pve_runbook.plugin.steps.outcome import Outcome
+from pve_runbook.plugin.steps.outcome import WARNED, Outcome
 from pve_runbook.plugin.steps.step import Step
+from pve_runbook.record.html_markup import count
 from pve_runbook.refusal.text import OF_NO_NODE
 from pve_runbook.terminal.alike import folded
 from pve_runbook.terminal.fold import GATES
@@ -139,7 +140,8 @@ def _lines(opened: OpenRun, result: Result) -> Iterator[tuple[str, str]]:
     if run.rehearsal is not None:
         yield from (("rehearsed", text) for text in run.rehearsal.account)
         yield from (("not known", text) for text in run.rehearsal.limits)
-    yield "steps", ", ".join(f"{n} {name}" for name, n in run.outcome.counts.items()) or "none ran"
+    counted = (count(n, name) if name == WARNED else f"{n} {name}" for name, n in run.outcome.counts.items())
+    yield "steps", ", ".join(counted) or "none ran"
     executed = run.outcome.executed
     if executed is not None and executed.is_compared:
         yield "guests", executed.guests.removeprefix("guests ")

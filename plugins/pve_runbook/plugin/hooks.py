@@ -32,6 +32,7 @@ from pve_runbook.plugin.run_result import Result, result_of, without_record
 from pve_runbook.plugin.steps import fixture_guard, which_part
 from pve_runbook.plugin.steps import order as step_order
 from pve_runbook.plugin.steps import step as steps
+from pve_runbook.plugin.steps.outcome import WARNED, is_warning
 from pve_runbook.record.pytest_html import STYLE, ChangeRecord, page_title
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.usage import usage_error
@@ -294,7 +295,7 @@ def pytest_report_teststatus(
         return None
     if report.when in ("setup", "teardown") and report.outcome == "passed":
         return "", "", ""
-    return row["outcome"], "", ""
+    return WARNED if is_warning(row["outcome"], row["message"]) else row["outcome"], "", ""
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -12,13 +12,13 @@ from pve_runbook.plugin import rerun_command
 from pve_runbook.plugin.open_run import OpenRun
 from pve_runbook.plugin.provenance import program
 from pve_runbook.plugin.run import Run
-from pve_runbook.plugin.steps.outcome import Executed, Outcome
+from pve_runbook.plugin.steps.outcome import WARNED, Executed, Outcome
 from pve_runbook.plugin.steps.step import CUT
 from pve_runbook.record.html_markup import count
 
 PASSED, FAILED, INTERRUPTED, INCOMPLETE, USAGE = 0, 1, 2, 3, 4
 _NOTHING_COLLECTED = 5
-_HOLDS = {"passed", "not evaluated"}
+_HOLDS = {"passed", "not evaluated", WARNED}
 """How the steps of a whole run may end: a gate of the runbook is not evaluated only where it has nothing to judge."""
 KEPT = "--save-facts="
 REARM = (
@@ -192,16 +192,18 @@ def _judge_checks(run: Run) -> Result:
         ("failed", FAILED, "One check failed", "{count} checks failed"),
         ("unknown", INCOMPLETE, "One check is unknown", "{count} checks are unknown"),
     ):
-        count = run.outcome.counts[outcome]
-        if count:
-            said = one if count == 1 else many.format(count=count)
+        found_so = run.outcome.counts[outcome]
+        if found_so:
+            said = one if found_so == 1 else many.format(count=found_so)
             first = run.outcome.first[outcome]
             is_answer = found is not None and first.startswith(f"{found.verdict.upper()}: ")
             what = ": the verdict itself." if is_answer else f"; first: {first}."
             return Result(status, f"{head}{said}{what}", following)
     if found is None:
         return Result(PASSED, "What was selected passed; the cluster as a whole was not judged.", following)
-    return Result(PASSED, f"{head}Every check that applies passed.", following)
+    warned = run.outcome.counts[WARNED]
+    but = f", with {count(warned, WARNED)}" if warned else ""
+    return Result(PASSED, f"{head}Every check that applies passed{but}.", following)
 
 
 def _gist(found: Diagnosis, following: str) -> str:

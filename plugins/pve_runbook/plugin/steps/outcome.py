@@ -10,6 +10,15 @@ import pytest
 
 from pve_runbook.diagnosis.verdict import Diagnosis
 from pve_runbook.plugin.steps.step import Step
+from pve_runbook.terminal.fold import WARNING
+
+WARNED = "warning"
+"""What such a step is counted as: it was evaluated, and what should hold does not."""
+
+
+def is_warning(outcome: str, message: str) -> bool:
+    """Whether a step that ended so, with that message, found something that only wants to be known."""
+    return outcome == "not evaluated" and message.startswith(WARNING)
 
 
 class Executed(Protocol):
@@ -72,7 +81,7 @@ class Outcome:
         self.judged: dict[tuple[int | None, str], str] = {}
         """Phase and title of a gate → the first outcome but passed that it had on a node."""
         self.counts: Counter[str] = Counter()
-        """How many steps ended how."""
+        """How many steps ended how; what found something that only wants to be known is a WARNED."""
         self.first: dict[str, str] = {}
         """Where the first step ended so, and what was seen there."""
         self.stopped_at: str | None = None
@@ -97,7 +106,7 @@ class Outcome:
 
     def count(self, step: Step) -> None:
         """Count one step that ended."""
-        self.counts[step.outcome] += 1
+        self.counts[WARNED if is_warning(step.outcome, step.message) else step.outcome] += 1
         self.first.setdefault(step.outcome, step.headline)
         if self.judged.get((step.phase, step.title), "passed") == "passed":
             self.judged[step.phase, step.title] = step.outcome
