@@ -43,7 +43,7 @@ def said(run: BenchRun, name: str) -> str:
 def test_what_is_there_is_named_with_what_to_type_where(make_run: MakeRun) -> None:
     run = written(make_run("quorate"))
     first, second = said(run, "pve1"), said(run, "pve2")
-    assert "backup jobs (jobs.cfg) run here by themselves now" in first and "backup jobs (jobs.cfg)" in second
+    assert "backup jobs run here by themselves now" in first and "backup jobs run here" in second
     assert "`pvesh set /cluster/backup/JOB --storage STORAGE`" in first
     assert "`pvesh delete /cluster/jobs/realm-sync/people`" in first and "realm sync people" in second
     assert "`pvesr delete 102-0 --force`" in first and "102-0" not in second, "only its owner replicates a guest"

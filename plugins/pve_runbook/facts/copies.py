@@ -27,8 +27,8 @@ def acting(facts: NodeFacts, others: Collection[str]) -> Iterator[str]:
     backups = [j for j in parse_jobs_cfg_text(tree.text("jobs.cfg") or "") if j.enabled and j.node not in others]
     if backups:
         yield (
-            "backup jobs (jobs.cfg) run here by themselves now, and prune by VMID alone on a storage that nodes share: "
-            "give each node a storage of its own (`pvesh set /cluster/backup/JOB --storage STORAGE`)"
+            "backup jobs run here by themselves now, and prune by VMID alone on a storage that nodes share: give each "
+            "node its own (`pvesh set /cluster/backup/JOB --storage STORAGE`)"
         )
     for name in _ids(tree, "jobs.cfg", "realm-sync", "enabled"):
         yield (
