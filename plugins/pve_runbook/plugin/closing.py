@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pve_runbook.diagnosis.verdict import Verdict
+from pve_runbook.journal import events
+from pve_runbook.journal.events import of_kind
 from pve_runbook.options.options import RunOptions
 from pve_runbook.plugin.cluster_verdict import few
 from pve_runbook.plugin.open_run import OpenRun
@@ -45,6 +47,8 @@ STILL_LEAVING = (
     "records/, is in root's authorized_keys2 of what leaves until then"
 )
 THAWED = "the schedulers run again; the nodes stay locked: the whole runbook ends the run"
+STANDS_ALONE = "test_phase4_corosync.py::test_node_is_standalone"
+"""The gate that a node which left is standalone."""
 HALF_BACK = (
     "HA and the schedulers are off, and a node may be standalone still, or a member without corosync and read-only: "
     "guests run on, but one that stops there cannot be started. The same command line goes on from here; the nodes "
@@ -108,7 +112,16 @@ def still_so(run: Run) -> str:
     frozen = STILL_FROZEN if run.rollback is None else HALF_BACK
     if run.options.leave and run.rollback is None:
         frozen = STILL_LEAVING.format(nodes=", ".join(run.options.leave))
-    return THAWED if run.outcome.thawed else frozen
+    return _those_that_left(run) + (THAWED if run.outcome.thawed else frozen)
+
+
+def _those_that_left(run: Run) -> str:
+    """Which nodes left the cluster in this run, and were seen to stand alone; "" where none did."""
+    steps = (s for s in of_kind(run.journal.events, events.Step) if s.outcome == "passed" and STANDS_ALONE in s.nodeid)
+    left = list(dict.fromkeys(step.node for step in steps if step.node is not None))
+    if not left:
+        return ""
+    return f"{', '.join(left)} {'has' if len(left) == 1 else 'have'} left the cluster already; "
 
 
 def close(opened: OpenRun, result: Result) -> None:
