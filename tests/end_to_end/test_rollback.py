@@ -94,7 +94,7 @@ def test_without_the_operators_word_nothing_goes_back(start_lab: Callable[..., A
     before = len(lab.mutating())
     refused = run("runbook/", *lab.options, f"--rollback={done.record}")
     assert refused.status == 1
-    assert "ROLL BACK: pve1, pve2 goes back into the cluster labcluster" in refused.text
+    assert "ROLL BACK: pve1, pve2 go back into the cluster labcluster" in refused.text
     assert "Give --approve=8" in refused.text
     assert lab.mutating()[before:] == []
 

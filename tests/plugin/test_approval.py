@@ -112,11 +112,19 @@ def test_the_word_in_full_is_a_yes(run: BenchRun) -> None:
     assert answers(run) == [("approved", "typed")] and approve.approved is not None
 
 
-@pytest.mark.parametrize("typed", ["pve3 is powered off", "pve3 left the cluster"])
+@pytest.mark.parametrize("typed", ["pve3 is powered off", "pve3 left the cluster", '"pve3 left the cluster"'])
 def test_where_either_can_be_so_the_record_says_which_was_typed(run: BenchRun, typed: str) -> None:
-    approve = approvals(run, Approve(), typed)
+    """The prompt has them in quotes: "Type pve3 is powered off or" is no sentence; they may be typed with these."""
+    shown: list[str] = []
+
+    def ask(prompt: str) -> str:
+        shown.append(" ".join(prompt.split()))
+        return typed
+
+    approve = approvals(run, Approve(), ask=ask)
     approve(replace(FREEZE, word="pve3 is powered off", or_word="pve3 left the cluster"))
-    assert subjects(run) == [typed]
+    assert subjects(run) == [typed.strip('"')]
+    assert 'Type "pve3 is powered off" or "pve3 left the cluster" to go on, ?' in shown[0]
 
 
 def test_a_question_mark_shows_every_command_that_the_approval_is_for_and_asks_again(run: BenchRun) -> None:

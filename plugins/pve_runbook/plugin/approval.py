@@ -215,12 +215,12 @@ class Approvals:
         where = AHEAD.format(
             hash=plan.hash, covered=len(commands), count=len(plan.commands), folder=self._asking.folder
         )
-        asked = page(in_short + question.text, where, PROMPT.format(word=" or ".join(question.words)))
+        asked = page(in_short + question.text, where, PROMPT.format(word=" or ".join(map(_quoted, question.words))))
         while (typed := self._asking.ask(asked)) == SHOW:
             for shown in pages(in_full(told + question.text, commands, [n.name for n in plan.nodes], plan.scripts)):
                 if self._asking.ask(shown):
                     break
-        return typed
+        return next((word for word in question.words if typed == _quoted(word)), typed)
 
     def _record(
         self, question: Question, plan: Plan, answer: Literal["approved", "refused"], how: str, word: str = ""
@@ -244,3 +244,8 @@ class Approvals:
 def _shown(changed: Sequence[str], most: int = SHOWN) -> str:
     more = [f"- and {len(changed) - most} more."] if len(changed) > most else []
     return "\n".join([*changed[:most], *more])
+
+
+def _quoted(word: str) -> str:
+    """What is to be typed, as the prompt shows it: of a sentence it is seen where it ends. It may be typed so too."""
+    return f'"{word}"' if " " in word else word

@@ -175,8 +175,9 @@ class Rollback:
         away = sorted(set(self.baseline.members) - {n.facts.hostname for n in nodes})
         meeting = self.meeting(nodes)
         lines = meeting.differences()
+        go = "go" if len(back) > 1 else "goes"
         return (
-            f"ROLL BACK: {', '.join(back) or 'no node'} goes back into the cluster {cluster}.\n"
+            f"ROLL BACK: {', '.join(back) or 'no node'} {go} back into the cluster {cluster}.\n"
             + (
                 "For about 10 s each, one after the other, /etc/pve is not mounted there; its database and\n"
                 "/etc/corosync of before the first change are put back. Then corosync starts on all nodes: "
