@@ -204,3 +204,12 @@ def test_a_warning_is_not_counted_as_not_evaluated(run: Run) -> None:
     assert run.outcome.counts == {"passed": 1, "warning": 2, "not evaluated": 1}
     result = result_of(run, OPENED, 0)  # type: ignore[arg-type]
     assert result.sentence == "HEALTHY: nothing is to be done. Every check that applies passed, with 2 warnings."
+
+
+@pytest.mark.parametrize("run", ["checks"], indirect=True)
+def test_where_a_check_failed_it_is_not_said_that_nothing_is_to_be_done(run: Run) -> None:
+    run.outcome.diagnosis = Diagnosis(Verdict.HEALTHY, ("seen",), (), NOTHING)
+    ended(run, "failed")
+    result = result_of(run, OPENED, 1)  # type: ignore[arg-type]
+    assert result.sentence == "HEALTHY. One check failed; first: what."
+    assert result.next.startswith("fix the failed checks, then run: ")

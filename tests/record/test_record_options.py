@@ -34,6 +34,11 @@ def said(result: pytest.RunResult) -> str:
     return text
 
 
+def on_one_line(result: pytest.RunResult) -> str:
+    """What was printed: where it was wrapped does not matter."""
+    return " ".join(said(result).split())
+
+
 def test_a_record_that_agrees(pytester: pytest.Pytester, whole: Path) -> None:
     result = pytester.runpytest("--verify-record=record")
     assert result.ret == 0
@@ -42,6 +47,7 @@ def test_a_record_that_agrees(pytester: pytest.Pytester, whole: Path) -> None:
     assert f"journal   {len(lines(whole))} lines, the chain is unbroken\n          head " in text
     assert "backups   2 files, as they were pulled" in text
     assert "verdict   The record agrees with itself." in text
+    assert max(map(len, text.splitlines())) <= 80, "a terminal would break a word"
 
 
 def test_a_record_that_does_not_agree(pytester: pytest.Pytester, whole: Path) -> None:
@@ -50,7 +56,7 @@ def test_a_record_that_does_not_agree(pytester: pytest.Pytester, whole: Path) ->
     write_lines(whole, changed)
     result = pytester.runpytest("--verify-record", str(whole))
     assert result.ret == 1
-    assert "journal.jsonl, line 4 was changed: its SHA-256 is not the one that line 5 names." in said(result)
+    assert "journal.jsonl, line 4 was changed: its SHA-256 is not the one that line 5 names." in on_one_line(result)
 
 
 def test_a_run_that_was_killed(pytester: pytest.Pytester, killed: Path) -> None:
@@ -58,7 +64,7 @@ def test_a_run_that_was_killed(pytester: pytest.Pytester, killed: Path) -> None:
     assert result.ret == 3
     text = said(result)
     assert f"verdict   Intact up to line {len(lines(killed))}, but not whole." in text
-    assert f"next      pytest --record-from={killed}" in text
+    assert f"next pytest --record-from={killed}" in on_one_line(result)
     result = pytester.runpytest("--record-from=record")
     assert result.ret == 0
     assert "INTERRUPTED" in said(result)
@@ -80,7 +86,7 @@ def test_rebuilding_from_a_changed_journal_fails(pytester: pytest.Pytester, kill
 def test_no_record(pytester: pytest.Pytester, option: str) -> None:
     result = pytester.runpytest(f"{option}=absent")
     assert result.ret == 4
-    assert "absent: there is no journal.jsonl in it, so it is no record" in " ".join(said(result).split())
+    assert "absent: there is no journal.jsonl in it, so it is no record" in on_one_line(result)
 
 
 @pytest.mark.parametrize("option", ["--verify-record", "--record-from"])

@@ -15,6 +15,7 @@ from pve_runbook.record.html_markup import count
 from pve_runbook.record.verify import REPORT, Disagreement, NoRecord, Verified, rebuild, verify
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.usage import usage_error
+from pve_runbook.terminal.wrap import wrapped
 
 ALONE = "{option} stands alone: it reads a record, and no node; leave out {other}"
 UNREADABLE = "{folder}: cannot be read or written ({why}); nothing is known about this record"
@@ -83,9 +84,10 @@ def _run(found: Verified) -> str:
 
 
 def _say(label: str, text: str) -> None:
-    """Print lines under a label; what a terminal would obey or cannot show is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    for number, line in enumerate(text.split("\n")):
-        plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-        told = f"{label if number == 0 else '':<10}{plain}"
+    """Print lines under a label, wrapped at words; what a terminal would obey or cannot show is escaped."""
+    encoding, lines = sys.stdout.encoding or "utf-8", text.split("\n")
+    plain = ("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines)
+    shown = [part for line in plain for part in wrapped(" " * 10, line)]
+    for number, part in enumerate(shown):
+        told = part if number else f"{label:<10}{part[10:]}"
         print(told.encode(encoding, "backslashreplace").decode(encoding))

@@ -198,6 +198,8 @@ def _judge_checks(run: Run) -> Result:
             first = run.outcome.first[outcome]
             is_answer = found is not None and first.startswith(f"{found.verdict.upper()}: ")
             what = ": the verdict itself." if is_answer else f"; first: {first}."
+            if found is not None and found.gist == NOTHING:  # of the cluster; the checks want something
+                head = f"{found.verdict.upper()}. "
             return Result(status, f"{head}{said}{what}", following)
     if found is None:
         return Result(PASSED, "What was selected passed; the cluster as a whole was not judged.", following)
