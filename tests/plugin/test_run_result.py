@@ -211,5 +211,5 @@ def test_where_a_check_failed_it_is_not_said_that_nothing_is_to_be_done(run: Run
     run.outcome.diagnosis = Diagnosis(Verdict.HEALTHY, ("seen",), (), NOTHING)
     ended(run, "failed")
     result = result_of(run, OPENED, 1)  # type: ignore[arg-type]
-    assert result.sentence == "HEALTHY. One check failed; first: what."
+    assert result.sentence == "HEALTHY: no change of the cluster is needed. One check failed; first: what."
     assert result.next.startswith("fix the failed checks, then run: ")

@@ -30,6 +30,7 @@ REARM = (
 JOURNAL_LOST = "The journal could not be written any more ({why}): nothing was changed that does not stand in it."
 ONLY_A_PART = "Not complete: what was selected passed, the rest of the runbook was not run."
 DOWN_SINCE = " Others were down then, and nobody starts them: what is left names each."
+NO_CHANGE = "no change of the cluster is needed"
 LEAVE_IT = "leave the cluster as it is; to check it again"
 ANOTHER_LINE = "first change this line as the last line of that step says"
 LAB_ENDED = "pve-runbook lab keeps a lab up, to be checked before and after; this one has ended"
@@ -199,7 +200,7 @@ def _judge_checks(run: Run) -> Result:
             is_answer = found is not None and first.startswith(f"{found.verdict.upper()}: ")
             what = ": the verdict itself." if is_answer else f"; first: {first}."
             if found is not None and found.gist == NOTHING:  # of the cluster; the checks want something
-                head = f"{found.verdict.upper()}. "
+                head = f"{found.verdict.upper()}: {NO_CHANGE}. "
             return Result(status, f"{head}{said}{what}", following)
     if found is None:
         return Result(PASSED, "What was selected passed; the cluster as a whole was not judged.", following)
