@@ -57,6 +57,15 @@ def test_the_answer_comes_first_verdict_cause_what_to_type_and_then_the_counts()
         assert places == sorted(places) and places[0] > 0, text
 
 
+def test_what_stopped_a_run_is_said_once_where_its_verdict_has_it() -> None:
+    journal = Journal()
+    journal.run(mode="runbook")
+    journal.start(0, "freeze", "majority", "No majority is quorate.", None)
+    journal.finish("failed", "cluster: a majority is quorate.\nIt is not taken apart.\nLeave it.")
+    journal.end(1, "Stopped at phase 0: a majority is quorate.", "pytest checks/")
+    assert "Cause: " not in summary_html(build(journal.entries))
+
+
 def test_the_cause_of_checks_is_what_their_verdict_rests_on() -> None:
     journal = Journal()
     journal.run(mode="checks")

@@ -18,7 +18,7 @@ from pve_runbook.plugin.run_result import Result
 from pve_runbook.plugin.steps.outcome import WARNED, Outcome
 from pve_runbook.plugin.steps.step import Step
 from pve_runbook.record.html_markup import count
-from pve_runbook.refusal.text import OF_NO_NODE
+from pve_runbook.refusal.text import is_said
 from pve_runbook.terminal.alike import folded
 from pve_runbook.terminal.fold import GATES
 from pve_runbook.terminal.screen import Banner
@@ -172,5 +172,4 @@ def causes(run: Run, result: Result, names: Sequence[str]) -> list[str]:
         return []
     if run.options.mode == "checks" and found is not None and found.verdict not in WELL:
         return few(found, names, besides=result.sentence, told=run.screen.said(besides=str(found)))
-    is_said = outcome.seen.removeprefix(f"{OF_NO_NODE}: ").rstrip(".") in result.sentence
-    return [] if is_said else [outcome.seen]
+    return [] if is_said(outcome.seen, result.sentence) else [outcome.seen]

@@ -9,7 +9,7 @@ from typing import Literal
 from pve_runbook.journal.events import Note, RunMode
 from pve_runbook.record.html_markup import count, duration
 from pve_runbook.record.model import Continuity, Phase, Record, Step
-from pve_runbook.refusal.text import sentence
+from pve_runbook.refusal.text import is_said, sentence
 
 NO_VERDICT = "The run ended without a word: it was killed. What it did up to there is below."
 RUN_AGAIN = "Run the same command again: every phase first asks what state each node is in."
@@ -118,13 +118,16 @@ def stopped_at(record: Record) -> tuple[Step, ...]:
 
 def cause(record: Record) -> str:
     """Return why the verdict is not good, in one line: of checks the evidence that says most, of a run what was seen
-    where it stopped; empty when all is well."""
+    where it stopped; empty when all is well, and where the verdict has it."""
     stops = stopped_at(record)
     if judgement(record) == "passed" or not stops:
         return ""
     notes = record.topic("verdict") if record.header.mode == "checks" else ()
     evidence = [line.removeprefix("- ") for note in notes[-1:] for line in note.text.splitlines() if line[:2] == "- "]
-    return evidence[0] if evidence else stops[0].message.partition("\n")[0]
+    if evidence:
+        return evidence[0]
+    seen = stops[0].message.partition("\n")[0]
+    return "" if is_said(seen, verdict(record)) else seen
 
 
 def blocked(record: Record) -> int:

@@ -11,8 +11,7 @@ _ID = re.compile(r"\[(PVE-R[0-9]{3})\]")
 REQUIRED = "required: "
 """Stands before the sentence of a gate that failed or is unknown: by itself the sentence says that the gate holds."""
 _BEFORE = {"failed": REQUIRED, "unknown": REQUIRED, "blocked": "not reached: "}
-OF_NO_NODE = "cluster"
-"""What stands for a node's name where no single one is meant."""
+_OF_NO_NODE = "cluster"
 _HEADLINE = 100
 """Letters of a headline from which on it ends with a clause: the whole stands where the gate says it."""
 
@@ -29,7 +28,7 @@ def headline(title: str, where: str, node: str | None, message: str) -> str:
     """
     first = _ID.sub("", message.strip().partition("\n")[0]).strip().rstrip(".:")
     place, colon, rest = first.partition(": ")
-    if colon and place in (node, OF_NO_NODE):
+    if colon and place in (node, _OF_NO_NODE):
         first = rest
     if len(first) > _HEADLINE:
         clause = first[:_HEADLINE].rpartition("; ")[0]
@@ -38,6 +37,11 @@ def headline(title: str, where: str, node: str | None, message: str) -> str:
         first = REQUIRED + title.rstrip(".")
     at = " on ".join(part for part in (where, node) if part)
     return f"{at}: {first}" if at else first
+
+
+def is_said(seen: str, verdict: str) -> bool:
+    """Whether a verdict has the first line of a gate that failed, word by word; or there is none."""
+    return seen.removeprefix(f"{_OF_NO_NODE}: ").rstrip(".") in verdict
 
 
 def refusal(of: RefusalId, node: str, *, seen: str, why: str, do: str) -> str:
