@@ -20,7 +20,8 @@ def test_names_typed_in_full_take_the_run_to_its_end(start_lab: Callable[..., An
     assert status == 0, screen
     assert screen.count(PROMPT) == 6
     assert all(n.standalone for n in lab.control.state().values())
-    told = re.findall(r"Plan ([0-9a-f]{12}): \d+ commands until the next question, (\d+) in all", screen)
+    told = re.findall(r"Plan ([0-9a-f]{12}): (?:\d+ commands until the next question, )?(\d+) (?:in all|co)", screen)
+    assert screen.count("commands, and no question after this one") == 1
     given = approvals(tmp_path)
     assert [h for h, _ in told] == [a["plan"] for a in given], "every approval names the plan that was shown"
     left = [int(n) for _, n in told]

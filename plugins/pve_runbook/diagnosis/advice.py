@@ -40,11 +40,12 @@ def power_on(case: Case) -> str:
     if case.absent.issuperset(case.off):
         return f"dead for good, as --absent says: {names}; the runbook takes the others out alone"
     votes = case.where.parts[0].votes
+    them, each = ("it", "it") if len(case.off) == 1 else ("them", "each of them")
     return (
-        f"power on {names}: quorum comes back by itself. What is dead for good, and can never be powered on in this "
-        f"network again, is named to take the others apart: --absent={','.join(case.off)}; or it is removed from the "
-        f"cluster, one after the other: `pvecm expected {votes}`, which holds for the moment, then `pvecm delnode` of "
-        "it"
+        f"power on {names}: quorum comes back by itself. Dead for good, and never to be powered on in this network "
+        f"again: take the others apart without {them} (pytest runbook/ --hosts={_reached(case)} "
+        f"--absent={','.join(case.off)}); or remove {them} from the cluster: `pvecm expected {votes}`, which holds for "
+        f"the moment, then `pvecm delnode` of {each}"
     )
 
 
@@ -52,8 +53,12 @@ def without(case: Case) -> str:
     back = "it joins by itself" if len(case.off) == 1 else "they join by themselves"
     return (
         f"the cluster works without {', '.join(case.off)}. Once powered on, {back}. Gone for good: pytest runbook/ "
-        f"--leave={','.join(case.off)} --absent={','.join(case.off)}, with the others in --hosts"
+        f"--hosts={_reached(case)} --leave={','.join(case.off)} --absent={','.join(case.off)}"
     )
+
+
+def _reached(case: Case) -> str:
+    return ",".join(facts.node for facts in case.everyone)
 
 
 def two_ways(case: Case) -> str:

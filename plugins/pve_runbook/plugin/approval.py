@@ -43,7 +43,9 @@ CHANGED = (
 )
 NOT_FOUND = "no plan {hash} in {records}: what it named is not known here"
 ASKED_AGAIN = "SINCE THE LAST APPROVAL what is to be sent has CHANGED (-: approved, +: now):\n{difference}\n"
-AHEAD = "Plan {hash}: {covered} commands until the next question, {count} in all.\n{folder}/plan.md has them."
+AHEAD = "Plan {hash}: {commands}.\n{folder}/plan.md has them."
+UNTIL_THE_NEXT = "{covered} commands until the next question, {count} in all"
+THE_LAST = "{covered} commands, and no question after this one"
 PROMPT = "Type {word} to go on, ? for more, anything else to stop:"
 IN_THE_RUN = "it is asked by the run; a plan changes nothing"
 INTERRUPTED = "interrupted"
@@ -212,9 +214,9 @@ class Approvals:
             ASKED_AGAIN.format(difference=_shown(changed, most)) if changed else "" for most in (SHOWN, SHOWN_IN_SHORT)
         )
         commands = covered(plan.commands, question, self._asking.ahead(plan))
-        where = AHEAD.format(
-            hash=plan.hash, covered=len(commands), count=len(plan.commands), folder=self._asking.folder
-        )
+        numbers = UNTIL_THE_NEXT if len(commands) < len(plan.commands) else THE_LAST
+        said = numbers.format(covered=len(commands), count=len(plan.commands))
+        where = AHEAD.format(hash=plan.hash, commands=said, folder=self._asking.folder)
         asked = page(in_short + question.text, where, PROMPT.format(word=" or ".join(map(_quoted, question.words))))
         while (typed := self._asking.ask(asked)) == SHOW:
             for shown in pages(in_full(told + question.text, commands, [n.name for n in plan.nodes], plan.scripts)):
