@@ -237,7 +237,7 @@ def next_id(node: Node) -> int:
 def version(node: Node) -> Json:
     """GET /version."""
     return {
-        "release": ".".join(node.version.manager.split(".")[:2]),
+        "release": node.version.short,
         "repoid": node.version.repoid,
         "version": node.version.manager,
     }

@@ -8,7 +8,7 @@ from pve_lab.commands.addnode import add
 from pve_lab.commands.base import Call, Result, Table
 from pve_lab.commands.delnode import delnode
 from pve_lab.formats.corosync_conf import Member, unread_by_proxmox
-from pve_lab.formats.texts import NO_CLUSTER, NO_CMAP, REFUSED, cluster_information, stamp
+from pve_lab.formats.texts import FENCING_STANDBY, NO_CLUSTER, NO_CMAP, REFUSED, cluster_information, stamp
 from pve_lab.model.corosync import Runtime
 from pve_lab.model.errors import Hung
 from pve_lab.model.ha import DEAD_AFTER
@@ -334,13 +334,14 @@ def _ha_disarm(node: Node, *, disarm: bool, mode: str) -> Result:
 
 def _ha_status(node: Node) -> str:
     ha, now = node.ha, node.wall
-    if not node.pmxcfs.quorate:
-        return f"quorum No quorum on node '{node.hostname}'!\n"
-    text = "quorum OK\n"
-    status = ha.manager_status()
     fencing = node.version.fencing_line
+    status = ha.manager_status()
+    if not node.pmxcfs.quorate:
+        text = f"quorum No quorum on node '{node.hostname}'!\n"
+        return text + FENCING_STANDBY if fencing and not status else text
+    text = "quorum OK\n"
     if not status:
-        return text + ("fencing standby (CRM watchdog standby)\n" if fencing else "")
+        return text + (FENCING_STANDBY if fencing else "")
     master = str(status["master_node"])
     live = node.cluster.nodes.get(master)
     fresh = live is not None and live.ha.is_master and live.units.get("pve-ha-crm").is_active
@@ -348,10 +349,8 @@ def _ha_status(node: Node) -> str:
     state = "active" if now - moment <= DEAD_AFTER else "old timestamp - dead?"
     text += f"master {master} ({state}, {stamp(moment)})\n"
     if fencing:
-        armed = "fencing armed (CRM watchdog active)" if fresh else "fencing standby (CRM watchdog standby)"
-        text += (
-            f"fencing disarmed, resource mode: {ha.disarmed} (CRM watchdog released)\n" if ha.disarmed else armed + "\n"
-        )
+        armed = "fencing armed (CRM watchdog active)\n" if fresh else FENCING_STANDBY
+        text += f"fencing disarmed, resource mode: {ha.disarmed} (CRM watchdog released)\n" if ha.disarmed else armed
     for name in sorted(status.get("node_status", {})):
         text += _lrm_line(node, name)
     for sid, service in sorted(status.get("service_status", {}).items()):

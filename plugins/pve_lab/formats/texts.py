@@ -11,6 +11,8 @@ from pve_lab.formats.guest_config import GuestConfig
 from pve_lab.formats.storage_cfg import Storage
 
 NO_QUORUM = "cluster not ready - no quorum?\n"
+FENCING_STANDBY = "fencing standby (CRM watchdog standby)\n"
+"""A line of `ha-manager status` from pve-ha-manager 5.1.3 on, also where HA manages nothing (recorded on PVE 9.1)."""
 REFUSED = (
     "ipcc_send_rec[1] failed: Connection refused\nipcc_send_rec[2] failed: Connection refused\n"
     "ipcc_send_rec[3] failed: Connection refused\nUnable to load access control list: Connection refused\n"

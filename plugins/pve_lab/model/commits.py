@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from typing import Protocol
 
+from pve_lab.formats import sdn
 from pve_lab.model.host import Host
 from pve_lab.model.pmxcfs import Pmxcfs
 from pve_lab.model.units import COMMITS, Unit, Units
 
 ZONES, RUNNING = "sdn/zones.cfg", "sdn/.running-config"
-_ZONE = re.compile(r"^\w+: (\S+)$", re.M)
 
 
 class Reloading(Protocol):
@@ -35,8 +34,7 @@ class Commits:
     def pending(self) -> list[str]:
         """SDN zones that are configured, and not in the running configuration."""
         database = self.pmxcfs.database
-        running = (database.data(RUNNING) or b"{}").decode()
-        return [zone for zone in _ZONE.findall((database.data(ZONES) or b"").decode()) if f'"{zone}"' not in running]
+        return sdn.pending((database.data(ZONES) or b"").decode(), (database.data(RUNNING) or b"").decode())
 
     def start(self, unit: Unit) -> None:
         """A start of one of them: with quorum it acts, without it waits."""
@@ -62,6 +60,6 @@ class Commits:
         self.host.clock.after(max(self.pmxcfs.busy_until - self.host.clock.now, 0.0), self._commit)
 
     def _commit(self) -> None:
-        zones = _ZONE.findall((self.pmxcfs.database.data(ZONES) or b"").decode())
+        zones = (self.pmxcfs.database.data(ZONES) or b"").decode()
         with contextlib.suppress(OSError):  # quorum is gone again: they stay pending
-            self.pmxcfs.write(RUNNING, json.dumps({"zones": {"ids": {zone: {} for zone in zones}}}).encode())
+            self.pmxcfs.write(RUNNING, json.dumps(sdn.running(zones)).encode())

@@ -30,6 +30,11 @@ class Version:
     """Whether its OpenSSH is 9.8 or later."""
 
     @property
+    def short(self) -> str:
+        """Without the last number."""
+        return ".".join(self.manager.split(".")[:2])
+
+    @property
     def pveversion(self) -> str:
         """The line that pveversion prints."""
         return f"pve-manager/{self.manager}/{self.repoid} (running kernel: {self.kernel})\n"
@@ -48,10 +53,10 @@ PVE7 = Version(
 )
 PVE8 = Version("8.3.0", "c1689ccb84065c2b", "6.8.12-4-pve", "3.1.7", "12", "bookworm")
 PVE9 = Version(
-    "9.1.6",
-    "71482d1833ded40a",
+    "9.1.10",
+    "cf3780f987144a6d",
     "6.17.4-1-pve",
-    "3.1.10",
+    "3.1.9",
     "13",
     "trixie",
     commits=True,

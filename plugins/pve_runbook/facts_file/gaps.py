@@ -12,7 +12,7 @@ from pve_runbook.facts_file.model import NodePortrait, Past, Portrait
 from pve_runbook.parsers.corosync_conf import parse_corosync_conf_text
 from pve_runbook.parsers.corosync_log import Kind
 
-MODELLED = {"7": "7.0-11", "8": "8.3.0", "9": "9.1.6"}
+MODELLED = {"7": "7.0-11", "8": "8.3.0", "9": "9.1.10"}
 """Major version → the release whose behaviour the lab has."""
 CARDS = ("", "bridge", "vlan", "bond")
 LISTED = (
