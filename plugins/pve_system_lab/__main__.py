@@ -10,7 +10,7 @@ from pathlib import Path
 from pve_system_lab.cluster import DIRECTORY, MOST_NODES, NEEDS_ROOT, SystemLab, alone
 from pve_system_lab.errors import SystemLabError
 from pve_system_lab.faults import FAULTS, heal, strike
-from pve_system_lab.root import CACHE, MIRROR, ensure
+from pve_system_lab.root import CACHE, MIRROR, NODES, ensure
 from pve_system_lab.scenarios import SCENARIOS
 
 
@@ -31,6 +31,7 @@ def _arguments() -> argparse.ArgumentParser:
     for command in (up, root):
         command.add_argument("--cache", type=Path, default=CACHE, help=f"where the root is kept (default {CACHE})")
         command.add_argument("--mirror", default=MIRROR, help=f"where Debian comes from (default {MIRROR})")
+        command.add_argument("--pve", type=int, default=8, choices=NODES, help="what nodes stand for (default 8)")
     kinds = "; ".join(f"{name}: {fault.line}" for name, fault in FAULTS.items())
     for name, line in (("fault", "let something befall a node"), ("heal", "let it be as before that")):
         command = commands.add_parser(name, help=line, description=f"{line}. {kinds}.")
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         if given.command == "run":
             return _run(SystemLab(given.dir), given.node, given.argv)
         if given.command == "root":
-            print(ensure(given.cache, given.mirror))
+            print(ensure(given.cache, given.mirror, NODES[given.pve]))
             return 0
         if given.command == "up" and not 1 <= given.nodes <= MOST_NODES:
             parser.error(f"--nodes must be 1 to {MOST_NODES}, not {given.nodes}")
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
                 (strike if given.command == "fault" else heal)(given.fault, container)
                 return 0
             if given.command == "up":
-                lab = SystemLab.up(given.nodes, given.dir, given.cache, given.mirror)
+                lab = SystemLab.up(given.nodes, given.dir, given.cache, given.mirror, given.pve)
             else:
                 lab = SystemLab(given.dir)
                 lab.reset()
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     first = next(iter(lab.containers))
     print(
-        f"The system lab is up: {len(lab.nodes)} nodes, {given.scenario}.\n\n"
+        f"The system lab is up: {len(lab.nodes)} nodes, PVE {lab.pve}, {given.scenario}.\n\n"
         f"  pytest checks/ {lab.options}\n  pytest runbook/ {lab.options}\n"
         f"  ssh -F {lab.ssh_config} {first} pvecm status\n\n"
         "python -m pve_system_lab down   ends it."

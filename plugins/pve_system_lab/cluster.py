@@ -19,7 +19,7 @@ from pve_system_lab.container import Container, hierarchies, remove_groups
 from pve_system_lab.content import Keys
 from pve_system_lab.errors import SystemLabError, on_path, until
 from pve_system_lab.inventory import Node
-from pve_system_lab.root import CACHE, MIRROR, ensure
+from pve_system_lab.root import CACHE, MIRROR, NODES, ensure
 
 DIRECTORY = Path(os.environ.get("PVE_RUNBOOK_SYSLAB_DIR", "/var/lib/pve-runbook-syslab"))
 TOOLS = (
@@ -66,6 +66,8 @@ class SystemLab:
         if not self._file.exists():
             raise SystemLabError(f"no system lab is up in {directory}; python -m pve_system_lab up")
         self._known = json.loads(self._file.read_text())
+        self.pve: int = self._known["pve"]
+        """The release of PVE that its nodes stand for."""
         self.nodes = [Node(number) for number in range(1, self._known["nodes"] + 1)]
         lower = [directory / "standins", Path(self._known["root"])]
         self.nas = directory / "nas"
@@ -82,17 +84,19 @@ class SystemLab:
     # -- life ---------------------------------------------------------------------------------
 
     @classmethod
-    def up(cls, nodes: int = 3, directory: Path = DIRECTORY, cache: Path = CACHE, mirror: str = MIRROR) -> SystemLab:
+    def up(
+        cls, nodes: int = 3, directory: Path = DIRECTORY, cache: Path = CACHE, mirror: str = MIRROR, pve: int = 8
+    ) -> SystemLab:
         """Make the lab: a quorate cluster with all its guests. Raises SystemLabError."""
         why_not = missing()
         if why_not is not None:
             raise SystemLabError(why_not)
         if (directory / "lab.json").exists():
             raise SystemLabError(f"a system lab is up in {directory} already; python -m pve_system_lab down")
-        root = ensure(cache, mirror)
+        root = ensure(cache, mirror, NODES[pve])
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o700)
-        (directory / "lab.json").write_text(json.dumps({"nodes": nodes, "root": str(root)}))
+        (directory / "lab.json").write_text(json.dumps({"nodes": nodes, "root": str(root), "pve": pve}))
         lab = cls(directory)
         try:
             lab._make()
@@ -105,7 +109,7 @@ class SystemLab:
         if int(_INSTANCES.read_text()) < _ENOUGH_INSTANCES:
             self._instances.write_text(_INSTANCES.read_text())
             _INSTANCES.write_text(str(_ENOUGH_INSTANCES))
-        standins.write(self.directory / "standins")
+        standins.write(self.directory / "standins", self.pve)
         self.keys.make(self.nodes)
         self.ssh_config.write_text(
             "".join(

@@ -53,7 +53,8 @@ def _on(container: Container, *lines: str) -> None:
 
 def _no_sshd(container: Container) -> None:
     _on(container, "systemctl mask --runtime --now ssh.service")  # or systemd would start it again
-    _kill(container, "sshd")
+    for name in ("sshd", "sshd-session", "sshd-auth"):  # the latter two from OpenSSH 9.8 and 10 on
+        _kill(container, name)
 
 
 def _sshd(container: Container) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 from pve_system_lab.errors import SystemLabError
 
 CACHE = Path(os.environ.get("PVE_RUNBOOK_SYSLAB_CACHE", "/var/cache/pve-runbook-syslab"))
-SUITE = "bookworm"
-"""PVE 8 is made from it: the same systemd, OpenSSH and corosync."""
 MIRROR = "http://deb.debian.org/debian"
 BASE = ("systemd", "systemd-sysv", "dbus", "iproute2", "procps", "psmisc", "ca-certificates")
 PACKAGES = (
@@ -34,8 +32,8 @@ class Debian:
     packages: tuple[str, ...] = ()
 
 
-NODES = Debian(SUITE, BASE, PACKAGES)
-"""The root of the lab's nodes."""
+NODES = {8: Debian("bookworm", BASE, PACKAGES), 9: Debian("trixie", BASE, PACKAGES)}
+"""The roots of the lab's nodes, by the PVE that is made from that Debian: the same systemd, OpenSSH and corosync."""
 OPENSSH_10 = Debian("trixie", ("openssh-server",))
 """The OpenSSH of PVE 9, by itself."""
 TRIES = 3
@@ -44,13 +42,13 @@ _LAYOUT = "1"
 """Raised when a root of the same packages is made differently."""
 
 
-def place(cache: Path = CACHE, debian: Debian = NODES) -> Path:
+def place(cache: Path = CACHE, debian: Debian = NODES[8]) -> Path:
     """Where the root lies, or will lie."""
     content = " ".join((debian.suite, _LAYOUT, *debian.base, *debian.packages))
     return cache / f"{debian.suite}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
-def ensure(cache: Path = CACHE, mirror: str = MIRROR, debian: Debian = NODES) -> Path:
+def ensure(cache: Path = CACHE, mirror: str = MIRROR, debian: Debian = NODES[8]) -> Path:
     """The root, made where it is not there yet (about a minute, 600 MB). Raises SystemLabError."""
     root = place(cache, debian)
     if root.is_dir():

@@ -10,6 +10,8 @@ _HALT = b"\xfa\xf4\xeb\xfd"
 """cli; hlt; jmp to hlt."""
 _IDLE = "#!/bin/sh\ntrap 'kill $!; exit 0' TERM\nsleep infinity & wait\n"
 """A daemon that does nothing, and ends well when it is told to."""
+_IFRELOAD = f'#!/bin/sh\necho "$*" >>{units.RELOADS}\n'
+"""ifupdown2's, which would change the network under running guests: it leaves a line, and nothing else."""
 _ROM = 64 * 1024
 _RESET_VECTOR = _ROM - 16
 
@@ -24,13 +26,14 @@ def _executable(file: Path, text: str) -> None:
     file.chmod(0o755)
 
 
-def write(layer: Path) -> None:
-    """Write the layer into an empty folder."""
+def write(layer: Path, pve: int) -> None:
+    """Write the layer for nodes of that release of PVE into an empty folder."""
     programs, system = layer / "usr/bin", layer / "etc/systemd/system"
     packaged = layer / "usr/lib/systemd/system"  # not in /etc: a mask of the run time would have no effect there
     wants = system / "multi-user.target.wants"
     for folder in (
         *(programs, wants, packaged, system / "corosync.service.d", layer / "usr/share/pve-syslab"),
+        *(layer / "usr/sbin", layer / units.HELPERS[1:]),
         layer / units.LIBRARY[1:],
         *(layer / f"var/lib/vz/{name}" for name in ("images", "private", "dump", "template/iso")),
         *(layer / name for name in ("etc/pve", "var/lib/pve-cluster", "var/lib/pve-manager", "var/log/pve/tasks")),
@@ -42,7 +45,10 @@ def write(layer: Path) -> None:
     for name in ("pmxcfs", "pvestatd"):
         _executable(programs / name, _script(name))
     _executable(programs / "pveproxy", _script("web"))
-    for service in units.SERVICES:
+    _executable(layer / "usr/sbin/ifreload", _IFRELOAD)
+    for name in units.COMMITS:
+        _executable(layer / units.HELPERS[1:] / name, _script("commit", name))
+    for service in units.services(pve):
         unit = packaged / f"{service.name}.service"
         unit.write_text(service.text)
         if service.idle:

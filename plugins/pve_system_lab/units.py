@@ -1,6 +1,7 @@
 """The unit files of a node: Proxmox's relations between services, with stand-ins for the programs.
 
-Relations from pve-cluster, pve-manager and pve-ha-manager (their debian/ and services/ folders), as of PVE 8.
+Relations from pve-cluster, pve-manager and pve-ha-manager (their debian/ and services/ folders), as of PVE 8; those of
+the units that 9 has more of, recorded on PVE 9.1.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from pve_system_lab.inventory import EXPORT, NAS
 
 LIBRARY = "/usr/lib/pve-syslab"
 """Where a node sees this package."""
+HELPERS = "/usr/share/pve-manager/helpers"
+RELOADS = "/var/log/ifreload"
+"""A line for each time that the network of a node was reloaded."""
 _WANTED = "WantedBy=multi-user.target"
 
 
@@ -111,6 +115,27 @@ SERVICES = (
         ),
     ),
 )
+
+COMMITS = ("pve-sdn-commit", "pve-firewall-commit")
+
+
+def _commit(name: str, what: str, *more: str) -> Service:
+    """Waits for quorum, then acts: no end of its own to the wait, no ordering before anything (recorded on PVE 9.1)."""
+    unit = ("DefaultDependencies=no", "Wants=pve-cluster.service", "After=corosync.service", *more)
+    service = ("Type=oneshot", "RemainAfterExit=yes", f"ExecStart={HELPERS}/{name}")
+    return Service(name, f"Commit Proxmox VE {what} changes", unit, service)
+
+
+_SINCE_9 = (
+    _commit(COMMITS[0], "SDN", "Wants=network.target", "After=frr.service network.target"),
+    _commit(COMMITS[1], "Firewall"),
+)
+
+
+def services(pve: int) -> tuple[Service, ...]:
+    """The services of a node of that release of PVE."""
+    return (*SERVICES, *_SINCE_9) if pve >= 9 else SERVICES
+
 
 COROSYNC_DROP_IN = "[Unit]\nConditionPathExists=/etc/corosync/corosync.conf\n"
 """What Proxmox's corosync has, and Debian's has not (corosync-pve, 0002-only-start-corosync.service-if-conf-exists)."""

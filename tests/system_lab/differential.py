@@ -10,19 +10,27 @@ import shlex
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+from asked import NEEDS_A_QDEVICE, NODE, OF_ITS_NATURE, ORDER, RUN, VALUES, VOLATILE, questions, stdin_of
 from pve_lab.build import build
 from pve_lab.machine import Machine, Site
 from pve_lab.model.cluster import Cluster
 from pve_lab.model.database import Row
+from pve_lab.model.version import PVE8, PVE9
 from pve_lab.shell import Channel
 from pve_lab.wiring import ONE_FOR_ALL
+from pve_runbook.actions import registry as actions
 from pve_runbook.parsers.output import Output, ParseError
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes.probe import BACKUP_ROOT
 from pve_system_lab.cluster import SystemLab
 from pve_system_lab.container import Container
+from pve_system_lab.errors import SystemLabError, until
 from pve_system_lab.inventory import INVENTORY
 
+VERSIONS = {8: PVE8, 9: PVE9}
 EPOCH = 1795415359.0
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
 
@@ -32,7 +40,10 @@ class Model:
 
     def __init__(self, directory: Path, lab: SystemLab, shape: Callable[[Cluster], None]) -> None:
         (directory / "nodes").mkdir(parents=True)
-        self.cluster = build(len(lab.nodes), directory, EPOCH, KEY, inventory=INVENTORY, wiring=ONE_FOR_ALL)
+        version = VERSIONS[lab.pve]
+        self.cluster = build(
+            len(lab.nodes), directory, EPOCH, KEY, inventory=INVENTORY, version=version, wiring=ONE_FOR_ALL
+        )
         self._site = Site(directory / "unsimulated.log")
         rows = _rows(lab)
         for name, node in self.cluster.nodes.items():
@@ -47,7 +58,12 @@ class Model:
         stdout, stderr, status = channel.execute("LC_ALL=C " + shlex.join(argv))
         return Output(stdout, stderr, status)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End everything."""
         for machine in self._site.machines.values():
             machine.close()
@@ -95,3 +111,85 @@ def parsed(parse: Callable[[Output], Any], output: Output) -> Any:
         return plain(parse(output))
     except ParseError as error:
         return {"unknown": re.sub(r"\d+", "N", str(error))}
+
+
+def pid_of(answer: Any) -> str:
+    """The pid of guest 101."""
+    return str(answer["101"]["pid"])
+
+
+def told_apart(name: str, seen: Any, modelled: Any) -> str:
+    """The parts that differ."""
+    if isinstance(seen, dict) and isinstance(modelled, dict):
+        keys = [k for k in seen.keys() | modelled.keys() if seen.get(k) != modelled.get(k)]
+        seen, modelled = ({k: side.get(k) for k in keys} for side in (seen, modelled))
+    return f"{name}:\n  real  {seen}\n  model {modelled}"
+
+
+def differing(lab: SystemLab, model: Model) -> list[str]:
+    """The probes that both labs answer differently, with both answers."""
+    container = lab.containers[NODE]
+    processes = probes.GUEST_PROCESSES
+    ours = pid_of(parsed(processes.parse, real(container, processes.argv)))
+    theirs = pid_of(parsed(processes.parse, model.ask(NODE, processes.argv)))
+    differences = []
+    for (name, parse, asked), (_, _, also) in zip(questions(ours), questions(theirs), strict=True):
+        seen, modelled = parsed(parse, real(container, asked)), parsed(parse, model.ask(NODE, also))
+        if name in OF_ITS_NATURE:
+            same = ("unknown" in str(seen)[:12]) == ("unknown" in str(modelled)[:12])
+        else:
+            same = without(seen, VOLATILE) == without(modelled, VOLATILE)
+        if not same:
+            differences.append(told_apart(name, seen, modelled))
+    return differences
+
+
+AFTER = (
+    *(probes.UNIT_STATES, probes.JOBS, probes.PVE_MOUNT, probes.PVE_MODE, probes.PVECM, probes.PVE_COROSYNC_CONF),
+    *(probes.ETC_COROSYNC_CONF, probes.COROSYNC_DIRS, probes.PMXCFS_PROCESS, probes.COROSYNC_PROCESS, probes.LOCK),
+    *(probes.QM_LIST, probes.SECOND_KEYS, probes.API_STATUS),
+)
+"""What is looked at after every action."""
+SETTLED = 20
+"""Seconds within which both labs have to agree after an action."""
+
+
+def after_every_action(lab: SystemLab, model: Model) -> list[str]:
+    """What both labs do differently when they are told every action, and what differs a moment later."""
+    container = lab.containers[NODE]
+
+    def real_file(name: str) -> bytes:
+        return bytes((container.root / f"{BACKUP_ROOT[1:]}/{RUN}/{name}").read_bytes())
+
+    def model_file(name: str) -> bytes:
+        return bytes(model.cluster.nodes[NODE].files.read(f"{BACKUP_ROOT}/{RUN}/{name}"))
+
+    def differences() -> dict[str, str]:
+        model.cluster.clock.advance(1.0)
+        found = {}
+        for probe in AFTER:
+            seen = without(parsed(probe.parse, real(container, probe.argv)), VOLATILE)
+            modelled = without(parsed(probe.parse, model.ask(NODE, probe.argv)), VOLATILE)
+            if seen != modelled:
+                found[probe.name] = told_apart(probe.name, seen, modelled)
+        return found
+
+    wrong: list[str] = []
+    told: set[str] = set()
+
+    def agreed() -> bool:
+        return not differences().keys() - told
+
+    for name in (n for n in ORDER if n not in NEEDS_A_QDEVICE):
+        action = actions.registry()[name].bind(**VALUES)
+        seen = real(container, action.argv, stdin_of(name, real_file))
+        modelled = model.ask(NODE, action.argv, stdin_of(name, model_file))
+        if seen.exit_status != modelled.exit_status:
+            wrong.append(f"{name}: real {seen}\n  model {modelled}")
+        try:
+            until(agreed, SETTLED, name)
+        except SystemLabError:
+            new = {k: v for k, v in differences().items() if k not in told}
+            told.update(new)  # one that stays is told once
+            wrong += [f"after {name}: {text}" for text in new.values()]
+    return wrong

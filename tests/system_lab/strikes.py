@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,8 +17,16 @@ from pve_system_lab.container import Container
 
 LOOK = 0.01
 """Seconds between two looks for the moment."""
-SESSION = b"sshd: root@"
+SESSION = re.compile(rb"sshd(-session)?: root@")
+"""OpenSSH, and OpenSSH from 9.8 on."""
 KEPT = "{}.kept"
+COMMANDS = {
+    "unmounted": "systemctl stop pve-cluster.service",
+    "local mode": "pmxcfs -l",
+    "out of the database": "rm -f /etc/corosync/corosync.conf /etc/corosync/authkey",
+    "standalone": "systemctl start pve-cluster.service",
+}
+"""Where a node's window is, by the command that its log shows last."""
 
 
 def intent(stage: Any, action: str) -> str | None:
@@ -38,6 +47,17 @@ def in_window(container: Container, line: str) -> bool:
     return any(f"+ {line}\n" in log.read_text(errors="replace") for log in logs)
 
 
+def first_in(stage: Any, line: str) -> Any:
+    """The first node whose window has come to that command; None before that."""
+    return next((c for c in stage.lab.each() if in_window(c, line)), None)
+
+
+def unmounted(stage: Any) -> bool:
+    """Whether a node is in its window, and has no /etc/pve."""
+    container = first_in(stage, COMMANDS["unmounted"])
+    return container is not None and container.run("findmnt", "-n", "/etc/pve").returncode == 1
+
+
 def strike_when(run: subprocess.Popen[str], holds: Callable[[], bool], strike: Callable[[], None]) -> bool:
     """Strike at that moment; False when the run ended before it came."""
     while run.poll() is None:
@@ -52,7 +72,7 @@ def cut(container: Container) -> None:
     """All SSH connections of the node are gone, without a word."""
     for pid in container.pids():
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(SESSION):
+            if SESSION.match(Path(f"/proc/{pid}/cmdline").read_bytes()):
                 os.kill(pid, signal.SIGKILL)
 
 

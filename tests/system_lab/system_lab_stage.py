@@ -70,19 +70,19 @@ class Stage:
 
 
 class Stages:
-    """One lab at a time, of the size that is asked for."""
+    """One lab at a time, of the size and the release that are asked for."""
 
     def __init__(self, records: Path) -> None:
         self._records = records
         self._begun = 0
         self._stage: Stage | None = None
 
-    def of(self, nodes: int) -> Stage:
-        """A lab of so many nodes."""
-        if self._stage is None or len(self._stage.lab.nodes) != nodes:
+    def of(self, nodes: int, pve: int = 8) -> Stage:
+        """A lab of so many nodes, which stand for that release of PVE."""
+        if self._stage is None or (len(self._stage.lab.nodes), self._stage.lab.pve) != (nodes, pve):
             self.end()
             self._begun += 1
-            self._stage = Stage(SystemLab.up(nodes), self._records / f"{self._begun}-of-{nodes}")
+            self._stage = Stage(SystemLab.up(nodes, pve=pve), self._records / f"{self._begun}-of-{nodes}")
         return self._stage
 
     def end(self) -> None:
@@ -99,3 +99,22 @@ def standalone(container: Container) -> bool:
     corosync = container.run("pgrep", "-x", "corosync").returncode
     kept = container.says("ls", "-A", "/etc/corosync").split()
     return (mode, conf, corosync) == ("755", 1, 1) and set(kept) <= {"uidgid.d"}
+
+
+def ended(stage: Stage, run: subprocess.Popen[str]) -> str:
+    """The run that was started has ended the work, and kept every guest; what it said."""
+    said, _ = run.communicate(timeout=BOUND)
+    assert run.returncode == 0, said[-4000:]
+    assert [c.node.name for c in stage.lab.each() if not standalone(c)] == []
+    assert stage.guests() == stage.before
+    return said
+
+
+def ends(stage: Stage, *rebooted: str) -> str:
+    """The command line ends the work; guests of nodes that were not reset are the same processes. What it said."""
+    status, said = stage.run("runbook/", "--approve=all")
+    assert status == 0, said[-4000:]
+    assert [c.node.name for c in stage.lab.each() if not standalone(c)] == []
+    before = {v: p for v, p in stage.before.items() if p.node not in rebooted}
+    assert {v: p for v, p in stage.guests().items() if p.node not in rebooted} == before
+    return said

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from strikes import break_program, cut, in_window, intent, mend_program, strike_when
-from system_lab_stage import standalone
+from strikes import COMMANDS, break_program, cut, first_in, intent, mend_program, strike_when, unmounted
+from system_lab_stage import ended, ends
 
 pytestmark = pytest.mark.syslab
 
@@ -16,13 +16,6 @@ KILLED_AT = (
     *("put-keys", "window", "restart-services", "canary-start", "start-scheduler", "release-lock"),
 )
 CUT_AT = ("stop-corosync", "window", "canary-create")
-COMMANDS = {
-    "unmounted": "systemctl stop pve-cluster.service",
-    "local mode": "pmxcfs -l",
-    "out of the database": "rm -f /etc/corosync/corosync.conf /etc/corosync/authkey",
-    "standalone": "systemctl start pve-cluster.service",
-}
-"""Where a node's window is, by the command that its log shows last."""
 FAILING = {
     "local mode": ("/usr/bin/pmxcfs", "-l"),
     "the deletion": ("/usr/bin/rm", "/etc/pve/corosync.conf"),
@@ -36,15 +29,6 @@ def pair(stages: Any) -> Any:
     stage = stages.of(2)
     stage.set("broken")
     return stage
-
-
-def ends(stage: Any, *rebooted: str) -> None:
-    """The same command line ends the work; guests of nodes that were not reset are the same processes."""
-    status, said = stage.run("runbook/", "--approve=all")
-    assert status == 0, said[-4000:]
-    assert [c.node.name for c in stage.lab.each() if not standalone(c)] == []
-    before = {v: p for v, p in stage.before.items() if p.node not in rebooted}
-    assert {v: p for v, p in stage.guests().items() if p.node not in rebooted} == before
 
 
 @pytest.mark.parametrize("action", KILLED_AT)
@@ -68,28 +52,11 @@ def test_cut_off(pair: Any, action: str) -> None:
     ended(pair, run)
 
 
-def ended(stage: Any, run: Any) -> None:
-    """The run has ended the work though its line was lost."""
-    said, _ = run.communicate(timeout=900)
-    assert run.returncode == 0, said[-4000:]
-    assert [c.node.name for c in stage.lab.each() if not standalone(c)] == []
-    assert stage.guests() == stage.before
-
-
-def first_in(stage: Any, line: str) -> Any:
-    """The first node whose window has come to that command; None before that."""
-    return next((c for c in stage.lab.each() if in_window(c, line)), None)
-
-
 def test_ssh_is_lost_while_etc_pve_is_unmounted(pair: Any) -> None:
     """No login by the key in /etc/pve is possible at that moment: the second key brings the line back."""
     run = pair.start("runbook/", "--approve=all")
 
-    def unmounted() -> bool:
-        container = first_in(pair, COMMANDS["unmounted"])
-        return container is not None and container.run("findmnt", "-n", "/etc/pve").returncode == 1
-
-    assert strike_when(run, unmounted, lambda: cut(first_in(pair, COMMANDS["unmounted"])))
+    assert strike_when(run, lambda: unmounted(pair), lambda: cut(first_in(pair, COMMANDS["unmounted"])))
     ended(pair, run)
 
 

@@ -16,6 +16,7 @@ from pve_lab.formats.storage_cfg import parse_storage_cfg
 
 from pve_system_lab.node import guests
 from pve_system_lab.node.process import Refused, ask_pmxcfs, show_as
+from pve_system_lab.node.release import RELEASE
 from pve_system_lab.node.storage import usage
 from pve_system_lab.node.tasks import record
 from pve_system_lab.node.words import Said
@@ -147,7 +148,7 @@ def pvesh(argv: Sequence[str]) -> Said:
         "/cluster/status": _status,
         "/cluster/resources": _resources,
         "/nodes": _nodes,
-        "/version": lambda _: {"release": "8.3", "repoid": "c1689ccb84065c2b", "version": "8.3.0"},
+        "/version": lambda _: {"release": RELEASE.short, "repoid": RELEASE.repoid, "version": RELEASE.manager},
     }
     path = argv[1].rstrip("/") if len(argv) > 1 else ""
     if argv[:1] != ["get"] or path not in readers:

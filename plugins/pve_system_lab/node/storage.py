@@ -11,6 +11,7 @@ from pve_lab.formats.storage_cfg import Storage, parse_storage_cfg
 from pve_lab.formats.texts import StorageRow, pvesm_status
 
 from pve_system_lab.node.process import ask_pmxcfs
+from pve_system_lab.node.release import RELEASE
 from pve_system_lab.node.words import Said
 
 PATIENCE = 2
@@ -48,7 +49,7 @@ def pvesm(argv: Sequence[str]) -> Said:
     """pvesm status | path VOLUME."""
     ask_pmxcfs()
     if argv[:1] == ["status"]:
-        return Said(pvesm_status([_row(s) for s in _all()], kib=False))
+        return Said(pvesm_status([_row(s) for s in _all()], kib=RELEASE.kib_header))
     if argv[:1] == ["path"] and len(argv) > 1:
         ident, _, name = argv[1].partition(":")
         storage = next((s for s in _all() if s.ident == ident), None)

@@ -1,6 +1,6 @@
 """pvecm, qm, pct, pvesm, pvesh, ha-manager, pveversion: thin commands over /etc/pve and corosync's own tools.
 
-Texts and exit statuses recorded on PVE 8.3.
+Texts and exit statuses recorded on PVE 8.3 and 9.1.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pve_lab.formats import corosync_conf
-from pve_lab.formats.texts import NO_CLUSTER, NO_QUORUM, REFUSED, cluster_information
-from pve_lab.model.version import PVE8
+from pve_lab.formats.texts import FENCING_STANDBY, NO_CLUSTER, NO_QUORUM, REFUSED, cluster_information
 
 from pve_system_lab.node import api, guests, storage
 from pve_system_lab.node.process import Refused, ask_pmxcfs
+from pve_system_lab.node.release import RELEASE
 from pve_system_lab.node.words import Said
 
 CRON_LINK, CRON_TARGET = "/etc/cron.d/vzdump", "/etc/pve/vzdump.cron"
-UPDATECERTS = 30
-"""Seconds that `pvecm updatecerts` waits for quorum (recorded: pveproxy's start without quorum)."""
 
 
 def _pvecm(argv: Sequence[str]) -> Said:
@@ -60,7 +58,7 @@ def _delnode(conf: Path, name: str, *, quorate: bool) -> Said:
 
 
 def _updatecerts() -> Said:
-    deadline = time.monotonic() + UPDATECERTS
+    deadline = time.monotonic() + RELEASE.quorum_wait
     while time.monotonic() < deadline:
         try:
             if guests.quorate():
@@ -79,13 +77,16 @@ def _ha_manager(argv: Sequence[str]) -> Said:
         return Said()
     if argv[:1] == ["remove"]:
         return Said("", f"cannot delete service '{argv[1]}', not HA managed!\n", 255)
+    if argv[:1] == ["crm-command"] and argv[1:2] in (["disarm-ha"], ["arm-ha"]) and RELEASE.fencing_line:
+        return Said() if pmxcfs["quorate"] else Said("", NO_QUORUM, 2)  # there is no service to let go of
     if argv[:1] != ["status"]:
         return Said("", f"ERROR: unknown command 'ha-manager {' '.join(argv)}'\n", 255)
-    return Said("quorum OK\n" if pmxcfs["quorate"] else f"quorum No quorum on node '{pmxcfs['name']}'!\n")
+    quorum = "quorum OK\n" if pmxcfs["quorate"] else f"quorum No quorum on node '{pmxcfs['name']}'!\n"
+    return Said(quorum + (FENCING_STANDBY if RELEASE.fencing_line else ""))
 
 
 def _pveversion(argv: Sequence[str]) -> Said:
-    return Said(f"pve-manager/{PVE8.manager}/{PVE8.repoid} (running kernel: {os.uname().release})\n")
+    return Said(f"pve-manager/{RELEASE.manager}/{RELEASE.repoid} (running kernel: {os.uname().release})\n")
 
 
 TOOLS: dict[str, Callable[[Sequence[str]], Said]] = {
