@@ -55,6 +55,8 @@ def test_files_behind_loop_devices() -> None:
     text = "/dev/loop0 /var/lib/vz/images/110/vm-110-disk-0.raw\n/dev/loop12 /mnt/a b.raw (deleted)\n"
     found = {"/dev/loop0": "/var/lib/vz/images/110/vm-110-disk-0.raw", "/dev/loop12": "/mnt/a b.raw (deleted)"}
     assert parse_loop_devices(Output(text, "", 0)) == found
+    lost = "/dev/loop0        /var/lib/vz/images/110/vm-110-disk-0.raw\n/dev/loop12 (lost) /mnt/a b.raw (deleted)\n"
+    assert parse_loop_devices(Output(lost, "", 0)) == found
 
 
 def test_disks_that_qemu_reaches_itself() -> None:

@@ -124,7 +124,8 @@ def _nodes(pmxcfs: Json) -> list[Json]:
 
 def start_all() -> Said:
     """Start what is marked onboot, once there is quorum (PVE::API2::Nodes startall)."""
-    with record("startall", ""):
+    with record("startall", "") as task:
+        show_as(f"task {task.upid}")  # as a worker does (pve-common, RESTEnvironment.pm, fork_worker)
         while True:
             try:
                 ask_pmxcfs()

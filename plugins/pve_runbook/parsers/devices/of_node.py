@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unread
 
-_LOOP = re.compile(r"(?P<device>/dev/loop\d+)\s+(?P<file>/.*?)\s*")
+_LOOP = re.compile(r"(?P<device>/dev/loop\d+)(?: \(lost\))?\s+(?P<file>/.*?)\s*")
 
 
 def parse_dev_links(output: Output) -> Mapping[str, str]:
@@ -26,7 +26,10 @@ def parse_dev_links(output: Output) -> Mapping[str, str]:
 
 
 def parse_loop_devices(output: Output) -> Mapping[str, str]:
-    """Read `losetup -l -n -O NAME,BACK-FILE`: loop device → the file behind it; nothing where there is none."""
+    """Read `losetup -l -n -O NAME,BACK-FILE`: loop device → the file behind it; nothing where there is none.
+
+    A device without its file in /dev is `(lost)` on Debian 13 (util-linux 2.41, losetup(8); recorded in the system lab).
+    """
     found: dict[str, str] = {}
     for line in lines_of(stdout_of(output, "losetup")):
         match = _LOOP.fullmatch(line)
