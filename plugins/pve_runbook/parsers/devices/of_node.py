@@ -28,7 +28,7 @@ def parse_dev_links(output: Output) -> Mapping[str, str]:
 def parse_loop_devices(output: Output) -> Mapping[str, str]:
     """Read `losetup -l -n -O NAME,BACK-FILE`: loop device → the file behind it; nothing where there is none.
 
-    A device without its file in /dev is `(lost)` on Debian 13 (util-linux 2.41, losetup(8); recorded in the system lab).
+    A device without its file in /dev is `(lost)` on Debian 13 (recorded in the system lab, util-linux 2.41).
     """
     found: dict[str, str] = {}
     for line in lines_of(stdout_of(output, "losetup")):
