@@ -59,6 +59,8 @@ def test_a_commit_that_waits_is_stopped_before_quorum_is_granted(make_run: MakeR
     assert run.bench.run("pve2", "pvecm expected 1").exit_status == 0
     run.bench.advance(60.0)
     assert node.network_reloads == 0 and node.commits.pending == ["lan"]
+    ended = run.bench.run("pve2", f"systemctl is-active {' '.join(COMMITS)}").stdout
+    assert ended == "failed\nfailed\n", "so systemd calls a oneshot that was stopped before its end"
     run.perform(COMMITS_OFF)
     assert [line for line in run.bench.mutations() if line.startswith("systemctl") and "-commit" in line] == stops, (
         "nothing is left to be stopped"

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.syslab
 INTERFACES = "/etc/network/interfaces"
 BOOTED = 120
 """Seconds until all that a boot starts must have begun: pveproxy's start waits 80 s for quorum."""
+ACTED = 30
+"""Seconds within which what waited for quorum must have acted once there is some."""
 TRIES = 30
 """Logins with a wrong key that must be enough to be barred: OpenSSH notes 5 s for each, and bars from 15 s on."""
 WRONG = (
@@ -122,6 +124,16 @@ def booted_without_quorum(stage: Any) -> Container:
     put(second, f"{INTERFACES}.new", edited)
     stage.lab.is_earlier(SETTLED)
     return second
+
+
+def test_without_that_forced_quorum_reloads_the_network(stage: Any) -> None:
+    """What this lab has to know, or nothing below would be worth anything (recorded on PVE 9.1)."""
+    second = booted_without_quorum(stage)
+    assert not reloaded(second)
+    assert second.run("pvecm", "expected", "1").returncode == 0
+    until(lambda: states(second) == ["active", "active"], ACTED, "what waited for quorum does not act")
+    assert reloaded(second)
+    assert '"lan"' in second.says("cat", "/etc/pve/sdn/.running-config")
 
 
 def test_the_network_is_not_reloaded_at_any_moment_of_a_run(stage: Any) -> None:

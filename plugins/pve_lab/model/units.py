@@ -253,7 +253,7 @@ class Units:
         if unit.job:
             self.finish_job(unit)
             if unit.active == "activating":
-                unit.active, unit.sub = "inactive", "dead"
+                self._cut_short(unit)
         if unit.active not in ("active", "activating"):
             return Outcome(0, "", 0.01)
         boot_id = self.host.boot_id
@@ -263,6 +263,15 @@ class Units:
         self.stopped(unit)
         self.host.clock.advance(seconds)
         return Outcome()
+
+    def _cut_short(self, unit: Unit) -> None:
+        """Its start was under way. A signal is no good end of a oneshot (systemd's is_clean_exit; seen with 257)."""
+        unit.active, unit.sub = "inactive", "dead"
+        if unit.name in ONESHOTS:
+            unit.active, unit.sub, unit.result = "failed", "failed", "signal"
+            self.host.journal.systemd(unit.name, f"{unit.name}: Main process exited, code=killed, status=15/TERM", 5)
+            self.host.journal.systemd(unit.name, f"{unit.name}: Failed with result 'signal'.", 4)
+        self.host.journal.systemd(unit.name, f"Stopped {unit.name} - {unit.description}.")
 
     def stopped(self, unit: Unit) -> None:
         """The unit's processes have ended well."""
