@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from asked import NEEDS_A_QDEVICE, NODE, OF_ITS_NATURE, ORDER, RUN, VALUES, VOLATILE, questions, stdin_of
+from pve_lab import shapes
 from pve_lab.build import build
 from pve_lab.machine import Machine, Site
 from pve_lab.model.cluster import Cluster
@@ -31,6 +32,13 @@ from pve_system_lab.errors import SystemLabError, until
 from pve_system_lab.inventory import INVENTORY
 
 VERSIONS = {8: PVE8, 9: PVE9}
+STATES: dict[str, Callable[[Cluster], None]] = {
+    "broken": shapes.broken,
+    "quorate": shapes.quorate,
+    "half-dismantled": shapes.half_dismantled,
+    "standalone": shapes.standalone,
+}
+"""The states in which both labs are compared."""
 EPOCH = 1795415359.0
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKlab0000000000000000000000000000000000000000 test"
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asked import unprepared
-from differential import Model, after_every_action, differing
+from differential import STATES, Model, after_every_action, differing
 from pve_lab import shapes
-from pve_lab.model.cluster import Cluster
 
 pytestmark = pytest.mark.syslab
-
-STATES: dict[str, Callable[[Cluster], None]] = {
-    "broken": shapes.broken,
-    "quorate": shapes.quorate,
-    "half-dismantled": shapes.half_dismantled,
-    "standalone": shapes.standalone,
-}
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from asked import unprepared
-from differential import Model, after_every_action, differing
+from differential import STATES, Model, after_every_action, differing
 from pve_lab import shapes
 from pve_lab.shapes.booted import EDIT, ZONE
 from pve_system_lab import content
@@ -89,11 +89,12 @@ def test_ends_standalone(stage: Any) -> None:
     assert [c.node.name for c in stage.lab.each() if reloaded(c)] == []
 
 
-def test_every_probe_says_the_same(stage: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", STATES)
+def test_every_probe_says_the_same(stage: Any, tmp_path: Path, state: str) -> None:
     """The embedded lab's PVE 9 agrees with these nodes."""
     assert unprepared() == []
-    stage.set("broken")
-    with Model(tmp_path / "model", stage.lab, shapes.broken) as model:
+    stage.set(state)
+    with Model(tmp_path / "model", stage.lab, STATES[state]) as model:
         differences = differing(stage.lab, model)
     assert not differences, "\n".join(differences)
 
