@@ -114,6 +114,12 @@ def test_the_outermost_wait_of_the_longest_waiting_node_is_told() -> None:
     assert waits.now == ()
 
 
+def test_a_wait_that_outlasts_its_bound_does_not_name_it() -> None:
+    wait = [Wait("pve1", "corosync to stop", 0.0, 30.0)]
+    assert in_words(wait, 30.0).endswith("corosync to stop, 30 s of 30 s")
+    assert in_words(wait, 31.0).endswith("corosync to stop, 31 s")
+
+
 def test_a_line_never_breaks() -> None:
     assert len(in_words([Wait("a-node-with-a-long-name", "w" * 200, 0.0, 180.0)], 179.0)) < COLUMNS
 

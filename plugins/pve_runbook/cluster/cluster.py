@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -165,16 +166,19 @@ class Cluster:
         seconds: int = 30,
         asking: Sequence[Probe[object]] = (),
     ) -> None:
-        """Read ``node`` until ``holds``, by the probes ``asking`` if there are any; at most ``seconds``, waited on the
-        node.
+        """Read ``node`` until ``holds``, by the probes ``asking`` if there are any.
+
+        ``seconds`` are waited on the node at most, and what it takes to read it comes to them.
 
         Raises UnknownFact when the bound is over.
         """
+        began = time.monotonic()
         with self.waits.on(node.name, what, seconds), node.asking_only(asking):
             waited = 0
             while not holds(node.facts):
                 if waited >= seconds:
-                    raise UnknownFact(node.name, what, f"did not come about within {seconds} s")
+                    took = max(seconds, round(time.monotonic() - began))
+                    raise UnknownFact(node.name, what, f"did not come about within {took} s")
                 node.poll(1)
                 self.forget()
                 waited += 1

@@ -230,10 +230,14 @@ class Live:
 
 
 def in_words(waits: Sequence[Wait], now: float) -> str:
-    """Return ``  ..       pve1     waits for its window to end, 12 s of 180 s``, in one line of a terminal."""
+    """Return ``  ..       pve1     waits for its window to end, 12 s of 180 s``, in one line of a terminal.
+
+    What a node takes to be read comes to what is waited for, so a wait can outlast its bound; that is not said then.
+    """
     first = waits[0]
     others = f", and {len(waits) - 1} more" if len(waits) > 1 else ""
-    time_told = f", {first.elapsed(now):.0f} s of {first.bound:.0f} s{others}"
+    elapsed = first.elapsed(now)
+    time_told = f", {elapsed:.0f} s" + (f" of {first.bound:.0f} s" if elapsed <= first.bound else "") + others
     head = f"  ..       {first.node:<8} waits for {first.what}"
     room = WIDTH - 1 - len(time_told)
     return (head if len(head) <= room else head[: room - 1] + "…") + time_told
