@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pve_lab.control import NodeTruth
-
-BLOCK = re.compile(r"^## \d+\. (?P<nodes>.+)\n(?P<about>(?:.*\n)*?)```sh\n(?P<lines>(?:.*\n)*?)```$", re.MULTILINE)
+from typed_card import typed
 
 
 def type_it(lab: Any, card: str) -> None:
     """Type every block of the card at every node that it names, in their order."""
-    blocks = list(BLOCK.finditer(card))
-    assert card.count("```sh") == len(blocks)
-    for block in blocks:
-        for node in block["nodes"].split(", "):
-            said = lab.control.run(node, block["lines"])
-            assert said.exit_status == 0, (node, block["lines"], said)
-            if "systemd-run" in block["lines"]:
-                assert said.stdout.splitlines()[-1] == "done", said
+    for node, lines in typed(card):
+        said = lab.control.run(node, lines)
+        assert said.exit_status == 0, (node, lines, said)
+        if "systemd-run" in lines:
+            assert said.stdout.splitlines()[-1] == "done", said
 
 
 def end(lab: Any) -> dict[str, NodeTruth]:
