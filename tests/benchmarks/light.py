@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -55,14 +55,16 @@ class Weight:
     token: float | None
 
 
-def longest_hold(packets: Iterable[Packet]) -> float | None:
-    """Seconds from the last that came in to the first that went out after it, the longest; None where nothing did.
+def longest_hold(packets: Sequence[Packet]) -> float | None:
+    """Seconds from a token that came in to the next that went out, the longest; None where none did.
 
-    A node sends only while it has the token, and the token comes after the messages of who had it before.
+    Nearly all of corosync's packets are the token, all of one size; longer ones are messages, and a token that asks for
+    lost ones again. A shorter one that a node sends without it wakes up who keeps an idle token.
     """
+    [(token, _)] = Counter(packet.size for packet in packets).most_common(1) or [(0, 0)]
     came: float | None = None
     longest: float | None = None
-    for packet in sorted(packets, key=lambda p: p.at):
+    for packet in sorted((p for p in packets if p.size == token), key=lambda p: p.at):
         if not packet.is_from_node:
             came = packet.at
         elif came is not None:

@@ -133,8 +133,9 @@ def compared(runs: Sequence[Run], cards: Sequence[tuple[float, float]]) -> str:
 
 def loads(found: Iterable[float]) -> str:
     """From the least to the most."""
-    in_order = sorted(found)
-    return f"{in_order[0]:.0f} to {in_order[-1]:.0f}"
+    in_order = [f"{one:.1f}" for one in sorted(found)]
+    ends = (in_order[0], in_order[-1])
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _name(phase: Phase) -> str:

@@ -72,16 +72,19 @@ def test_runs_are_compared_in_medians() -> None:
         spent.Run("now", wall, 4, 1, load, 0, (), spent.Asked(2, 4, 2, 1)) for wall, load in ((9, 1), (10, 7), (30, 3))
     ]
     told = spent.compared(runs, [(20, 2), (24, 4)]).splitlines()
-    assert told[2] == "| now | 3 | 10.0 | 4.0 | 6.0 | 1.0 | 2 | 4 | 2 | 1 | 1 to 7 |"
+    assert told[2] == "| now | 3 | 10.0 | 4.0 | 6.0 | 1.0 | 2 | 4 | 2 | 1 | 1.0 to 7.0 |"
     assert told[3].startswith("| the card, typed | 2 | 22.0 |")
     assert {line.count("|") for line in told if line} == {12}
 
 
-def test_the_token_is_kept_from_the_last_that_came_to_the_first_that_goes() -> None:
+def test_the_token_is_kept_from_its_coming_in_to_its_going_out() -> None:
     came_and_went = [(0.0, True), (1.0, False), (1.2, False), (1.5, True), (1.6, True), (4.0, False), (4.1, True)]
-    packets = [Packet(at, is_from_node, 100) for at, is_from_node in came_and_went]
-    assert longest_hold(reversed(packets)) == pytest.approx(0.3)
+    packets = [Packet(at, is_from_node, 136) for at, is_from_node in came_and_went]
+    assert longest_hold(packets[::-1]) == pytest.approx(0.3)
     assert longest_hold(packets[:2]) is None
+    others = [Packet(1.3, True, 104), Packet(5.0, False, 104), Packet(9.0, True, 300)]
+    assert longest_hold([*packets, *others]) == pytest.approx(0.3), "what is not the token"
+    assert longest_hold([]) is None
 
 
 def test_a_reading_is_what_is_more_than_at_rest() -> None:
@@ -92,5 +95,5 @@ def test_a_reading_is_what_is_more_than_at_rest() -> None:
     assert one.token(busy) == pytest.approx(3), "the first node keeps an idle token on purpose"
     assert math.isnan(one.token({"pve1": rest["pve1"]}))
     told = table_of_readings([one]).splitlines()
-    assert told[2] == "| now | 1 | 2.0 | 9 | 0.50 | 1.30 | 1.0 | 3.0 | 3.0 | 1 to 1 |"
+    assert told[2] == "| now | 1 | 2.0 | 9 | 0.50 | 1.30 | 1.0 | 3.0 | 3.0 | 1.0 |"
     assert {line.count("|") for line in told if line} == {11}
