@@ -29,3 +29,9 @@ def test_a_word_is_never_broken() -> None:
     path = "/a/folder" * 12
     [message] = usage_error(RefusalId.NODES_ARE_NOT_REACHED, f"see {path} and go on").args
     assert path in f"ERROR: {message}".splitlines()
+
+
+def test_a_long_word_at_the_beginning_stays_behind_what_pytest_writes_before_it() -> None:
+    path = "/a/folder" * 12
+    [message] = usage_error(RefusalId.NODES_ARE_NOT_REACHED, f"{path}: cannot be read").args
+    assert f"ERROR: {message}".splitlines() == [f"ERROR: {path}:", "cannot be read [PVE-R242]"]
