@@ -167,7 +167,10 @@ LEAVING = {"pvecm expected 1", "pvecm delnode"}
 
 BY_THE_RUNBOOK = "pytest runbook/ --leave=pve3"
 LEFT: dict[str, tuple[tuple[str, ...], tuple[Move, ...]]] = {
-    "last-off": (("pve3",), (Move(f"{BY_THE_RUNBOOK} --absent=pve3", "pve1", "pvecm delnode pve3"),)),
+    "last-off": (
+        ("pve3",),
+        (Move("pytest runbook/ --hosts=pve1,pve2 --leave=pve3 --absent=pve3", "pve1", "pvecm delnode pve3"),),
+    ),
     "separated": (("pve3",), (Move(BY_THE_RUNBOOK, "pve1", "pvecm delnode pve3"),)),
     "reinstalled": (("pve3",), (Move(BY_THE_RUNBOOK, "pve1", "pvecm delnode pve3"),)),
     "others-off": (

@@ -40,12 +40,12 @@ def power_on(case: Case) -> str:
     if case.absent.issuperset(case.off):
         return f"dead for good, as --absent says: {names}; the runbook takes the others out alone"
     votes = case.where.parts[0].votes
-    them, each = ("it", "it") if len(case.off) == 1 else ("them", "each of them")
+    them, in_turn = ("it", "") if len(case.off) == 1 else ("them", ", one after the other")
     return (
         f"power on {names}: quorum comes back by itself. Dead for good, and never to be powered on in this network "
         f"again: take the others apart without {them} (pytest runbook/ --hosts={_reached(case)} "
-        f"--absent={','.join(case.off)}); or remove {them} from the cluster: `pvecm expected {votes}`, which holds for "
-        f"the moment, then `pvecm delnode` of {each}"
+        f"--absent={','.join(case.off)}); or remove {them} from the cluster{in_turn}: `pvecm expected {votes}`, which "
+        "holds for the moment, then `pvecm delnode` of it"
     )
 
 
