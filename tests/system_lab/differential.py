@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from asked import NEEDS_A_QDEVICE, NODE, OF_ITS_NATURE, ORDER, RUN, VALUES, VOLATILE, questions, stdin_of
+from asked import NEEDS_A_QDEVICE, NODE, OF_ITS_NATURE, ORDER, RUN, VALUES, VOLATILE, questions, stdin_of, unprepared
 from pve_lab import shapes
 from pve_lab.build import build
 from pve_lab.machine import Machine, Site
@@ -201,3 +201,21 @@ def after_every_action(lab: SystemLab, model: Model) -> list[str]:
             told.update(new)  # one that stays is told once
             wrong += [f"after {name}: {text}" for text in new.values()]
     return wrong
+
+
+def compare_probes(stage: Any, place: Path, state: str) -> None:
+    """Both labs in the same state answer every probe alike; what differs by its nature is readable in both."""
+    assert unprepared() == []
+    stage.set(state)
+    with Model(place / "model", stage.lab, STATES[state]) as model:
+        differences = differing(stage.lab, model)
+    assert not differences, "\n".join(differences)
+
+
+def compare_actions(stage: Any, place: Path) -> None:
+    """Every action ends with the same exit status, and leaves the same state of the node a moment later."""
+    assert unprepared() == []
+    stage.set("broken")
+    with Model(place / "model", stage.lab, shapes.broken) as model:
+        differences = after_every_action(stage.lab, model)
+    assert not differences, "\n".join(differences)

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import unprepared
-from differential import STATES, Model, after_every_action, differing
-from pve_lab import shapes
+from differential import STATES, compare_actions, compare_probes
 from pve_lab.shapes.booted import EDIT, ZONE
 from pve_system_lab import content
 from pve_system_lab.container import Container
@@ -92,20 +90,12 @@ def test_ends_standalone(stage: Any) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_every_probe_says_the_same(stage: Any, tmp_path: Path, state: str) -> None:
     """The embedded lab's PVE 9 agrees with these nodes."""
-    assert unprepared() == []
-    stage.set(state)
-    with Model(tmp_path / "model", stage.lab, STATES[state]) as model:
-        differences = differing(stage.lab, model)
-    assert not differences, "\n".join(differences)
+    compare_probes(stage, tmp_path, state)
 
 
 def test_every_action_does_the_same(stage: Any, tmp_path: Path) -> None:
     """And is changed in the same way."""
-    assert unprepared() == []
-    stage.set("broken")
-    with Model(tmp_path / "model", stage.lab, shapes.broken) as model:
-        differences = after_every_action(stage.lab, model)
-    assert not differences, "\n".join(differences)
+    compare_actions(stage, tmp_path)
 
 
 # -- what waits for quorum ----------------------------------------------------------------------
