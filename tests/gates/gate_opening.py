@@ -216,8 +216,8 @@ class Opening:
             return STANDS_FOR.get(name)
         function = definition._get_wrapped_function()
         value = function(**{needed: self._value(gate, needed, values) for needed in _needs(definition)})
-        if name == "candidates":  # how long this process took to answer itself is no state of a lab
-            value = [replace(one, latencies=(0.0,) * len(one.latencies)) for one in value]
+        if name == "candidates":  # how long this process took to answer itself is no state of a lab; a stall is one
+            value = [replace(one, latencies=tuple(x if x > STALL else 0.0 for x in one.latencies)) for one in value]
         kept = self.session if _is_of_session(gate, name) else values
         kept[name] = value
         return value
@@ -268,6 +268,10 @@ class Opening:
         for key in (OPENED, EXECUTION):
             if key in self.config.stash:
                 del self.config.stash[key]
+
+
+STALL = 5.0
+"""Seconds after which an answer is late because a state says so."""
 
 
 @cache
