@@ -129,7 +129,7 @@ ON_THE_WAY: dict[str, OnTheWay] = {
     "PVE-R140": OnTheWay("", Fault("fail", argv=("pmxcfs", "-l"))),
     "PVE-R141": OnTheWay(
         "remove it with `qm stop 9000; qm destroy 9000`",
-        Fault("run", "after", argv=("qm", "stop"), command="qm start 9000"),
+        Fault("run", "after", argv=("qm", "stop"), node="pve1", command="qm start 9000"),
         mends=types("pve1", "qm stop 9000; qm destroy 9000"),
     ),
     "PVE-R147": OnTheWay(AGAIN, before="test_backups_are_checked", strikes=_lost),
