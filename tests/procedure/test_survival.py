@@ -7,6 +7,10 @@ from dataclasses import replace
 
 import pytest
 from bench_run import BenchRun, MakeRun
+from pve_runbook.facts.live_network import live_network
+from pve_runbook.journal import events
+from pve_runbook.parsers.iproute import Device
+from pve_runbook.probes import registry as probes
 from pve_runbook.probes.answers import UnknownFact
 from pve_runbook.procedure import stages
 
@@ -175,3 +179,24 @@ def test_a_comparison_says_when_it_was(run: BenchRun, label: str, told: str) -> 
     run.survival.losses(2, label=label)
     lines = [json.loads(line) for line in (run.folder / "journal.jsonl").read_text().splitlines()]
     assert [e["label"] for e in lines if e["kind"] == "continuity"] == [told]
+
+
+def test_the_port_of_a_guest_counts_while_its_process_is_the_first_one(run: BenchRun) -> None:
+    node = run.cluster.node("pve1")
+    port = Device("tap101i9", True, 1500, "vmbr0", ())
+    run.survival.live["pve1"] = live_network([*node.facts.get(probes.ADDRESSES), port])
+    assert "tap101i9 is gone" in run.survival.network_lost(node)
+    by_hand(run, "pve1", "qm stop 101; qm start 101")
+    run.cluster.forget()
+    assert run.survival.network_lost(node) == ""
+
+
+def test_a_change_that_is_accepted_is_told_as_what_it_is(run: BenchRun) -> None:
+    run.survival.take(frozenset({101, 999}))
+    told = {
+        e.event.text for e in run.journal.events if isinstance(e.event, events.Note) and e.event.topic == "accepted"
+    }
+    assert told == {
+        "guest 101 is accepted as it is now, by --accept-changed",
+        "guest 999 is accepted as gone, by --accept-changed",
+    }
