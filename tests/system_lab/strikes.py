@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pve_system_lab.container import Container
+from system_lab_stage import ended
 
 LOOK = 0.01
 """Seconds between two looks for the moment."""
@@ -88,3 +89,21 @@ def break_program(container: Container, program: str, argument: str) -> None:
 def mend_program(container: Container, program: str) -> None:
     """It works again."""
     container.run("mv", KEPT.format(program), program)
+
+
+def cut_at(stage: Any, action: str) -> None:
+    """A run, and every SSH session of the node ends when the journal has that action's intent: it ends the work."""
+    run = stage.start("runbook/", "--approve=all")
+
+    def strike() -> None:
+        cut(stage.lab.containers[intent(stage, action)])
+
+    assert strike_when(run, lambda: intent(stage, action) is not None, strike)
+    ended(stage, run)
+
+
+def cut_while_unmounted(stage: Any) -> None:
+    """The same, when a node in its window has no /etc/pve."""
+    run = stage.start("runbook/", "--approve=all")
+    assert strike_when(run, lambda: unmounted(stage), lambda: cut(first_in(stage, COMMANDS["unmounted"])))
+    ended(stage, run)

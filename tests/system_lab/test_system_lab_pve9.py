@@ -19,7 +19,7 @@ from pve_system_lab.past import SETTLED
 from pve_system_lab.scenarios import SCENARIOS
 from pve_system_lab.units import COMMITS, RELOADS
 from ran import Ran
-from strikes import COMMANDS, cut, first_in, intent, strike_when, unmounted
+from strikes import COMMANDS, cut_at, cut_while_unmounted, first_in, strike_when
 from system_lab_stage import ended, ends
 
 pytestmark = pytest.mark.syslab
@@ -197,17 +197,9 @@ def test_who_is_barred_after_a_wrong_key_waits_it_out(pair: Any, tmp_path: Path)
 @pytest.mark.parametrize("action", ["stop-corosync", "window"])
 def test_a_line_that_is_cut_comes_back_within_the_run(pair: Any, action: str) -> None:
     """Every SSH session of the node ends at that moment."""
-    run = pair.start("runbook/", "--approve=all")
-
-    def strike() -> None:
-        cut(pair.lab.containers[intent(pair, action)])
-
-    assert strike_when(run, lambda: intent(pair, action) is not None, strike)
-    ended(pair, run)
+    cut_at(pair, action)
 
 
 def test_a_line_that_is_cut_while_every_key_is_refused_comes_back(pair: Any) -> None:
     """/etc/pve is not mounted, and root's keys lie in it: no login is tried that would bar us."""
-    run = pair.start("runbook/", "--approve=all")
-    assert strike_when(run, lambda: unmounted(pair), lambda: cut(first_in(pair, COMMANDS["unmounted"])))
-    ended(pair, run)
+    cut_while_unmounted(pair)

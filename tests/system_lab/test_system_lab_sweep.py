@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from strikes import COMMANDS, break_program, cut, first_in, intent, mend_program, strike_when, unmounted
-from system_lab_stage import ended, ends
+from strikes import COMMANDS, break_program, cut_at, cut_while_unmounted, first_in, intent, mend_program, strike_when
+from system_lab_stage import ends
 
 pytestmark = pytest.mark.syslab
 
@@ -43,21 +43,12 @@ def test_killed(pair: Any, action: str) -> None:
 @pytest.mark.parametrize("action", CUT_AT)
 def test_cut_off(pair: Any, action: str) -> None:
     """Every SSH session of the node ends: the line comes back, and the run ends the work."""
-    run = pair.start("runbook/", "--approve=all")
-
-    def strike() -> None:
-        cut(pair.lab.containers[intent(pair, action)])
-
-    assert strike_when(run, lambda: intent(pair, action) is not None, strike)
-    ended(pair, run)
+    cut_at(pair, action)
 
 
 def test_ssh_is_lost_while_etc_pve_is_unmounted(pair: Any) -> None:
     """No login by the key in /etc/pve is possible at that moment: the second key brings the line back."""
-    run = pair.start("runbook/", "--approve=all")
-
-    assert strike_when(run, lambda: unmounted(pair), lambda: cut(first_in(pair, COMMANDS["unmounted"])))
-    ended(pair, run)
+    cut_while_unmounted(pair)
 
 
 @pytest.mark.parametrize("place", COMMANDS)

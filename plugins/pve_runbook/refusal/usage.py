@@ -19,23 +19,18 @@ class _Refusal(str):
     indented stays so."""
 
     def __format__(self, spec: str) -> str:
-        first, *more = super().__format__(spec).splitlines()
-        lines = _in_lines(first, " " * len(_HEAD))
-        for line in more:
-            lines += _in_lines(line, line[: len(line) - len(line.lstrip())])
-        return "\n".join(lines).removeprefix(" " * len(_HEAD))
-
-
-def _in_lines(line: str, indent: str) -> list[str]:
-    later = indent if line.startswith(" ") else ""
-    return textwrap.wrap(
-        line.strip(),
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=later,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [""]
+        shown: list[str] = []
+        for line in super().__format__(spec).splitlines():
+            indent = line[: len(line) - len(line.lstrip())]
+            shown += textwrap.wrap(
+                line.strip(),
+                _WIDTH,
+                initial_indent=indent if shown else " " * len(_HEAD),
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            ) or [""]
+        return "\n".join(shown).removeprefix(" " * len(_HEAD))
 
 
 def usage_error(of: RefusalId, text: object) -> pytest.UsageError:
