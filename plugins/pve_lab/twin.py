@@ -7,12 +7,14 @@ units, guests; and last what was changed on the nodes since their daemons starte
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shlex
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
 from pve_runbook.facts_file.model import Membership, NodePortrait, Portrait, UnitState, is_host_name
 
 from pve_lab import twin_node, twin_past
@@ -51,7 +53,7 @@ class _Body:
 def version_of(known: NodePortrait) -> Version:
     """The release nearest to the node's own."""
     nearest = VERSIONS.get(known.version.partition(".")[0], PVE8)
-    return replace(
+    return dataclasses.replace(
         nearest,
         manager=known.version or nearest.manager,
         ha_manager=known.ha_manager or nearest.ha_manager,

@@ -6,10 +6,10 @@ import base64
 import json
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from pve_runbook.cluster.probe_journal import AnswerLog
 from pve_runbook.cluster.rounds import Question
 from pve_runbook.diagnosis.stability import History, Stability, judge

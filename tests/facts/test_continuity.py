@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from pve_runbook.facts.continuity import Snapshot, compare, rebased, resettled
 from pve_runbook.journal.rows import GuestTruth
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from pve_runbook.facts.node_state import NodeState, StateEvidence, classify, corosync_leftovers, ha_leftovers
 from pve_runbook.parsers.config_db import ConfigTree
 from pve_runbook.parsers.output import ParseError

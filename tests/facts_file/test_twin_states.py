@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pve_lab.scenarios import SCENARIOS
 from pve_lab.shapes import leave_by_vendors_way
 from pve_runbook.diagnosis.network import Cause, find

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from gate_states import Kind, State
 from lab_wire import LabConnection
+from msgspec import structs
 from pve_lab.build import build
 from pve_lab.machine import Machine, Site
 from pve_lab.model.clock import Clock
@@ -217,7 +218,9 @@ class Opening:
         function = definition._get_wrapped_function()
         value = function(**{needed: self._value(gate, needed, values) for needed in _needs(definition)})
         if name == "candidates":  # how long this process took to answer itself is no state of a lab; a stall is one
-            value = [replace(one, latencies=tuple(x if x > STALL else 0.0 for x in one.latencies)) for one in value]
+            value = [
+                structs.replace(one, latencies=tuple(x if x > STALL else 0.0 for x in one.latencies)) for one in value
+            ]
         kept = self.session if _is_of_session(gate, name) else values
         kept[name] = value
         return value

@@ -9,7 +9,6 @@ ours. A change that is meant to change what a gate says is read in the `git diff
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from gate_opening import PERSON, Opening, gates, opening
 from gate_states import STATES
 from gate_table import Column, Table, column, outcome_of, outcomes, parse, render, write
+from msgspec.structs import replace
 from pve_runbook.procedure.authority import Candidate
 
 TABLE = Path(__file__).parent / "outcomes.txt"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from functools import partial
 
 import pytest
 from lab_bench import Bench, MakeBench
 from lab_facts import facts_of
 from lab_verdict import judged, judged_case, quorate_by_own_votes
+from msgspec.structs import replace
 from pve_lab.expected import EXPECTED, VERDICTS
 from pve_lab.formats import nftables
 from pve_lab.scenarios import SCENARIOS
@@ -195,7 +196,7 @@ def test_a_bond_is_named_by_its_mode_and_where_it_carries_corosync(make_bench: M
     bench = make_bench("bond-uneven")
     for node in bench.cluster.nodes.values():
         ring = next(i for i in node.interfaces if i.name == "bond0")
-        node.interfaces.append(replace(ring, name="eno9", kind="", bond_mode=""))  # it has the address now
+        node.interfaces.append(dataclasses.replace(ring, name="eno9", kind="", bond_mode=""))  # it has the address now
         ring.address = "10.44.0.1"
     assert network.find(Cause.BOND_MODE, facts_of(bench)) == ()
 

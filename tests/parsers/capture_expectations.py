@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
 from capture_reading import Outcome, probe_of
 from captured_files import Capture
+from msgspec import Struct
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.facts.node_state import NodeState, StateEvidence, classify, corosync_leftovers
 from pve_runbook.parsers.systemd import Unit
@@ -85,9 +85,9 @@ def _of(key: str, wanted: object, facts: NodeFacts, outcomes: Sequence[Outcome])
 
 
 def _differences(where: str, wanted: Any, found: Any) -> Iterator[str]:
-    """A dataclass must have the fields that are named; a mapping and a sequence are all that there is."""
-    if is_dataclass(found) and isinstance(wanted, dict):
-        names = {f.name for f in fields(found)}
+    """A struct must have the fields that are named; a mapping and a sequence are all that there is."""
+    if isinstance(found, Struct) and isinstance(wanted, dict):
+        names = set(found.__struct_fields__)
         for name, value in wanted.items():
             if name in names:
                 yield from _differences(f"{where}.{name}", value, getattr(found, name))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from pve_runbook.parsers import nftables
 from pve_runbook.parsers.iptables import Fate, Packet
 from pve_runbook.parsers.nftables import Ruleset

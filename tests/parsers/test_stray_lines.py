@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pve_runbook.parsers import storage
 from pve_runbook.parsers.corosync_conf import parse_corosync_conf_text
 from pve_runbook.parsers.guests import GuestConfig, parse_guest_config

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pve_runbook.journal.rows import Command, Identity
 from pve_runbook.plan.by_hand import blocks_of
 from pve_runbook.plan.model import Plan, differences, from_json, is_part_of

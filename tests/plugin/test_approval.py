@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench_run import BenchRun, runs
+from msgspec.structs import replace
 from pve_runbook.options.option_types import Approve
 from pve_runbook.plan import files
 from pve_runbook.plan.model import Plan, Question

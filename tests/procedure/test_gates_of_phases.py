@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from bench_run import BenchRun, MakeRun, fixture, phase
+from msgspec.structs import replace
 from pve_runbook.plan.model import Question
 from pve_runbook.procedure.authority import candidates, pick
 from pve_runbook.procedure.questions import Questions

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import record_journals
+from msgspec.structs import fields, replace
 from pve_runbook.journal.rows import GuestRow, GuestTruth
 from pve_runbook.record import html_markup, phrases
 from pve_runbook.record.build import build

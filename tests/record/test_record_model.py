@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import record_journals
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pve_runbook.facts.continuity import Snapshot, compare
 from pve_runbook.journal.events import Baseline, Continuity, of_kind
 from pve_runbook.journal.journal import Journal as Written

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
 import re
 import shlex
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from asked import NEEDS_A_QDEVICE, NODE, OF_ITS_NATURE, ORDER, RUN, VALUES, VOLATILE, questions, stdin_of, unprepared
+from msgspec import Struct
 from pve_lab import shapes
 from pve_lab.build import build
 from pve_lab.machine import Machine, Site
@@ -103,8 +103,8 @@ def plain(value: Any) -> Any:
     """A parsed answer as plain data."""
     if isinstance(value, enum.Enum):
         return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:;=+-]*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """One change to one node, ready to be sent. ``timeout`` in seconds."""
 
     name: str
@@ -26,8 +26,7 @@ class Action:
     """/etc/pve is away from the node for a while after it, and root's keys with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActionTemplate:
+class ActionTemplate(Struct, frozen=True):
     """An action whose argv still has fields to fill."""
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from pve_runbook.cluster.rounds import Question
 from pve_runbook.journal import events
@@ -27,8 +28,7 @@ _Key = tuple[str, tuple[str, ...], str]
 while pmxcfs runs and while it does not), and one command under two names, which read it differently."""
 
 
-@dataclass(slots=True)
-class _Said:
+class _Said(Struct):
     """An answer: the line of the journal that holds it, what was read in it, how long it is, and how many nodes said it
     last."""
 

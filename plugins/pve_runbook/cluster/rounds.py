@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.facts import network as network_facts
 from pve_runbook.facts.guests import subject_of_pids
@@ -21,8 +23,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Question(Generic[T_co]):
+class Question(Struct, Generic[T_co], frozen=True):
     """A probe made ready to be asked under ``key``."""
 
     key: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, partial
+
+from msgspec import Struct, field
 
 from pve_runbook.diagnosis import network
 from pve_runbook.diagnosis.cause import Named, Origin, named_causes
@@ -40,8 +41,7 @@ def _down(guests: Sequence[int]) -> str:
     return f"their guests go down with them: {', '.join(map(str, guests))}" if guests else "no guest runs there"
 
 
-@dataclass
-class Case:
+class Case(Struct, dict=True):
     """One cluster at one moment. ``pasts``: node name → what its journal shows, or why it does not; ``absent``: members
     that the operator calls powered off for good."""
 

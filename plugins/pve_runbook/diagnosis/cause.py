@@ -8,8 +8,9 @@ cluster has corosync on the bridge that carries everything, and that alone expla
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pve_runbook.diagnosis import membership, network
 from pve_runbook.diagnosis.membership import Fault
@@ -31,8 +32,7 @@ class Origin(StrEnum):
     NETWORK = "network"
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """One cause. ``id`` names its kind, ``nodes`` are where it is; ``evidence`` and ``fix`` are clauses for people."""
 
     id: str

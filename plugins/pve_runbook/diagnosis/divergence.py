@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.config_db import ConfigTree
 from pve_runbook.probes.answers import known
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One file that is not the same on all nodes: `holders` are the nodes that have it, those with the same bytes
     together; `missing` are the nodes that have it not."""
 

@@ -4,7 +4,8 @@ still ties them to the ones that go. One text for one finding."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.diagnosis.refusals import AGAIN
 from pve_runbook.diagnosis.verdict import Diagnosis, Verdict
@@ -21,8 +22,7 @@ from pve_runbook.refusal.text import refusal
 TOGETHER = (NodeState.CLUSTERED_QUORATE, NodeState.CLUSTERED_NO_QUORUM)
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(Struct, frozen=True):
     """Those that stay. ``votes``: their own; ``configured``: of all that are in the nodelist now, with those that
     leave; ``gone``: who of these leaves, by their own names."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pve_runbook.facts import network as network_facts
 from pve_runbook.facts.node import NodeFacts
@@ -25,8 +26,7 @@ class Fault(StrEnum):
     VOTES_EDITED = "votes-edited"
 
 
-@dataclass(frozen=True, slots=True)
-class Outsider:
+class Outsider(Struct, frozen=True):
     """One thing that keeps a node, or all of them, from quorum; `evidence` says what was seen."""
 
     fault: Fault

@@ -7,8 +7,9 @@ Nothing is found by default, and nothing is fine by default: a fact that is miss
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pve_runbook.diagnosis.name_resolution import ambiguous_names, ring_by_name
 from pve_runbook.facts import network as network_facts
@@ -67,8 +68,7 @@ WARNINGS = (Cause.SINGLE_LINK, Cause.SPARE_GATEWAY, Cause.RING_BY_NAME, Cause.CA
 """Worth saying; none of them explains a lost quorum by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is wrong; `evidence` is a clause for people that says what was seen, `nodes` where."""
 
     cause: Cause

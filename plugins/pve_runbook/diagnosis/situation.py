@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+
+from msgspec import Struct
 
 from pve_runbook.diagnosis.membership import old_name
 from pve_runbook.diagnosis.votes import Part, parts, quorate_majority
@@ -37,8 +38,7 @@ class Way(StrEnum):
     UNCLEAR = "its state is not known"
 
 
-@dataclass(frozen=True, slots=True)
-class Out:
+class Out(Struct, frozen=True):
     """A member that is not in the part that counts; ``seen`` is a clause for people."""
 
     node: str
@@ -50,8 +50,7 @@ class Out:
         return f"{self.node}: {self.seen}"
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """``states``: of the reached nodes. ``majority``: quorate by its own votes, None where there is none. ``outs``: who
     is not in it; without one, who is not in the part with the most votes. ``conf``: the configuration that counts."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from pve_runbook.parsers.corosync_log import CorosyncLog, Event, Kind, Symptom
 from pve_runbook.parsers.corosync_stats import Counters
@@ -47,8 +48,7 @@ class Stability(StrEnum):
     """It comes and goes by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """What one node tells of its past. ``since`` and ``now`` in seconds since the epoch by the node's clock: the log
     is complete between them. ``names`` gives the members' names by nodeid."""
 
@@ -66,8 +66,7 @@ class History:
         return tuple(e for e in self.log.events if e.kind is Kind.STALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """The judgement of one node's history; times in seconds."""
 
     state: Stability
@@ -155,8 +154,7 @@ _What = tuple[Kind, int, int]
 """What broke: kind, nodeid, link."""
 
 
-@dataclass
-class _Seen:
+class _Seen(Struct):
     """The events, sorted by what they mean."""
 
     broken: dict[_What, list[float]] = field(default_factory=lambda: defaultdict(list))

@@ -8,8 +8,9 @@ not known makes the answer unknown only where it would change it; else it is one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pve_runbook.diagnosis import advice, network
 from pve_runbook.diagnosis.case import Case
@@ -51,16 +52,14 @@ BRING_QUORUM_BACK = (
 """HA resets the others then, as it is meant to, and starts their guests on that node."""
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(Struct, frozen=True):
     """One of the article's conditions for a direct repair; ``holds`` is None where it is unknown."""
 
     text: str
     holds: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """``evidence``: what was seen, a clause each; ``advice``: what to do now, in one sentence; ``urgent``: what happens
     by itself within a minute, and comes before all of it."""
 
@@ -98,8 +97,7 @@ class Diagnosis:
         return "\n".join([*lines, *([WHAT_A_REPAIR_NEEDS] if criteria else []), *criteria])
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row of the table. ``when`` it applies, ``seen`` is said first, and ``advice`` says what to do."""
 
     verdict: Verdict

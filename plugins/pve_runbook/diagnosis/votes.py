@@ -6,7 +6,8 @@ Votes are counted, not heads: a member may have two votes, or none, and a quorum
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.facts.network import ring_conf
 from pve_runbook.facts.node import NodeFacts
@@ -18,8 +19,7 @@ HALF_IS_ENOUGH = frozenset(("2Node", "AutoTieBreaker", "LastManStanding", "Allow
 (votequorum(5)): by the cluster's own configuration, and not by force."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Nodes whose corosync counts the same members. ``nodes``: those of --hosts; ``members``: all, by their names in
     corosync.conf. ``votes`` are there, ``configured`` are in the nodelist and its quorum device, ``expected`` is what
     corosync expects."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pve_runbook.facts.node import Glimpse
 
@@ -20,8 +21,7 @@ class Lookout(Protocol):
         """Node name → what it says now; takes ``seconds``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """One node at one moment; None where it did not say."""
 
     quorate: bool | None
@@ -37,8 +37,7 @@ class Look:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """All looks at all nodes, STEP seconds apart."""
 
     looks: Mapping[str, tuple[Look, ...]]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.journal.events import Baseline
@@ -12,8 +14,7 @@ from pve_runbook.journal.rows import GuestTruth, NodeRow
 from pve_runbook.probes.answers import UnknownFact
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Every guest's truth and every node's boot at one moment. ``guests`` by VMID, ``boots`` by node name."""
 
     guests: dict[int, GuestTruth]
@@ -25,8 +26,7 @@ def snapshot_of(baseline: Baseline) -> Snapshot:
     return Snapshot({g.vmid: g for g in baseline.guests}, dict(baseline.boots))
 
 
-@dataclass(frozen=True, slots=True)
-class GuestRow:
+class GuestRow(Struct, frozen=True):
     """One guest before and now; ``now`` is None when no node owns it any more."""
 
     before: GuestTruth
@@ -82,8 +82,7 @@ class GuestRow:
         return f"its process was pid {self.before.pid} and is {'gone' if pid is None else f'pid {pid}'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """A snapshot held against the baseline."""
 
     rows: tuple[GuestRow, ...]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.guests import GuestConfig
 
 _TOOLS = {"qemu": "qm", "lxc": "pct"}
 
 
-@dataclass(frozen=True, slots=True)
-class GuestStarts:
+class GuestStarts(Struct, frozen=True):
     """The guests of a node but templates, in the order of their VMIDs; what its owner stopped is in no list."""
 
     running: tuple[GuestConfig, ...]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pve_runbook.parsers.config_db import ConfigTree
 from pve_runbook.parsers.output import ParseError
@@ -62,8 +63,7 @@ _COROSYNC_LEFTOVERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StateEvidence:
+class StateEvidence(Struct, frozen=True):
     """What `classify` judges by. None always means that the fact is unknown, but for `mode` and `members`,
     where it also stands for a file that is not there.
 

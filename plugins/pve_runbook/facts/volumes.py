@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+
+from msgspec import Struct
 
 from pve_runbook.facts.storages import StorageFacts
 from pve_runbook.parsers.devices.of_processes import Mounted
@@ -33,8 +34,7 @@ class State(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeTruth:
+class VolumeTruth(Struct, frozen=True):
     """One volume of a guest. ``why`` it is gone, or not known; ``in_use``: its guest runs, and has to have it open."""
 
     vmid: int

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 
-from pve_runbook.facts_file.codec import to_plain
-from pve_runbook.facts_file.model import NodePortrait, Past, Portrait
+from pve_runbook.facts_file.model import NodePortrait, Past, Portrait, plain
 from pve_runbook.parsers.corosync_conf import parse_corosync_conf_text
 from pve_runbook.parsers.corosync_log import Kind
 
@@ -128,7 +127,7 @@ def flaps(past: Past | None) -> tuple[float, float] | None:
 
 def differences(wanted: Portrait, built: Portrait) -> list[str]:
     """Where a twin, read with the same probes, is not what it was built from: one line each."""
-    return list(_differ(to_plain(wanted), to_plain(built), ""))
+    return list(_differ(plain(wanted), plain(built), ""))
 
 
 def _differ(one: object, other: object, where: str) -> Iterator[str]:
@@ -136,7 +135,7 @@ def _differ(one: object, other: object, where: str) -> Iterator[str]:
         for key in sorted({*one, *other}):
             if where or key not in _ASIDE:
                 yield from _differ(one.get(key), other.get(key), f"{where}.{key}" if where else key)
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+    elif isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
         for number, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _differ(a, b, f"{where}[{_name(a, number)}]")
     elif _is_soon(where, one, other) or (where.endswith(".held") and one is None):
@@ -161,4 +160,6 @@ def _name(item: object, number: int) -> object:
 
 
 def _short(value: object) -> str:
-    return "nothing" if value is None else str(value)[:60]
+    if value is None:
+        return "nothing"
+    return str(list(value) if isinstance(value, tuple) else value)[:60]

@@ -1,7 +1,7 @@
 """What the probes said of a cluster at one moment, as a file: enough to build its twin, and nothing secret.
 
 The file is JSON: ``{"format": "pve-runbook facts", "version": 1, ...}`` and then the fields of :class:`Portrait`, as
-the dataclasses below name them; a field that has its default is left out. None stands for unknown, and ``unknown`` of
+the classes below name them; a field that has its default is left out. None stands for unknown, and ``unknown`` of
 the node says why.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, cast
 
-from pve_runbook.facts_file.codec import NotPlain, from_plain, to_plain
+from msgspec import Struct, ValidationError, convert, field, to_builtins
+
 from pve_runbook.parsers.corosync_log import Kind, Sign
 
 FORMAT = "pve-runbook facts"
@@ -31,8 +31,11 @@ class NoPortrait(ValueError):
     """The text is not a file of facts that this version reads; one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitState:
+class Part(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Of a portrait: what it does not name is refused, not passed over."""
+
+
+class UnitState(Part, frozen=True):
     """One systemd unit. ``file_state`` as ``systemctl is-enabled`` says it, ``job`` is the state of its queued job."""
 
     active: str
@@ -43,8 +46,7 @@ class UnitState:
     job: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Part, frozen=True):
     """Votes as the node's corosync counts them; ``members`` are nodeids, ``device`` a QDevice's votes here."""
 
     expected: int
@@ -53,8 +55,7 @@ class Membership:
     device: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(Part, frozen=True):
     """config.db: its newest version, that one's time (Unix seconds) and writer, and its files. ``files`` is path →
     number of the variant in :attr:`Portrait.files`."""
 
@@ -64,8 +65,7 @@ class Database:
     files: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Pmxcfs:
+class Pmxcfs(Part, frozen=True):
     """``commands``: every pmxcfs that lives, as command lines. ``listed``: the members that it has exchanged its state
     with since its start, None where it never reached corosync."""
 
@@ -75,8 +75,7 @@ class Pmxcfs:
     listed: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GuestProcess:
+class GuestProcess(Part, frozen=True):
     """A guest that runs; ``incoming``: it waits for a migration to this node. ``held``: the volumes that its process
     has open, None where nothing told it."""
 
@@ -86,8 +85,7 @@ class GuestProcess:
     held: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MountState:
+class MountState(Part, frozen=True):
     """One file system; ``free`` in KiB, None where it was not asked."""
 
     fstype: str
@@ -95,8 +93,7 @@ class MountState:
     free: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogicalVolume:
+class LogicalVolume(Part, frozen=True):
     """A volume of LVM: its attributes as lvs shows them, and how full a thin one is, in percent."""
 
     attributes: str
@@ -104,8 +101,7 @@ class LogicalVolume:
     metadata: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Part, frozen=True):
     """A network device that is no guest's; ``addresses`` with their prefix, e.g. 10.0.0.1/24."""
 
     name: str
@@ -120,8 +116,7 @@ class Card:
     bond_mode: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultRoute:
+class DefaultRoute(Part, frozen=True):
     """A default route, of the kernel or of a file."""
 
     gateway: str
@@ -130,8 +125,7 @@ class DefaultRoute:
     file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Part, frozen=True):
     """A route to one address, over a neighbour; ``protocol`` is who made it."""
 
     address: str
@@ -140,8 +134,7 @@ class Way:
     protocol: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(Part, frozen=True):
     """``filters`` as iptables-save words them, without comments; ``nft`` the other rules, as ``nft -j`` has them;
     ``others`` counts the routes behind a gateway that are neither default routes nor ``ways``."""
 
@@ -155,8 +148,7 @@ class Wiring:
     others: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Part, frozen=True):
     """One line of corosync's log: how many seconds ``ago``, and what :class:`~pve_runbook.parsers.corosync_log.Event`
     says of it."""
 
@@ -168,8 +160,7 @@ class Moment:
     milliseconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Part, frozen=True):
     """What a line said of the reason, how many seconds ``ago``: see
     :class:`~pve_runbook.parsers.corosync_log.Symptom`."""
 
@@ -178,8 +169,7 @@ class Told:
     what: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Part, frozen=True):
     """corosync's log of the last ``seconds``, the oldest first; ``whole`` is False where older moments were left out,
     ``reaches`` where the journal is no older than that. ``told``: what corosync, pmxcfs and the kernel said of the
     reason."""
@@ -191,16 +181,14 @@ class Past:
     told: tuple[Told, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBy:
+class HeldBy(Part, frozen=True):
     """The lock of a run on the node."""
 
     run: str
     since: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodePortrait:
+class NodePortrait(Part, frozen=True):
     """One node. ``name`` as it was given in --hosts, ``clock`` in seconds that it is ahead of the slowest,
     ``authkey`` a word: the same for the same key. ``bound``: link → the address that corosync listens on.
     ``storages``: path of a storage of files → names below images/ and private/; ``directories``: the same of other
@@ -255,8 +243,7 @@ class NodePortrait:
     """Probe → what kind of silence stood in place of its fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Portrait:
+class Portrait(Part, frozen=True):
     """A cluster. ``taken`` in Unix seconds; ``files``: path below /etc/pve → the variants of its text that the nodes'
     databases have, without what may be secret; ``left_out``: the paths of which something was left out."""
 
@@ -278,27 +265,30 @@ class Portrait:
         return self.files[path][node.database.files[path]]
 
 
+def plain(portrait: Portrait) -> dict[str, Any]:
+    """A portrait as dicts and tuples; a field that has its default is left out."""
+    return cast(dict[str, Any], to_builtins(portrait, str_keys=True))
+
+
 def dump(portrait: Portrait) -> str:
     """The file's text."""
-    plain = to_plain(portrait)
-    assert isinstance(plain, dict)
-    return json.dumps({"format": FORMAT, "version": VERSION, **plain}, indent=1, sort_keys=True) + "\n"
+    return json.dumps({"format": FORMAT, "version": VERSION, **plain(portrait)}, indent=1, sort_keys=True) + "\n"
 
 
 def load(text: str) -> Portrait:
     """Read a file's text. Raises NoPortrait."""
     try:
-        plain = json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
         raise NoPortrait(f"this is no JSON: {error}") from None
-    if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
+    if not isinstance(found, dict) or found.pop("format", None) != FORMAT:
         raise NoPortrait("this is no file of --save-facts")
-    if (version := plain.pop("version", None)) != VERSION:
+    if (version := found.pop("version", None)) != VERSION:
         raise NoPortrait(f"its format has version {version!r}; this tool reads {VERSION}")
-    _check_strings(plain)
+    _check_strings(found)
     try:
-        portrait = from_plain(Portrait, plain)
-    except NotPlain as error:
+        portrait = convert(found, Portrait, str_keys=True)
+    except ValidationError as error:
         raise NoPortrait(str(error)) from None
     _check(portrait)
     return portrait

@@ -7,8 +7,9 @@ order. A field that is None where its writer always has a value is one that a jo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
+
+from msgspec import Struct
 
 from pve_runbook.journal.rows import Asked, Command, GuestRow, GuestTruth, Identity, NodeRow
 
@@ -25,8 +26,7 @@ ActionOutcome = Literal["done", "failed", "unknown"]
 # --- the run ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """What the run is: what is to be done, by whom, on which nodes."""
 
     kind: ClassVar = "run"
@@ -49,8 +49,7 @@ class Run:
     """Of this package."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continues:
+class Continues(Struct, frozen=True, kw_only=True):
     """The run takes up an unfinished one."""
 
     kind: ClassVar = "continues"
@@ -60,8 +59,7 @@ class Continues:
     """SHA-256 (hex) of the last line of its journal."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """How the run ended: its last event."""
 
     kind: ClassVar = "end"
@@ -77,8 +75,7 @@ class End:
 # --- its steps ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepStart:
+class StepStart(Struct, frozen=True, kw_only=True):
     """A gate or an action of the procedure begins; what follows is filed under it until it ends."""
 
     kind: ClassVar = "step-start"
@@ -92,8 +89,7 @@ class StepStart:
     """None: the cluster as a whole."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """A step ended, or is blocked and never began."""
 
     kind: ClassVar = "step"
@@ -108,8 +104,7 @@ class Step:
     """Why it did not pass; else what it wants to be known, or empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseLine:
+class PhaseLine(Struct, frozen=True, kw_only=True):
     """The line that closes a phase on the terminal."""
 
     kind: ClassVar = "phase-line"
@@ -117,8 +112,7 @@ class PhaseLine:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """A sentence for the reader, filed under a topic."""
 
     kind: ClassVar = "note"
@@ -130,8 +124,7 @@ class Note:
 # --- what the nodes are asked ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(Struct, frozen=True, kw_only=True):
     """One node is about to be asked these questions in one request."""
 
     kind: ClassVar = "batch"
@@ -140,8 +133,7 @@ class Batch:
     """A question is written out the first time that it is asked, and is its number after that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Struct, frozen=True, kw_only=True):
     """What a node answered to one probe (``exit_status``, ``stdout``, ``stderr``), or why there is no answer
     (``error``); the fields of the other case are None and not written."""
 
@@ -159,8 +151,7 @@ class Probe:
     """How long the batch took."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unchanged:
+class Unchanged(Struct, frozen=True, kw_only=True):
     """What a node answered that was said before, word for word, by the lines that have it."""
 
     kind: ClassVar = "unchanged"
@@ -173,8 +164,7 @@ class Unchanged:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """The connection did not take a batch: it held a command that is no registered probe."""
 
     kind: ClassVar = "refused"
@@ -183,8 +173,7 @@ class Refused:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateCommand:
+class GateCommand(Struct, frozen=True, kw_only=True):
     """A command that testinfra ran for a gate somebody added, and what came of it."""
 
     kind: ClassVar = "testinfra"
@@ -200,8 +189,7 @@ class GateCommand:
 # --- what is changed ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
+class Approval(Struct, frozen=True, kw_only=True):
     """A question to the operator and the answer."""
 
     kind: ClassVar = "approval"
@@ -219,8 +207,7 @@ class Approval:
     """Hash of the plan of what was left to be sent then; None where an older version made none for a rollback."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What is to be sent, as it is known before the first change."""
 
     kind: ClassVar = "plan"
@@ -229,8 +216,7 @@ class Plan:
     nodes: tuple[Identity, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionIntent:
+class ActionIntent(Struct, frozen=True, kw_only=True):
     """One node is about to be sent a command that changes it; on the disk before that."""
 
     kind: ClassVar = "action-intent"
@@ -246,8 +232,7 @@ class ActionIntent:
     """SHA-256 (hex) of what is sent on standard input."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class Action(Struct, frozen=True, kw_only=True):
     """What came of a command that was sent."""
 
     kind: ClassVar = "action"
@@ -263,8 +248,7 @@ class Action:
     """Why there is no exit status."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class Transfer(Struct, frozen=True, kw_only=True):
     """A file pulled from a node: its name, size in bytes and SHA-256 (hex), never its content."""
 
     kind: ClassVar = "transfer"
@@ -277,8 +261,7 @@ class Transfer:
 # --- the proof ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
+class Baseline(Struct, frozen=True, kw_only=True):
     """Everything as it was before the first change of all attempts; a run that takes this one up relies on it."""
 
     kind: ClassVar = "baseline"
@@ -300,8 +283,7 @@ class Baseline:
     """As --leave named them; empty where every node leaves."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuity:
+class Continuity(Struct, frozen=True, kw_only=True):
     """All guests and nodes held against the baseline."""
 
     kind: ClassVar = "continuity"
@@ -314,8 +296,7 @@ class Continuity:
     nodes: tuple[NodeRow, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     """A look at the guests' processes while a node left."""
 
     kind: ClassVar = "sample"
@@ -350,15 +331,13 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """An event of a kind that this version does not know; nothing of it is kept."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line of a journal."""
 
     number: int

@@ -19,7 +19,7 @@ def encode(entry: Entry, prev: str) -> bytes:
 
 
 def _fields(row: Any) -> dict[str, Any]:
-    given = {name: getattr(row, name) for name in row.__slots__}  # a slotted dataclass: its fields in their order
+    given = {name: getattr(row, name) for name in row.__struct_fields__}
     if isinstance(row, Probe):
         return {name: value for name, value in given.items() if value is not None}
     return given

@@ -1,29 +1,26 @@
 """Read the lines of a journal.
 
-A line is read as strictly as it was written. One that cannot be, of another version or changed, is read leniently
-all the same: the record of a run must be readable, and a field that is missing or of another type reads as empty.
+The record of a run must be readable, also of another version or changed: a field that is missing or of another type
+reads as empty. What was read is then held against the line, and the first that is not as it was written is named.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from cattrs import Converter
-from cattrs.gen import make_dict_structure_fn
+from msgspec import Struct
+from msgspec.structs import FieldInfo, fields
 
 from pve_runbook.journal.events import Entry, Event, Unknown
-from pve_runbook.journal.rows import Asked
 
-Hook = Callable[[Any, Any], Any]
-T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 
 _KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
-_WRONG = (TypeError, ValueError, KeyError, AttributeError)
 
 
 def decode(line: bytes) -> tuple[Entry, str] | None:
@@ -46,84 +43,89 @@ def entry_of(line: Mapping[str, object]) -> Entry:
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         return Entry(number, time, step, Unknown(_text(name)))
-    try:
-        return Entry(number, time, step, _STRICT.structure(line, kind))
-    except _WRONG as error:
-        return Entry(number, time, step, _LENIENT.structure(line, kind), f"{type(error).__name__}: {error}")
+    event = _object(line, kind)
+    return Entry(number, time, step, event, _otherwise(event, line, ""))
 
 
-# --- as written, or not at all: each hook raises one of _WRONG ---
+def _otherwise(read: object, value: object, where: str) -> str:
+    """What of a value does not stand in what was read of it, as words; "" when all of it does.
+
+    A field that is not there is none where it has a default: a version without it wrote the line.
+    """
+    if isinstance(read, Struct) and isinstance(value, Mapping):
+        for item in _fields(type(read)):
+            if item.name not in value and item.required:
+                return f"it has no {where}{item.name}"
+            if item.name in value:
+                found = _otherwise(getattr(read, item.name), value[item.name], f"{where}{item.name}.")
+                if found:
+                    return found
+        return ""
+    pairs: Iterable[tuple[object, object]] | None = None
+    if isinstance(read, tuple) and isinstance(value, list) and len(read) == len(value):
+        pairs = zip(read, value, strict=True)
+    elif isinstance(read, dict) and isinstance(value, dict) and len(read) == len(value):
+        pairs = [(read[key], value.get(key)) for key in read]
+    elif type(read) is type(value) and read == value:
+        return ""
+    if pairs is None:
+        return f"its {where[:-1]} is {value!r:.40}"
+    return next(filter(None, (_otherwise(one, other, where) for one, other in pairs)), "")
 
 
-def _strict() -> Converter:
-    converter = Converter(detailed_validation=False)
-    for plain in (str, int, bool):
-        converter.register_structure_hook(plain, _exactly(plain))
-    converter.register_structure_hook(float, _finite)
-    converter.register_structure_hook(Asked | int, lambda value, _: _asked(converter, value))
-    converter.register_structure_hook_factory(_is_literal, lambda _: _one_of)
-    converter.register_structure_hook_factory(_is_tuple, lambda kind: _list_of(converter, kind))
-    return converter
+# --- leniently: none of these raises ---
 
 
-def _exactly(kind: type[T]) -> Hook:
-    def hook(value: Any, _: Any) -> T:
-        if type(value) is kind:
-            return value
-        raise TypeError(f"{value!r:.40} is not of type {kind.__name__}")
-
-    return hook
+def _object(value: object, kind: type[S]) -> S:
+    """A field that is not there has its default, or else reads as empty."""
+    given = value if isinstance(value, Mapping) else {}
+    asked = [item for item in _fields(kind) if item.required or item.name in given]
+    return kind(**{item.name: _read(given.get(item.name), item.type) for item in asked})
 
 
-def _finite(value: Any, _: Any) -> float:
-    if type(value) in (int, float) and math.isfinite(value):
-        return value  # type: ignore[no-any-return]  # it is one of the two
-    raise TypeError(f"{value!r:.40} is not a number")
+@cache
+def _fields(kind: type[Struct]) -> tuple[FieldInfo, ...]:
+    return fields(kind)
 
 
-def _one_of(value: Any, kind: Any) -> str:
-    if value in get_args(kind):
-        return value  # type: ignore[no-any-return]  # it is one of the words
-    raise TypeError(f"{value!r:.40} is none of {', '.join(get_args(kind))}")
+def _read(value: Any, kind: Any) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _word(value, arguments)
+    if origin is tuple:
+        return _items(value, arguments[0])
+    if origin is dict:
+        return {_text(k): _read(v, arguments[1]) for k, v in value.items()} if isinstance(value, Mapping) else {}
+    if origin in (Union, UnionType):
+        return _either(value, arguments)
+    if issubclass(kind, Struct):
+        return _object(value, kind)
+    return _PLAIN[kind](value)
 
 
-def _asked(converter: Converter, value: Any) -> Asked | int:
-    if type(value) is int:
-        return value
-    if isinstance(value, dict):
-        return converter.structure(value, Asked)
-    raise TypeError(f"{value!r:.40} is no question")
+def _either(value: object, kinds: tuple[Any, ...]) -> object:
+    if str in kinds:
+        return value if isinstance(value, str) else _text(value) or None
+    if type(None) in kinds:
+        return _int(value)
+    (row,) = (kind for kind in kinds if kind is not int)
+    return value if type(value) is int else _object(value, row)
 
 
-def _list_of(converter: Converter, kind: Any) -> Hook:
-    (item, _) = get_args(kind)
-    read = converter.get_structure_hook(item)
+def _items(value: object, kind: Any) -> tuple[Any, ...]:
+    """Of a list; rows that are no objects and numbers that are none are left out."""
 
-    def hook(value: Any, _: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"{value!r:.40} is not a list")
-        return tuple([read(one, item) for one in value])
+    def is_one(item: object) -> bool:
+        if kind is int:
+            return _int(item) is not None
+        return isinstance(item, Mapping) or not (isinstance(kind, type) and issubclass(kind, Struct))
 
-    return hook
-
-
-# --- leniently: no hook raises ---
+    return tuple(_read(one, kind) for one in value if is_one(one)) if isinstance(value, list | tuple) else ()
 
 
-def _lenient() -> Converter:
-    converter = Converter(detailed_validation=False)
-    converter.register_structure_hook(str, lambda value, _: _text(value))
-    converter.register_structure_hook(int, lambda value, _: _int(value) or 0)
-    converter.register_structure_hook(bool, lambda value, _: value is True)
-    converter.register_structure_hook(float, lambda value, _: value if _is_number(value) else 0.0)
-    converter.register_structure_hook_factory(is_dataclass, lambda kind: _object(converter, kind))
-    converter.register_structure_hook_factory(_is_optional, _optional)
-    converter.register_structure_hook_factory(_is_literal, lambda _: _word)
-    converter.register_structure_hook_factory(_is_dict, lambda kind: _dict(converter, kind))
-    converter.register_structure_hook_factory(_is_tuple, lambda kind: _items(converter, kind))
-    one = converter.get_structure_hook(Asked)
-    converter.register_structure_hook(Asked | int, lambda value, _: value if type(value) is int else one(value, Asked))
-    return converter
+def _word(value: object, known: tuple[str, ...]) -> str:
+    """Of a few words; one that nobody knows is unknown, or else the first."""
+    return next((word for word in known if word == value), "unknown" if "unknown" in known else known[0])
 
 
 def _text(value: object) -> str:
@@ -138,65 +140,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple
-
-
-def _is_dict(kind: Any) -> bool:
-    return get_origin(kind) is dict
-
-
-def _is_literal(kind: Any) -> bool:
-    return get_origin(kind) is Literal
-
-
-def _is_optional(kind: Any) -> bool:
-    return get_origin(kind) in (Union, UnionType) and type(None) in get_args(kind)
-
-
-def _optional(kind: Any) -> Hook:
-    if str in get_args(kind):
-        return lambda value, _: _text(value) or None
-    assert int in get_args(kind), kind
-    return lambda value, _: _int(value)
-
-
-def _word(value: Any, kind: Any) -> str:
-    """Of a few words; one that nobody knows is unknown, or else the first."""
-    known: tuple[str, ...] = get_args(kind)
-    return next((word for word in (value, "unknown") if word in known), known[0])
-
-
-def _object(converter: Converter, kind: type) -> Hook:
-    read: Hook = make_dict_structure_fn(kind, converter)
-    empty = {item.name: None for item in fields(kind) if item.default is MISSING}
-    return lambda value, _: read({**empty, **value} if isinstance(value, Mapping) else empty, kind)
-
-
-def _dict(converter: Converter, kind: Any) -> Hook:
-    _, item = get_args(kind)
-    read = converter.get_structure_hook(item)
-
-    def hook(value: Any, _: Any) -> dict[str, Any]:
-        return {_text(k): read(v, item) for k, v in value.items()} if isinstance(value, Mapping) else {}
-
-    return hook
-
-
-def _items(converter: Converter, kind: Any) -> Hook:
-    """Of a list; rows that are no objects and numbers that are none are left out."""
-    (item, _) = get_args(kind)
-    read = converter.get_structure_hook(item)
-
-    def is_one(value: object) -> bool:
-        if item is int:
-            return _int(value) is not None
-        return isinstance(value, Mapping) or not is_dataclass(item)
-
-    def hook(value: Any, _: Any) -> tuple[Any, ...]:
-        return tuple(read(one, item) for one in value if is_one(one)) if isinstance(value, list | tuple) else ()
-
-    return hook
-
-
-_STRICT, _LENIENT = _strict(), _lenient()
+_PLAIN: dict[type, Callable[[object], object]] = {
+    str: _text,
+    int: lambda value: _int(value) or 0,
+    bool: lambda value: value is True,
+    float: lambda value: value if _is_number(value) else 0.0,
+}

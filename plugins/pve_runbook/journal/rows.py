@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A probe as it was asked; what a number stands for that no line explains is one with no name."""
 
     q: int | None = None
@@ -17,8 +17,7 @@ class Asked:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command that will be sent to ``node`` (its name in --hosts) by the fixture ``stage`` of ``phase``.
 
     Values that only the run has stand in ``argv`` as names in capitals. ``stdin_sha256``: of what the command reads,
@@ -40,8 +39,7 @@ class Command:
         return shlex.join(self.argv)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Which machine a name in --hosts leads to. A node that was booted since is another one: what it runs is new."""
 
     name: str
@@ -49,8 +47,7 @@ class Identity:
     boot_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class GuestTruth:
+class GuestTruth(Struct, frozen=True):
     """One guest on its owner: what continuity and conservation compare.
 
     ``start`` is /proc/PID/stat's field 22 (clock ticks since boot); None for a guest that does not run.
@@ -70,8 +67,7 @@ class GuestTruth:
     volumes_found: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestRow:
+class GuestRow(Struct, frozen=True, kw_only=True):
     """One guest before the first change and at a comparison; None afterwards: no node owns it any more."""
 
     vmid: int
@@ -136,8 +132,7 @@ class GuestRow:
         return before == (self.config_after, self.owner_after, self.volumes_after)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRow:
+class NodeRow(Struct, frozen=True, kw_only=True):
     """One node's boot_id before and after: the same means that it was not restarted."""
 
     node: str

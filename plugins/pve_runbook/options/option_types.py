@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pytest
+from msgspec import Struct
 
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.usage import usage_error
@@ -24,8 +24,7 @@ T = TypeVar("T")
 Mode = Literal["runbook", "checks"]
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """What else the command line says: an option's value may mean something only beside it."""
 
     config: pytest.Config
@@ -40,16 +39,14 @@ class Given:
 Read = Callable[[Any, Given], T]
 
 
-@dataclass(frozen=True, slots=True)
-class Approve:
+class Approve(Struct, frozen=True):
     """What is approved without a prompt. ``plan``: the hash of the plan that it is bound to, None for any."""
 
     phases: frozenset[int] = frozenset()
     plan: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Struct, frozen=True):
     """The node that is to be the authority, by its name in --hosts.
 
     ``version``: of its database, where an older one is accepted.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from msgspec import Struct
 
 from pve_runbook.journal.events import RunMode
 from pve_runbook.options import command_line, option_types
@@ -28,8 +29,7 @@ GROUP = (
 _OPTION = "option"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option. ``only``: the folder it is for, None for both; ``argument``: what pytest's addoption takes."""
 
     name: str

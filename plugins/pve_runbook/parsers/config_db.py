@@ -6,9 +6,10 @@ import hashlib
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from pve_runbook.parsers.guests import FOLDERS, GuestConfig, GuestKind, parse_guest_config
 from pve_runbook.parsers.output import Damaged, Output, ParseError, excerpt, lines_of, stdout_of
@@ -18,8 +19,7 @@ _BROKEN = ("file is not a database", "database disk image is malformed")
 _KIND: dict[str, GuestKind] = {folder: kind for kind, folder in FOLDERS.items()}
 
 
-@dataclass(frozen=True)
-class ConfigTree:
+class ConfigTree(Struct, frozen=True, dict=True):
     """The database: `version` grows with every write and decides which node's copy wins when nodes meet;
     `mtime` is in seconds since 1970; `writer` is the id of the node that wrote last; `files` are by path
     below /etc/pve, the ones under priv/ never among them."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, Skipped, file_text
 
@@ -30,8 +31,7 @@ _NEVER_CLOSED = "the file ends inside a section"
 _QDEVICE_HOST = re.compile(r"^\s*device\s*\{[^}]*?^\s*host\s*:\s*(\S+)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfNode:
+class ConfNode(Struct, frozen=True):
     """One node of the nodelist; `addrs` maps the link number to an address or a host name."""
 
     name: str
@@ -40,8 +40,7 @@ class ConfNode:
     addrs: dict[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class CorosyncConf:
+class CorosyncConf(Struct, frozen=True):
     """The whole file; `text` is what was read, byte for byte as far as it is UTF-8. `device_votes`: of the quorum
     device, 0 without one. `transport`: how messages travel, "knet" by default, "udpu" or "udp" as before Proxmox VE 6
     (corosync.conf(5)). `token`: milliseconds without the token after which corosync gives a node up: `token`, 3000 by

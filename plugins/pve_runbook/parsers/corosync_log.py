@@ -8,8 +8,9 @@ Texts: recorded on PVE 8.3 (corosync 3.1.7) for links, token, membership, quorum
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pve_runbook.parsers.json_objects import parse_object
 from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unknown, unread
@@ -87,8 +88,7 @@ _NOTHING = "-- No entries --"
 _NO_JOURNAL = "No journal files were"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One line. ``time`` in seconds since the epoch by the node's clock; ``hosts`` are nodeids (of a membership: who
     joined), ``left`` those that left; ``milliseconds`` of a stall or a late token."""
 
@@ -100,8 +100,7 @@ class Event:
     milliseconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CorosyncLog:
+class CorosyncLog(Struct, frozen=True):
     """Events, the oldest first. ``whole`` is False where the node had more lines than were asked for, and the oldest
     are missing."""
 
@@ -203,8 +202,7 @@ MOST_SIGNS = 500
 _SIGN = {sign: re.compile(text) for sign, text in _SIGNS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Symptom:
+class Symptom(Struct, frozen=True):
     """One line. ``time`` in seconds since the epoch by the node's clock; ``what`` is a device, an address, milliseconds
     or pmxcfs's own words; ``text`` is the line."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unread
 
@@ -14,8 +15,7 @@ _RESENT = "stats.srp.mcast_retx"
 _NOT_RUNNING, _BUSY = "Failed to initialize the cmap API", "CS_ERR_TRY_AGAIN"
 
 
-@dataclass(frozen=True, slots=True)
-class LinkCounters:
+class LinkCounters(Struct, frozen=True):
     """One link to one node, since corosync started here; latencies in microseconds, ``mtu`` in bytes.
 
     ``downs`` is 1 for a link that never failed: kronosnet counts its state before the first contact (recorded on PVE
@@ -37,8 +37,7 @@ class LinkCounters:
         return max(self.downs - 1, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """All links, by nodeid and link, none with a transport before kronosnet (udpu); ``resent`` is how many messages
     this node had to send again."""
 

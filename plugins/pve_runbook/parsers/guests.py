@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from pve_runbook.parsers.devices.of_processes import drives_over_the_network
 from pve_runbook.parsers.output import (
@@ -65,8 +66,7 @@ _START_TIME = 18
 """Index of field 22 of proc_pid_stat(5) among the fields after the state."""
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(Struct, frozen=True):
     """One volume that a guest refers to. `volid` is "storage:name"; `snapshot` is None in the current and the
     pending configuration."""
 
@@ -93,8 +93,7 @@ class Volume:
         return self.snapshot is None and not self.may_be_gone and _OF_THE_PROCESS.fullmatch(self.key) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class GuestConfig:
+class GuestConfig(Struct, frozen=True):
     """One guest's configuration file on the node that owns it; `sha256` is that of the file's bytes, and `unlocked`
     that of the file without the lock that an operation puts into it (qemu-server, AbstractConfig.pm set_lock)."""
 
@@ -113,8 +112,7 @@ class GuestConfig:
     """Lines that Proxmox passes over with a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuestStatus:
+class GuestStatus(Struct, frozen=True):
     """One row of `qm list` or `pct list`; `pid` is None for a guest that is not running, and for every
     container."""
 
@@ -125,8 +123,7 @@ class GuestStatus:
     lock: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class GuestProcess:
+class GuestProcess(Struct, frozen=True):
     """The process that is a running guest; `incoming` marks a VM that waits for its migration to this
     node."""
 

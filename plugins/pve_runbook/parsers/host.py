@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import (
     NOT_INSTALLED,
@@ -27,8 +28,7 @@ _LS_HEADER = re.compile(r"(?P<directory>/.*):")
 _LS_MISSING = re.compile(r"ls: cannot access '(?P<directory>/.*)': No such file or directory")
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """The version of pve-manager; `full` is "8.3.0", or "7.4-17" before PVE 8."""
 
     major: int
@@ -79,8 +79,7 @@ def _whole_line(output: Output, command: str, pattern: re.Pattern[str]) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class HostsFile:
+class HostsFile(Struct, frozen=True):
     """/etc/hosts: all addresses that stand beside each name, in the file's order."""
 
     names: dict[str, tuple[str, ...]]

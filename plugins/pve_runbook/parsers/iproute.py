@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.json_objects import JsonObject, parse_objects
 from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unread
@@ -14,8 +15,7 @@ _SOCKET = re.compile(r"\S+\s+\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+(\s
 _SOCKET_USER = re.compile(r'\("(?P<process>[^"]*)",')
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """One address of a device; `family` is "inet" or "inet6", `scope` "global", "link" or "host"."""
 
     dev: str
@@ -27,8 +27,7 @@ class Address:
     """Whether it stays until somebody takes it away; what a router hands out (SLAAC) comes and goes by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """One network device as it is now. `is_up` is the administrator's word, not the cable's; `mtu` is in bytes,
     `master` the bridge or bond that it is a port of."""
 
@@ -39,8 +38,7 @@ class Device:
     addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """One route, or one next hop of a route that has several; `dst` is "default", a network or an address. `protocol`
     is who made it ("kernel", "static", "ospf", ...); None where `ip` does not say, as for `ip route get`."""
 
@@ -52,8 +50,7 @@ class Route:
     protocol: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """One network device. `master` is the bridge or bond it belongs to, `link` the device a VLAN stands on,
     `kind` ("bridge", "bond", "vlan", "tun", "veth", ...) is None for a plain network card, `mtu` is in
     bytes. `packets` and `errors` are counted since the device came up, both ways; None without `-s`. `bond_mode` is
@@ -77,8 +74,7 @@ class Link:
         return self.state in ("DOWN", "LOWERLAYERDOWN", "NOTPRESENT")
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """One UDP socket that waits for packets; `process` is "" where the kernel itself holds it."""
 
     process: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import NOT_INSTALLED, Output, ParseError, lines_of, stdout_of, unread
 
@@ -26,8 +27,7 @@ class Fate(Enum):
     MAYBE = "maybe"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule of the filter table; `words` come after the chain's name."""
 
     chain: str
@@ -37,16 +37,14 @@ class Rule:
         return " ".join(("-A", self.chain, *self.words))
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """The filter table: chains with their rules, and the policies of those that have one."""
 
     policies: Mapping[str, str]
     chains: Mapping[str, tuple[Rule, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """A UDP packet of an open flow for one of the node's own addresses; it arrives on `dev`."""
 
     source: str
@@ -55,8 +53,7 @@ class Packet:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What becomes of one packet, and the rule that decides it ("" where the policy does)."""
 
     fate: Fate

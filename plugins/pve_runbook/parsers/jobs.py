@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.section_config import Section, parse_sections
 
@@ -14,8 +15,7 @@ _CRON = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BackupJob:
+class BackupJob(Struct, frozen=True):
     """One backup job. `all` means every guest of the node that runs it; `node` None means every node runs it.
     `options` are all options as written."""
 
@@ -29,8 +29,7 @@ class BackupJob:
     options: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicationJob:
+class ReplicationJob(Struct, frozen=True):
     """One replication of a guest's volumes to another node; the id is "GUEST-NUMBER"."""
 
     id: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.parsers.output import Output, lines_of, stdout_of, unread
 
@@ -37,8 +39,7 @@ _HOSTS = re.compile(r"hosts:(?P<services>.*)")
 _ACTION = re.compile(r"\[[^\]]*\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """One default gateway that /etc/network/interfaces, or a file it includes, gives an interface; `family` is "inet"
     or "inet6", `address` may be :data:`DHCP`."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from pve_runbook.parsers.iptables import Fate, Outcome, Packet
 from pve_runbook.parsers.json_objects import JsonObject, parse_object
@@ -29,8 +30,7 @@ _UNPRIVILEGED = (1024, 65535)
 _LENGTH = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One part of a rule: its kind ("match", "vmap", "drop", ...), and what stands behind it, as JSON has it."""
 
     kind: str
@@ -42,8 +42,7 @@ Where = tuple[str, str, str]
 """Family, table, and the name of a chain or a set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """A chain that the kernel calls itself; `kind` is "filter", "nat" or "route"."""
 
     where: Where
@@ -52,8 +51,7 @@ class Base:
     drops: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ruleset:
+class Ruleset(Struct, frozen=True):
     """All rules; `sets` has the elements of sets and maps, as they were at that moment."""
 
     bases: tuple[Base, ...] = ()

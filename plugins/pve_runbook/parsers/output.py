@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 TIMED_OUT = frozenset({124, 137, 143})
 """Exit statuses of a command that timeout(1) ended: TERM, KILL, or TERM from outside."""
@@ -36,8 +36,7 @@ class Damaged(ParseError):
     """The file that was to be read is broken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """A line of a file that its own program passes over, and so it is passed over here. `why` is a clause for people
     that never shows the line itself: it may hold a password."""
 
@@ -50,8 +49,7 @@ class Skipped:
         return f"{self.file}, line {self.line}: {self.why}"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """Both streams, decoded as UTF-8 with replacement, and the exit status of one command."""
 
     stdout: str

@@ -6,8 +6,9 @@ The lock is a symbolic link whose target is the text: made in one step or not at
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, cast, get_args
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, ParseError, excerpt, file_text, stdout_of, unread
 
@@ -17,8 +18,7 @@ _NO_LOCK = 1
 Ending = Literal["done", "rolled-back", "stuck", "forward"]
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """Who works on a node, since when, in which run. ``by`` is user@host of the control host, ``since`` an ISO time in
     UTC, ``record`` the name of the record's folder there."""
 
@@ -47,8 +47,7 @@ def parse_lock(output: Output) -> Lock | None:
     return Lock(match["run"], match["by"], match["since"], match["record"])
 
 
-@dataclass(frozen=True, slots=True)
-class WindowStatus:
+class WindowStatus(Struct, frozen=True):
     """How a window ended. ``done``: the node is standalone; ``rolled-back``: it is the member it was;
     ``forward``: pve-cluster was started standalone and something after it failed; ``stuck``: neither."""
 

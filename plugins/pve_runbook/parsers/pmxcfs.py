@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.json_objects import parse_object
 from pve_runbook.parsers.output import (
@@ -20,8 +21,7 @@ from pve_runbook.parsers.output import (
 _PROCESS = re.compile(r"(?P<pid>\d+) (?P<args>.+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One mount at /etc/pve; two of them mean a stale one beneath a live one."""
 
     fstype: str
@@ -29,8 +29,7 @@ class Mount:
     options: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MemberNode:
+class MemberNode(Struct, frozen=True):
     """One node of .members; `ip` is known only after pmxcfs exchanged its status with it."""
 
     id: int
@@ -38,8 +37,7 @@ class MemberNode:
     ip: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(Struct, frozen=True):
     """/etc/pve/.members. On a standalone node, and on a member whose pmxcfs never reached corosync, there is
     no cluster and no node list: the cluster fields are None then (recorded on PVE 8.3)."""
 
@@ -51,8 +49,7 @@ class Members:
     nodes: dict[str, MemberNode] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """One line of `pgrep -a`."""
 
     pid: int

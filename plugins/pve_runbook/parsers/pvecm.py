@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import TIMED_OUT, Output, ParseError, lines_of, pmxcfs_is_silent, unknown, unread
 
@@ -31,8 +32,7 @@ _WANTED = (
 _QDEVICE = re.compile(r"\s*(?:0x0+|0)\s+(?P<votes>\d+)\s+Qdevice(?:\s+\(votes \d+\))?\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One node that is visible in the partition; `qdevice` is its Qdevice cell ("A,V,NMW", "NR") if there is
     one."""
 
@@ -43,8 +43,7 @@ class Member:
     qdevice: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Quorum:
+class Quorum(Struct, frozen=True):
     """The vote as corosync counts it now. `qdevice_votes` is None where no quorum device is shown."""
 
     quorate: bool
@@ -63,8 +62,7 @@ class Quorum:
         return f"{'quorate' if self.quorate else 'not quorate'}, {self.total} votes, {self.quorum} needed"
 
 
-@dataclass(frozen=True, slots=True)
-class PvecmStatus:
+class PvecmStatus(Struct, frozen=True):
     """member: corosync answered; standalone: no corosync.conf in /etc/pve; no-corosync: a cluster's
     configuration, but corosync does not answer; no-pmxcfs: pmxcfs does not answer. `quorum` is set for a
     member only."""

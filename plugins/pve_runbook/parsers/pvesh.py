@@ -3,8 +3,9 @@ answers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from sys import intern
+
+from msgspec import Struct
 
 from pve_runbook.parsers.json_objects import parse_objects
 from pve_runbook.parsers.output import Output, ParseError, stdout_of, unknown
@@ -13,8 +14,7 @@ _ANSWERED = (0, 8)
 _NETWORK_FAILURE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class ApiCluster:
+class ApiCluster(Struct, frozen=True):
     """The cluster's entry of /cluster/status."""
 
     name: str
@@ -22,8 +22,7 @@ class ApiCluster:
     quorate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ApiNode:
+class ApiNode(Struct, frozen=True):
     """One node's entry of /cluster/status; a node outside a cluster has the node id 0."""
 
     name: str
@@ -33,8 +32,7 @@ class ApiNode:
     ip: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterStatus:
+class ClusterStatus(Struct, frozen=True):
     """/cluster/status; `cluster` is None on a standalone node, and on a member whose pmxcfs never reached
     corosync."""
 
@@ -42,8 +40,7 @@ class ClusterStatus:
     nodes: dict[str, ApiNode]
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """One guest of /cluster/resources; another node's guests and those not yet counted have the status
     "unknown"."""
 

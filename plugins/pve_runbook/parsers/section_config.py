@@ -7,8 +7,9 @@ should have begun.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Skipped
 
@@ -32,8 +33,7 @@ def yes_or_no(value: str) -> bool | None:
     return _YES_OR_NO.get(value.lower())
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """One `type: id` block; an option written without a value has the value ""."""
 
     type: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of
 
 SECOND_FILE = ".ssh/authorized_keys2"
 
 
-@dataclass(frozen=True, slots=True)
-class Logins:
+class Logins(Struct, frozen=True):
     """What sshd's configuration says: the files with keys, as it names them, and whether root may type a password."""
 
     key_files: tuple[str, ...]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pve_runbook.parsers.json_objects import parse_object
 from pve_runbook.parsers.output import (
@@ -49,8 +50,7 @@ _NO_SESSION = 21
 _NO_DATASET = "dataset does not exist"
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Struct, frozen=True):
     """One storage of storage.cfg. `nodes` None means every node; `path` is where a storage of files lies."""
 
     id: str
@@ -85,8 +85,7 @@ class Storage:
         return not self.disabled and (self.nodes is None or node in self.nodes)
 
 
-@dataclass(frozen=True, slots=True)
-class StorageStatus:
+class StorageStatus(Struct, frozen=True):
     """One row of `pvesm status`: active, inactive or disabled (also: restricted to other nodes)."""
 
     id: str
@@ -94,8 +93,7 @@ class StorageStatus:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
-class MountPoint:
+class MountPoint(Struct, frozen=True):
     """One mount, or the mount that a path lies on."""
 
     source: str
@@ -113,8 +111,7 @@ class MountPoint:
         return "rw" in self.options and not _STOPPED.intersection(self.options)
 
 
-@dataclass(frozen=True, slots=True)
-class FreeSpace:
+class FreeSpace(Struct, frozen=True):
     """Space that is left, in KiB, on the filesystem mounted at `target`."""
 
     target: str
@@ -122,8 +119,7 @@ class FreeSpace:
     filesystem: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogicalVolume:
+class LogicalVolume(Struct, frozen=True):
     """One LVM volume; the percentages are those of a thin pool or thin volume, else None."""
 
     vg: str
@@ -294,8 +290,7 @@ def parse_find(output: Output) -> frozenset[str]:
     return frozenset(names)
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """What `ceph -s` says: HEALTH_OK, HEALTH_WARN or HEALTH_ERR, and the names of what it complains of."""
 
     status: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, ParseError, lines_of, stdout_of, unread
 
@@ -13,8 +14,7 @@ _ALWAYS = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Job")
 _CONDITION = {"yes": True, "no": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One unit, as `systemctl show` words it.
 
     `condition` and `exec_main_status` are None, and `main_pid` is 0, where the kind of unit has no such
@@ -60,8 +60,7 @@ class Unit:
         return self.file_state.startswith("enabled")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One queued job of systemd: `type` is start, stop, restart, ...; `state` is waiting or running."""
 
     id: int

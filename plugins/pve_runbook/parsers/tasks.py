@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, unread
 from pve_runbook.parsers.pmxcfs import parse_pgrep
@@ -18,8 +19,7 @@ _UPID = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One task that runs. `pstart` is the start time of its process in clock ticks since boot."""
 
     upid: str

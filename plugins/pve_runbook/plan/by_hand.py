@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.journal.rows import Command
 from pve_runbook.plan import script_text
@@ -36,8 +37,7 @@ DISARMED = (
 END_OF_TEXT = "END-OF-TEXT"
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Lines for the shells of ``nodes``, one node after the other; ``title`` says what holds after them."""
 
     title: str

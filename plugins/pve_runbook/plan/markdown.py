@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.journal.rows import Command
 from pve_runbook.plan import script_text
@@ -21,8 +22,7 @@ SCRIPT = "What {script} runs on {node}, in this order:"
 SAME_SCRIPT = "What {script} runs on {node}: the same as on {first}, for the same reasons:"
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """A step of the runbook that judges, and how it ended for the plan."""
 
     title: str
@@ -34,8 +34,7 @@ class Gate:
         return sentence(self.title, self.outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class StageText:
+class StageText(Struct, frozen=True):
     """A stage's place among the gates: those since the stage before it, and the one that judges its effect."""
 
     name: str

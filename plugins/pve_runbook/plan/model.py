@@ -6,8 +6,10 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from pve_runbook.journal.rows import Command, Identity
 from pve_runbook.plan.script_steps import Steps
@@ -18,8 +20,7 @@ SHORT = 12
 """Letters of a plan's hash: enough for no two plans of one operator to share it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What the operator will be asked before ``stage`` (for windows: of ``node``), and the word to be typed.
     ``or_word``: what else may be typed, where either can be so; else ""."""
 
@@ -48,8 +49,7 @@ def paragraphs(text: str) -> list[str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Idleness:
+class Idleness(Struct, frozen=True):
     """Why ``stage`` has nothing to do on ``node``."""
 
     phase: int
@@ -58,8 +58,7 @@ class Idleness:
     why: str
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The commands still to be sent, in their order: stage by stage, within a stage node by node."""
 
     cluster: str
@@ -73,15 +72,15 @@ class Plan:
     questions: tuple[Question, ...] = ()
     unknown: tuple[str, ...] = ()
     """What cannot be known before the run, in words."""
-    texts: Mapping[str, str] = field(default_factory=dict, compare=False)
+    texts: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 → what a command reads; not written down with the plan."""
-    scripts: Mapping[tuple[str, str], Steps] = field(default_factory=dict, compare=False)
+    scripts: Mapping[tuple[str, str], Steps] = field(default_factory=dict)
     """(node, path) → what the script runs that is put there; told from its text, by which the hash knows it."""
 
     @property
     def hash(self) -> str:
         """Short SHA-256 of the commands, the nodes' identities and the code; of nothing that is only said."""
-        names = [asdict(n) for n in self.nodes]
+        names = to_builtins(self.nodes)
         parts = [self.cluster, names, self.members, self.authority, dict(sorted(self.code.items())), self._sent]
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:SHORT]
@@ -108,7 +107,7 @@ class Plan:
         """Everything, as plan.json has it."""
         held = {
             name: value
-            for name, value in asdict(replace(self, texts={}, scripts={})).items()
+            for name, value in to_builtins(replace(self, texts={}, scripts={})).items()
             if name not in _NOT_WRITTEN
         }
         return {"schema": SCHEMA, "hash": self.hash, **held}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pve_runbook.plan import shell
 
@@ -22,8 +24,7 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)(\[@\])?\}|(\w+))")
 _IS_THERE = {("-e",): "{} is there", ("!", "-e"): "{} is not there"}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One command of a script, or a condition of its going on.
 
     ``line``: the command as a shell takes it; "" for what only waits or looks. ``why``: the comment above it, or what
@@ -40,8 +41,7 @@ class Step:
     is_past_return: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Struct, frozen=True):
     """A script: what it runs, and what it runs to put the node back when a step of it fails."""
 
     runs: tuple[Step, ...]
@@ -85,8 +85,7 @@ def _is_of(step: Step, stop: Step) -> bool:
     return stop.why == step.line + step.why and stop.only == step.only
 
 
-@dataclass
-class _Walk:
+class _Walk(Struct):
     """Goes through a script as bash does, where nothing fails."""
 
     answers: Mapping[str, bool]

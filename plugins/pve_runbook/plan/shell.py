@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 _BLANK = " \t"
 _ENDS_WORD = _BLANK + "\n;|&()"
@@ -17,8 +18,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _COMMENT = "#"
 
 
-@dataclass(frozen=True, slots=True)
-class Simple:
+class Simple(Struct, frozen=True):
     """Words as they are written; ``assigned`` are the values that stand before them. ``why``: the comment above."""
 
     words: tuple[str, ...]
@@ -26,8 +26,7 @@ class Simple:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Both:
+class Both(Struct, frozen=True):
     """``first && then`` or ``first || then``."""
 
     first: Node
@@ -35,37 +34,32 @@ class Both:
     then: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """``! node``."""
 
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Pipe:
+class Pipe(Struct, frozen=True):
     """``a | b``."""
 
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Commands one after the other."""
 
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     """``if condition; then body; fi``."""
 
     condition: Block
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """``while`` or ``until``."""
 
     kind: str
@@ -73,8 +67,7 @@ class Loop:
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class For:
+class For(Struct, frozen=True):
     """``for name in words; do body; done``."""
 
     name: str
@@ -82,16 +75,14 @@ class For:
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """``case word in pattern) body ;; esac``."""
 
     word: str
     branches: tuple[Block, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """``name() { body }``; ``why`` is the comment above it."""
 
     name: str
@@ -166,8 +157,7 @@ def _closed(text: str, at: int) -> int:
     return at
 
 
-@dataclass
-class _Reader:
+class _Reader(Struct):
     tokens: list[str]
     at: int = 0
     why: str = ""

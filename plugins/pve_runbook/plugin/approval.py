@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.actions.errors import ForOperator
 from pve_runbook.journal import events
@@ -59,8 +60,7 @@ class NotApproved(ForOperator):
     """The operator said no, or could not be asked."""
 
 
-@dataclass(frozen=True)
-class Ahead:
+class Ahead(Struct, frozen=True):
     """What a plan is made of, and what it is held against: given once, when the run is open."""
 
     forecasts: Callable[[], Mapping[str, Forecast]]
@@ -74,8 +74,7 @@ class Ahead:
     """Whether an unfinished run is taken up: what is left of it may be a part of the plan that was approved."""
 
 
-@dataclass(frozen=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """How the operator is asked. ``ask``: a line typed at the prompt, None without a terminal."""
 
     given: Approve

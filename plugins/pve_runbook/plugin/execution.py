@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import pytest
+from msgspec.structs import replace
 
 from pve_runbook.journal import events
 from pve_runbook.parsers.own_files import Lock

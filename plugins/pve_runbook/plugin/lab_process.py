@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.usage import usage_error
@@ -31,8 +32,7 @@ _NEEDED = ("asyncssh", "bashkit")
 """What the extra [lab] installs."""
 
 
-@dataclass(frozen=True)
-class LabProcess:
+class LabProcess(Struct, frozen=True):
     """A lab that is up. ``ssh_config`` names its nodes, keys and known_hosts."""
 
     process: subprocess.Popen[str]

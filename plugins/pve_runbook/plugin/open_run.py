@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 from pve_runbook.cluster.cluster import Cluster
 from pve_runbook.diagnosis import refusals_cluster
@@ -43,8 +43,7 @@ ENDING = ("pve_runbook.record.build", "pve_runbook.record.html_summary", "pve_ru
 ACTIVATED = "--activate-storage: `pvesm status` was asked, which mounts and imports what was not there (pve-storage)"
 
 
-@dataclass
-class OpenRun:
+class OpenRun(Struct, dict=True):
     """A run whose nodes are connected."""
 
     run: Run

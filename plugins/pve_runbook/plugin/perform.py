@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pve_runbook.cluster.cluster import Cluster
 from pve_runbook.cluster.node import Node
@@ -44,7 +45,7 @@ class Performer:
         """
         if not set(then or ()) <= {template.name for template in stage.sends}:
             raise ValueError(f"{stage.name} never sends one of {', '.join(then or ())}: it would not be waited for")
-        work = replace(self.work(), **values)  # type: ignore[arg-type]  # a field that is not there is a TypeError
+        work = replace(self.work(), **values)  # a field that is not there is a TypeError
         names = [n.name for n in (self._cluster.nodes if nodes is None else nodes)]
         chosen = [self._cluster.node(name) for name in in_turn(stage, names, work)]
         for group in [[n] for n in chosen] if stage.one_by_one and not together else [chosen]:

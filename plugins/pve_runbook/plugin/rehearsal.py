@@ -6,8 +6,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from pve_runbook.cluster.cluster import Cluster
 from pve_runbook.facts_file.collect import portray
@@ -34,8 +36,7 @@ NO_DATABASE = "--rehearse: no node's configuration database could be read, a twi
 NOT_ASKED = "it was not closed cleanly and no pmxcfs runs"
 
 
-@dataclass
-class Rehearsal:
+class Rehearsal(Struct):
     """The twin that stands in for the nodes of --hosts. ``journal`` is what those were asked."""
 
     names: tuple[str, ...]

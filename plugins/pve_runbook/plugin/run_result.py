@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.diagnosis.advice import NOTHING
 from pve_runbook.diagnosis.verdict import BRING_QUORUM_BACK, Diagnosis, Verdict
@@ -38,8 +40,7 @@ RECORD_LOST = "{sentence} But its record could not be written ({why})."
 SEE_TO_IT = "check the folder --records (free space, write permission)"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """``signal`` names what interrupted the run, None otherwise."""
 
     exit_status: int

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from msgspec import Struct
+
 from pve_runbook.parsers.output import ParseError
 from pve_runbook.probes.probe import SUBJECT, Group, Probe, ProbeFamily
 
@@ -25,8 +27,7 @@ class UnknownFact(Exception):
         self.not_understood = not_understood
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """In place of a value: the node did not say, or not in words we know (``not_understood``); ``kind`` tells what kind
     of silence it is."""
 

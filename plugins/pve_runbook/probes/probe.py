@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output
 
@@ -54,8 +55,7 @@ IN_PERL = frozenset({"pveversion", "pvecm", "qm", "pct", "pvesm", "pvesh", "ha-m
 file, systemd and sqlite3 take 0.01 to 0.05 s (recorded on PVE 8.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Probe(Generic[T_co]):
+class Probe(Struct, Generic[T_co], frozen=True):
     """One question. ``timeout`` in seconds; ``redact`` gives the text that the journal keeps instead of
     stdout where that may hold a secret."""
 
@@ -68,8 +68,7 @@ class Probe(Generic[T_co]):
     redact: Callable[[Output], str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeFamily(Generic[T_co]):
+class ProbeFamily(Struct, Generic[T_co], frozen=True):
     """A question asked once per subject (a storage, a name) that an earlier answer revealed.
 
     ``words`` is the argv, in which {} stands for the subject; ``subject`` is what a subject must look like. With

@@ -8,8 +8,9 @@ Proxmox's sources.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from pve_runbook.parsers import (
     config_db,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.cluster.node import Node
 from pve_runbook.facts.node import NodeFacts
@@ -11,8 +12,7 @@ from pve_runbook.facts.node import NodeFacts
 LATENCY_SAMPLES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """The evidence for one node. Latencies in seconds, one a round trip."""
 
     node: str

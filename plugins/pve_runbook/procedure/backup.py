@@ -8,8 +8,9 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import Action
@@ -79,8 +80,7 @@ class Copies:
         back_up(node, self._run, self._folder / node.name, self._live[node.name])
 
 
-@dataclass(frozen=True, slots=True)
-class _Live:
+class _Live(Struct, frozen=True):
     """What a node held: path → content in its database, its units as JSON, whether /etc/pve was mounted."""
 
     files: Mapping[str, bytes]

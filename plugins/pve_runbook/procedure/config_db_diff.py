@@ -6,8 +6,9 @@ import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pve_runbook.cluster.node import Node
 from pve_runbook.cluster.rounds import tree_probe
@@ -31,8 +32,7 @@ _TAKEN_OUT = re.compile(r"corosync\.conf|ha/(resources|rules|groups)\.cfg")
 _GUEST = re.compile(r"nodes/[^/]+/qemu-server/\d+\.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(Struct, frozen=True):
     """``tree``: the files that are read, with their contents; ``entries``: every file's path → the database version
     in which it was last written, those under priv/ too."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.guests import GuestConfig
 from pve_runbook.procedure.config_db_diff import Database
@@ -11,8 +12,7 @@ from pve_runbook.procedure.config_db_diff import Database
 SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Meeting:
+class Meeting(Struct, frozen=True):
     """``databases``: node name → the database it brings; ``hostnames``: node name → its own name."""
 
     databases: Mapping[str, Database]

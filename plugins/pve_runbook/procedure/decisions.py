@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pve_runbook.actions import commits, startall
 from pve_runbook.actions import registry as actions

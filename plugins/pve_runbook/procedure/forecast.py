@@ -7,7 +7,8 @@ decisions after it depend on; what it cannot foresee is said by the plan.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.leave import DELNODE, HA_REMOVE

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from msgspec import Struct
 
 from pve_runbook.actions import registry as actions
 from pve_runbook.actions.action import Action
@@ -25,8 +26,7 @@ MARK = "pve-runbook"
 """The comment of our keys: how they are found again after a kill."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPair:
+class KeyPair(Struct, frozen=True):
     """``public`` is the line for authorized_keys2."""
 
     private: Path

@@ -9,7 +9,9 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.journal.rows import Command, Identity
 from pve_runbook.plan.by_hand import by_hand_md
@@ -47,8 +49,7 @@ Done = Collection[tuple[Stage, str]]
 """Stages that are done, each with the node's name."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where the runbook asks for a stage: the first step that requests its fixture, and that step's phase."""
 
     stage: Stage

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pve_runbook.cluster.node import Node
 from pve_runbook.facts.node_state import NodeState
@@ -203,8 +204,7 @@ class Rollback:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Was:
+class Was(Struct, frozen=True):
     """One node that was a member, as the record has it: what the stages of the way back decide by."""
 
     _back: Rollback

@@ -8,7 +8,8 @@ is the place of the first step that asks for that fixture.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.actions import commits, startall
 from pve_runbook.actions import registry as actions
@@ -29,8 +30,7 @@ class UndeclaredAction(RuntimeError):
     """A stage decided to send what it does not say that it sends: a fault of the tool itself, nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """What one action fixture of runbook/ does, or a part of it, by its ``name``."""
 
     name: str

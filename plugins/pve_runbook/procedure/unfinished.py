@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pve_runbook.journal.events import (
     ActionIntent,
@@ -26,8 +27,7 @@ from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
 
 
-@dataclass(frozen=True)
-class Unfinished:
+class Unfinished(Struct, frozen=True):
     """A run that did not end. ``folders`` are the records of all its attempts, oldest first, the last of which ends
     at ``head``; ``folder`` and ``first`` are the record and the events of the first that changed something: its backups
     are from before that."""

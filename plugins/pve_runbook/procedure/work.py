@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pve_runbook.actions.action import Action
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """One action to be sent, with what it reads from its standard input."""
 
     action: Action
     stdin: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Struct, frozen=True):
     """Why a stage finds its work done on a node, in words."""
 
     why: str
@@ -42,8 +41,7 @@ class Return(Protocol):
         """A backup of it from before the first change. Raises BackupFailed when it is not what it was."""
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Struct, frozen=True):
     """What the decisions need to know beside the nodes. ``run`` to ``key`` are filled into commands; in a plan they
     are placeholders in capitals."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct, field
 
 MANIFEST = ".pve-runbook.json"
 
@@ -19,8 +20,7 @@ class CopyError(Exception):
     """What stands against writing, updating or judging a copy, in one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """``files``: name → SHA-256 in hex of what ``version`` wrote."""
 
     version: str

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pve_runbook.project_copy.carried import carried
 from pve_runbook.project_copy.manifest import MANIFEST, CopyError, Manifest, read, sha256
@@ -29,8 +31,7 @@ NOT_A_FOLDER = "{folder} is not a folder"
 CUT_SHORT = "{folder}: {why}. The copy is half-written; to end it: {update}"
 
 
-@dataclass(frozen=True, slots=True)
-class Updated:
+class Updated(Struct, frozen=True):
     """What an update did; nothing at all where the copy was as in this version."""
 
     before: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pve_runbook.record.model import Answer
 
@@ -12,8 +13,7 @@ SHORTER = 2
 """Only the lines that differ are shown where they are this many times shorter than the answer would be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Likeness:
+class Likeness(Struct, frozen=True):
     """An answer by what sets it apart from another one that is shown."""
 
     node: str
@@ -31,8 +31,7 @@ class Likeness:
         return "\n".join([*(f"- {line}" for line in self.gone), *(f"+ {line}" for line in self.new)])
 
 
-@dataclass
-class Shown:
+class Shown(Struct):
     """The answers that a page shows as they were given, the latest of each node to each question.
 
     Questions are told apart by name and command, as one name may ask different things.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Union
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pve_runbook.journal import events
 from pve_runbook.journal.events import Approval, End, Entry, Note, Outcome, Plan, Transfer
@@ -35,8 +37,7 @@ PhaseKey = tuple[int | None, str]
 _Open = Union["_OpenRead", Command]
 
 
-@dataclass
-class _OpenRead:
+class _OpenRead(Struct):
     """A read while its answers come in."""
 
     line: int
@@ -64,8 +65,7 @@ class _OpenRead:
         )
 
 
-@dataclass
-class _OpenStep:
+class _OpenStep(Struct):
     """A step while its events are being gathered."""
 
     nodeid: str
@@ -93,8 +93,7 @@ class _OpenStep:
         )
 
 
-@dataclass
-class _Builder:
+class _Builder(Struct):
     header: Header = field(default_factory=Header)
     end: End | None = None
     ended: str = ""

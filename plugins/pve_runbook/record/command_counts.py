@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.journal.events import ActionIntent, Batch, Entry, GateCommand, Refused
 from pve_runbook.journal.probe_numbers import Questions
@@ -11,8 +12,7 @@ from pve_runbook.probes.allow_list import is_passive, is_registered
 from pve_runbook.record.html_markup import count
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """Commands by kind: ``probes`` of the registry, ``others`` that are none (those of gates that a user added),
     ``changes``; ``refused``: how many batches the line did not take."""
 

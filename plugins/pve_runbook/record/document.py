@@ -5,8 +5,9 @@ The outputs of commands are not in it. Reads are folded: how many probes were as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from pve_runbook.journal.events import ActionOutcome, Approval, Note, Outcome, Plan, Transfer
 from pve_runbook.journal.rows import GuestRow, NodeRow
@@ -23,8 +24,7 @@ _ORDER: dict[type, tuple[str, ...]] = {GuestRow: ("vmid", "name", "node", "kind"
 """The fields that stand first, where that is another order than a journal's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class Action(Struct, frozen=True, kw_only=True):
     """One change to one node."""
 
     kind: Literal["action"] = "action"
@@ -44,16 +44,14 @@ class Action:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(Struct, frozen=True):
     """A probe without an answer; one that timed out may have an exit status and no error."""
 
     id: str
     error: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class Read(Struct, frozen=True, kw_only=True):
     """Everything one node was asked in one request; answers are in journal.jsonl."""
 
     kind: Literal["read"] = "read"
@@ -67,8 +65,7 @@ class Read:
     unanswered: tuple[Unanswered, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateCommand:
+class GateCommand(Struct, frozen=True, kw_only=True):
     """A command that testinfra ran for a gate somebody added."""
 
     kind: Literal["testinfra"] = "testinfra"
@@ -80,8 +77,7 @@ class GateCommand:
     exit_status: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One gate or one action of the procedure."""
 
     nodeid: str
@@ -99,8 +95,7 @@ class Step:
     commands: tuple[Action | Read | GateCommand, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class Phase(Struct, frozen=True, kw_only=True):
     """The steps of one phase."""
 
     phase: int | None
@@ -118,8 +113,7 @@ class Phase:
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedCommand:
+class PlannedCommand(Struct, frozen=True, kw_only=True):
     """One command of a plan."""
 
     phase: int
@@ -132,16 +126,14 @@ class PlannedCommand:
     undo: str
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """What was to be sent, as it was known before the first change."""
 
     hash: str
     commands: tuple[PlannedCommand, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """All guests and nodes held against the baseline."""
 
     line: int
@@ -155,8 +147,7 @@ class Comparison:
     nodes: tuple[NodeRow, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """Made from journal.jsonl by an allow-list: outputs of commands are only in the journal. Times are ISO 8601 in
     UTC, durations seconds."""
 
@@ -206,9 +197,8 @@ def record_json(record: Record, journal_head: str) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    slots = getattr(value, "__slots__", None)  # a slotted dataclass: its fields in their order
-    if slots is not None:
-        names = dict.fromkeys((*_ORDER.get(type(value), ()), *slots))
+    if isinstance(value, Struct):
+        names = dict.fromkeys((*_ORDER.get(type(value), ()), *value.__struct_fields__))
         return {name: _plain(getattr(value, name)) for name in names}
     return value
 

@@ -7,8 +7,9 @@ differs from another one in a few lines. The whole of every answer is in journal
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from pve_runbook.record.answer_diff import Likeness, Shown, alike_but_for_name
 from pve_runbook.record.html_markup import (

@@ -7,7 +7,7 @@ number of the event, which is its line in journal.jsonl.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from pve_runbook.journal.events import ActionOutcome, Approval, End, Note, Outcome, Plan, RunMode, Transfer
 from pve_runbook.journal.rows import GuestRow, NodeRow
@@ -19,8 +19,7 @@ TIMED_OUT = (124, 137)
 """Exit statuses of coreutils' ``timeout -k``: the command did not end in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What the run was: its first journal event."""
 
     run: str = ""
@@ -39,8 +38,7 @@ class Header:
     started: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One probe of a read and what the node answered."""
 
     line: int
@@ -60,8 +58,7 @@ class Answer:
         return self.error is None and self.exit_status is not None and self.exit_status not in TIMED_OUT
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """Everything one node was asked in one request."""
 
     line: int
@@ -94,8 +91,7 @@ class Read:
         return tuple(answer for answer in self.answers if not answer.is_answered)
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """One change to one node: the intent, and the outcome if it was recorded."""
 
     line: int
@@ -115,8 +111,7 @@ class Action:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GateCommand:
+class GateCommand(Struct, frozen=True):
     """A command that testinfra ran for a gate somebody added."""
 
     line: int
@@ -132,8 +127,7 @@ class GateCommand:
 Command = Read | Action | GateCommand
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One gate or one action of the procedure, on one node or on all."""
 
     nodeid: str
@@ -150,8 +144,7 @@ class Step:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Continuity:
+class Continuity(Struct, frozen=True):
     """A comparison of all guests and nodes with the baseline."""
 
     line: int
@@ -183,16 +176,14 @@ class Continuity:
         return compared > 0 and self.guests_same + self.nodes_same == compared
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A look at the guests' processes while a node left: the ids of those that were not there."""
 
     at: str
     gone: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(Struct, frozen=True):
     """The steps of one phase, in the order in which they ran."""
 
     number: int | None
@@ -229,8 +220,7 @@ class Phase:
         return sum(step.outcome != "not evaluated" for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A whole run. ``end`` is None when the journal stops before the run said how it ended."""
 
     header: Header

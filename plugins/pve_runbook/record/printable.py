@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 T = TypeVar("T")
 
@@ -21,8 +23,10 @@ def _printable(value: Any) -> Any:
         return items if items != value else value
     if isinstance(value, dict):
         return {_printable(key): _printable(item) for key, item in value.items()}
+    if not isinstance(value, Struct):
+        return value
     changed = {}
-    for name in getattr(value, "__slots__", ()):  # a slotted dataclass: its fields
+    for name in value.__struct_fields__:
         before = getattr(value, name)
         after = _printable(before)
         if after is not before and after != before:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from dataclasses import fields, is_dataclass
 from textwrap import dedent
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from pve_runbook.record.document import SCHEMA_VERSION, Document
 
@@ -27,13 +29,12 @@ def schema() -> dict[str, Any]:
 
 def _object(kind: type[Any], found: dict[str, Any]) -> dict[str, Any]:
     """One class; those that its fields name are put into ``found``."""
-    hints, told = get_type_hints(kind), _told(kind)
-    names = [item.name for item in fields(kind)]
+    told = _told(kind)
     return {
         "description": _flat(kind.__doc__ or ""),
         "type": "object",
-        "properties": {name: {**_of(hints[name], found), **told.get(name, {})} for name in names},
-        "required": names,
+        "properties": {item.name: {**_of(item.type, found), **told.get(item.name, {})} for item in fields(kind)},
+        "required": [item.name for item in fields(kind)],
         "additionalProperties": False,
     }
 
@@ -49,11 +50,11 @@ def _of(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
         if all(one in _TYPES for one in arguments):
             return {"type": [_TYPES[one] for one in arguments]}
         return {"oneOf": [_of(one, found) for one in arguments]}
-    if is_dataclass(kind):
-        name = kind.__name__  # type: ignore[union-attr]  # it is a class
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        name = kind.__name__
         if name not in found:
             found[name] = {}
-            found[name] = _object(kind, found)  # type: ignore[arg-type]
+            found[name] = _object(kind, found)
         return {"$ref": f"#/$defs/{name}"}
     return {"type": _TYPES[kind]}
 

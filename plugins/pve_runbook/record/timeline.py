@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from textwrap import wrap
+
+from msgspec import Struct
 
 from pve_runbook.journal.events import Approval
 from pve_runbook.journal.rows import GuestRow
@@ -33,8 +34,7 @@ LETTERS = 19
 """Letters of a phase's name in one line of its column."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """Where a time stands: ``starts`` are the phases' beginnings in seconds, the end of the run last."""
 
     starts: tuple[float, ...]

@@ -14,11 +14,12 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count as numbers
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from msgspec import Struct
 
 from pve_runbook.journal.events import Continues, Entry, Transfer, of_kind
 from pve_runbook.journal.journal import FIRST
@@ -48,8 +49,7 @@ class Disagreement(Exception):
     """Something in a record is not what the rest of it says; the text names the first line or file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """A journal whose lines follow from one another."""
 
     events: tuple[Entry, ...]
@@ -59,8 +59,7 @@ class Chain:
     """Bytes after the last newline: a line that was being written when the run or the power went."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """A record in which nothing disagrees."""
 
     chain: Chain

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from pve_runbook.journal.events import Approval
 from pve_runbook.record.model import Action, Command, Phase, Read, Step
@@ -18,8 +19,7 @@ _POLLS = frozenset({"pause", "window_status", "window_log"})
 _Span = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Waited:
+class Waited(Struct, frozen=True):
     """Seconds of a phase; what went on on several nodes, or at the same time, counts once."""
 
     proxmox: float = 0.0

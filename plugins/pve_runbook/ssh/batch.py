@@ -31,8 +31,9 @@ import math
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, ParseError
 from pve_runbook.ssh.exec import CommandTimeout, Result, Wire, execute
@@ -168,15 +169,13 @@ Probe = tuple[str, int, Sequence[str]]
 """Id, timeout in whole seconds, argv."""
 
 
-@dataclass(frozen=True, slots=True)
-class Same:
+class Same(Struct, frozen=True):
     """The answer that has this hash (:func:`answer_hash`), which the node was told of: it gives it again."""
 
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
+class NoAnswer(Struct, frozen=True):
     """A probe that said nothing, on a connection that is up: its fact is unknown. `why` is for people; `timed_out`
     is True where the node was given its time."""
 
@@ -249,8 +248,7 @@ def _unquoted(word: str) -> str:
     return word[1:-1].replace("'\"'\"'", "'") if word.startswith("'") else word
 
 
-@dataclass(slots=True)
-class _Frames:
+class _Frames(Struct):
     """What has come of one probe."""
 
     stdout: bytes | None = None

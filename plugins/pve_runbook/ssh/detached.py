@@ -17,8 +17,9 @@ import hashlib
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, ParseError
 from pve_runbook.ssh.exec import Wire, execute
@@ -76,8 +77,7 @@ class NotStarted(Exception):
     """The command certainly did not run: systemd would not take it, its folder could not be made, its input was cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A command and where its outcome is kept: ``name`` is unique within ``run``; ``seconds`` is what it may take."""
 
     name: str

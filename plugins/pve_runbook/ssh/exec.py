@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import paramiko
+from msgspec import Struct
 
 OPEN_SECONDS = 10.0
 """What a node may take to open a session; one that does not is taken for frozen, its connection closed."""
@@ -39,8 +39,7 @@ class Wire(Protocol):
         """The command and its input as they are sent, with sudo if the connection uses it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a command said. `exit_status` is None if a signal killed it; `seconds` is wall time."""
 
     stdout: bytes

@@ -18,9 +18,10 @@ import re
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 _USER_FILES = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 _GLOBAL_FILES = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
@@ -46,8 +47,7 @@ class ChangedHostKey(HostKeyError):
     """known_hosts has other keys for this node, or has this key as revoked."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostKey:
+class HostKey(Struct, frozen=True):
     """A public key as the wire and known_hosts have it: its type (`ssh-ed25519`) and its blob."""
 
     type: str
@@ -68,8 +68,7 @@ class HostKey:
         return f"{self.type} {self.fingerprint}"
 
 
-@dataclass(frozen=True, slots=True)
-class HostName:
+class HostName(Struct, frozen=True):
     """What a node is called in known_hosts: ssh_config's HostName and Port, or its HostKeyAlias."""
 
     host: str
@@ -87,8 +86,7 @@ class HostName:
         return host if self.port == 22 else f"[{host}]:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     """One usable line of a known_hosts file."""
 
     names: tuple[str, ...]

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -19,8 +20,7 @@ class TargetError(ValueError):
     """--hosts holds something that is not the address of a node; one line that says what to write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One node as it was named by the operator.
 
     `name` stands in ids and reports: the text without scheme and user, with the port only if one was given.

@@ -11,10 +11,10 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import paramiko
+from msgspec import Struct
 
 from pve_runbook.ssh import sudo
 from pve_runbook.ssh.batch import read_command
@@ -74,8 +74,7 @@ class Dropped(Exception):
     """The node took the connection and ended it before it said that it is an SSH server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """A node that is reached and not logged in to: fabric's connection, its transport, and what that speaks over."""
 
     link: Any

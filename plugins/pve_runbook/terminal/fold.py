@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pve_runbook.terminal.alike import names_in_words, shape, with_few_names
 from pve_runbook.terminal.wrap import cut, wrapped
@@ -36,8 +37,7 @@ GATES = "Gates"
 """What steps that only read are called where they are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Which step it is, on whichever node. ``part``: its module; ``turn``: which of the nodes that leave, -1 for no one
     of them; ``reads``: whether it sends nothing that changes a node, and asks nobody."""
 
@@ -47,8 +47,7 @@ class Place:
     reads: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StepLine:
+class StepLine(Struct, frozen=True):
     """A step that ended on a node, in words. ``reason``: why, where other steps fail for the same one; else ""."""
 
     outcome: str
@@ -69,8 +68,7 @@ class StepLine:
         return self.message.removeprefix(WARNING)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line on the terminal: ``mark`` in the colour of ``kind``, then the text."""
 
     kind: str
@@ -78,8 +76,7 @@ class Line:
     text: str
 
 
-@dataclass
-class _Part:
+class _Part(Struct):
     """A module whose steps are counted."""
 
     name: str

@@ -7,9 +7,9 @@ import os
 import termios
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import pytest
+from msgspec import Struct
 
 from pve_runbook.terminal.fold import BLOCKED, INDENT, MARKS, WARNING, Fold, Line, Place, StepLine
 from pve_runbook.terminal.live import Live
@@ -27,8 +27,7 @@ COLOURS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Banner:
+class Banner(Struct, frozen=True):
     """What a module is for. ``name``: "PHASE 4", or "" in checks/."""
 
     name: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pve_runbook.parsers.output import Output, ParseError, lines_of, only_missing_files, stdout_of, unread
 
@@ -26,8 +27,7 @@ _MISSING = 2
 """Exit status of grep when one of its files was not there (grep(1))."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mounted:
+class Mounted(Struct, frozen=True):
     """One mount of a process: its source, and what of the file system is mounted (proc_pid_mountinfo(5))."""
 
     source: str

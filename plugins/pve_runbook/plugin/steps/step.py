@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import pytest
+from msgspec import Struct
 
 from pve_runbook.actions.errors import ForOperator, NotAllowed, OutcomeUnknown
 from pve_runbook.journal import events
@@ -47,8 +47,7 @@ NOT_UNDERSTOOD_ADVICE = (
 BLOCKED = "not run: an earlier step did not pass"
 
 
-@dataclass
-class Step:
+class Step(Struct, dict=True):
     """One test item under way."""
 
     item: pytest.Item
