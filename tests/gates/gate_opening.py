@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +32,7 @@ from pve_runbook.plugin.early_connections import connect_options
 from pve_runbook.plugin.execution import EXECUTION, Execution
 from pve_runbook.plugin.open_run import OPENED, OpenRun, open_run
 from pve_runbook.plugin.run import Run
+from pve_runbook.plugin.steps.order import ABOUT_A_NODE
 from pve_runbook.plugin.steps.which_part import nodes_for
 from pve_runbook.probes import allow_list
 from pve_runbook.procedure import backup, stages
@@ -44,7 +45,7 @@ ACTS = "perform"
 """Whatever asks for this fixture sends something."""
 PERSON = "approve"
 """A gate that asks for this fixture asks a person, and judges nothing."""
-GIVEN = ("pytestconfig", "_node_name", "_leaver")
+GIVEN = ("pytestconfig", "request", "_leaver")
 """Fixtures whose values are given here: what pytest would make of the command line and of the parameters."""
 STANDS_FOR = {"restored": NAMES, "startall_back": NAMES}
 """What an acting fixture gives, where a gate reads it: as if it had acted on every node."""
@@ -137,7 +138,7 @@ def _is_of_session(gate: Gate, name: str) -> bool:
 
 @cache
 def _is_about_a_node(gate: Gate, name: str) -> bool:
-    if name == "_node_name":
+    if name in ABOUT_A_NODE:
         return True
     if name in GIVEN or _acts(gate, name):
         return False
@@ -190,7 +191,7 @@ class Opening:
                 yield name, {"_leaver": place}
         elif any(_is_about_a_node(gate, name) for name in asked):
             for name in meant:
-                yield name, {"_node_name": name}
+                yield name, {"request": SimpleNamespace(config=self.config, param=name)}
         else:
             yield "", {}
 

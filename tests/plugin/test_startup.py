@@ -38,7 +38,6 @@ NOT_FOR_CHECKS = (
     "pve_runbook.procedure.backup",
     "pve_runbook.procedure.stages",
     "pve_runbook.procedure.window",
-    "cattrs",
     "asyncssh",
     "bashkit",
 )

@@ -16,7 +16,7 @@ from pve_runbook.procedure.members import Members
 from pve_runbook.procedure.notes import Notes
 
 __all__ = [
-    *("_leaver", "_node_name", "cluster", "cluster_verdict", "histories", "host", "leaver", "members", "node"),
+    *("_leaver", "cluster", "cluster_verdict", "histories", "host", "leaver", "members", "node"),
     *("notes", "opened", "options"),
 ]
 
@@ -67,20 +67,15 @@ def cluster_verdict(pytestconfig: pytest.Config) -> ClusterVerdict:
 
 
 @pytest.fixture(scope="module")
-def _node_name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def node(_node_name: str, pytestconfig: pytest.Config) -> Node:
+def node(request: pytest.FixtureRequest) -> Node:
     """The node that ``host`` stands for: its facts and, in runbook/, its actions."""
-    return pytestconfig.stash[OPENED].cluster.node(_node_name)
+    return request.config.stash[OPENED].cluster.node(request.param)
 
 
 @pytest.fixture(scope="module")
-def host(_node_name: str, pytestconfig: pytest.Config) -> Host:
+def host(request: pytest.FixtureRequest) -> Host:
     """testinfra's host, over the run's own connection; its facts are ``host.pve``. In place of testinfra's fixture."""
-    return host_of(pytestconfig.stash[OPENED].cluster.node(_node_name))
+    return host_of(request.config.stash[OPENED].cluster.node(request.param))
 
 
 @pytest.fixture

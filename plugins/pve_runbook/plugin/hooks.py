@@ -22,7 +22,7 @@ from pve_runbook.journal import events
 from pve_runbook.journal.journal import JournalLost
 from pve_runbook.options.option_types import only_lists
 from pve_runbook.options.options import RunOptions
-from pve_runbook.plugin import closing, early_connections, gc_tuning
+from pve_runbook.plugin import closing, early_connections, gc_tuning, log_capture
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.open_run import OPENED, OpenRun, open_run
 from pve_runbook.plugin.reach import reach_all
@@ -90,9 +90,10 @@ def pytest_report_header(config: pytest.Config) -> Generator[None, list[object],
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A step for every node of --hosts; one turn for every node that leaves, which is decided in phase 1."""
     options = metafunc.config.stash[RUN].options
-    if "_node_name" in metafunc.fixturenames:
+    about = [name for name in step_order.ABOUT_A_NODE if name in metafunc.fixturenames]
+    if about:
         names = which_part.nodes_of(metafunc.definition, options)
-        metafunc.parametrize("_node_name", names, ids=names, indirect=True, scope="module")
+        metafunc.parametrize(about, [[n] * len(about) for n in names], ids=names, indirect=True, scope="module")
     if "_leaver" in metafunc.fixturenames:
         count = len(which_part.leaving(options))
         metafunc.parametrize("_leaver", range(count), ids=[f"{i + 1}of{count}" for i in range(count)], indirect=True)
@@ -153,6 +154,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not only_lists(config) and session.items and not session.testsfailed:
         if not run.screen.verbosity:
             run.screen.fold = _fold(session.items, run.options)
+        log_capture.leave_out(config, session.items)
         config.option.tbstyle = "no"  # every failed step says in place what was seen, or shows its traceback there
         opened = _open(config, run)
         if run.options.mode == "runbook":

@@ -19,6 +19,8 @@ from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.usage import usage_error
 from pve_runbook.terminal.fold import Place
 
+ABOUT_A_NODE = ("host", "node")
+"""Fixtures of one node, which a step that asks for them has once for each."""
 ROLLBACK = 8
 """The phase that runs on its own, and only with --rollback."""
 PHASE_FILE = re.compile(r"test_phase(\d+)_\w+\.py\Z")
@@ -59,8 +61,8 @@ def place_of(item: pytest.Item) -> Place:
 def host_name(item: pytest.Item) -> str | None:
     """The --hosts name that an item is parametrized with."""
     callspec = getattr(item, "callspec", None)
-    name = callspec.params.get("_node_name") if callspec is not None else None
-    return None if name is None else str(name)
+    params = callspec.params if callspec is not None else {}
+    return next((str(params[name]) for name in ABOUT_A_NODE if name in params), None)
 
 
 def node_of(item: pytest.Item, leaving: Sequence[Node]) -> str | None:
