@@ -22,6 +22,8 @@ TEN = 10
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = "export LC_ALL=C LANG=C TERM=dumb; "
+OF_THE_TESTS = ("hypothesispytest", "xdist", "timeout")
+"""Plugins of pytest that the tests need, and who uses the tool does not have: loading them takes a tenth of checks/."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def _ours(task: Task) -> Argv:
         "pytest",
         "-p",
         "no:cacheprovider",
+        *(f"-pno:{plugin}" for plugin in OF_THE_TESTS),
         "--rootdir",
         ROOT,
         "-c",
