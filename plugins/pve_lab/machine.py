@@ -44,7 +44,7 @@ class Machine:
         self.site = site
         self.turn = threading.Condition(site.lock)
         self.cut = cut
-        self._log_file = log.open("w", encoding="utf-8", buffering=1)
+        self._log_file = log.open("w", encoding="utf-8")
         self.channels: set[Running] = set()
         self._install(node)
         site.machines[node.name] = self
@@ -92,6 +92,11 @@ class Machine:
         }
         if not self._log_file.closed:
             self._log_file.write(json.dumps(line) + "\n")
+
+    def written(self) -> None:
+        """See to it that the log's file holds every line: once a command line, not once a command."""
+        if not self._log_file.closed:
+            self._log_file.flush()
 
     def unknown(self, what: str) -> None:
         """Note a command that the lab was asked and does not know."""

@@ -9,7 +9,6 @@ import json
 import shutil
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from pve_lab.model.cluster import Cluster
 from pve_lab.model.errors import Hung
 from pve_lab.penalties import Penalties
 from pve_lab.scenarios import SCENARIOS
-from pve_lab.shell import Channel, Killed
+from pve_lab.shell import Channel
+from pve_lab.sshd import Connection, Session
 from pve_lab.twin import build_twin
 from pve_lab.verbs import VERBS, Json
 
@@ -32,7 +32,6 @@ MOST_CHANNELS = 256
 PASSWORD = "lab"
 """Root's, on every node."""
 
-Process = asyncssh.SSHServerProcess[bytes]
 _Connections = dict[asyncssh.connection.SSHConnection, set[Channel]]
 
 
@@ -44,16 +43,21 @@ def _tell(machine: Machine) -> None:
 class _NodeServer(asyncssh.SSHServer):
     """The sshd of one node: root by key, as /root/.ssh says at that moment, or by password."""
 
-    def __init__(self, machine: Machine, connections: _Connections, penalties: Penalties) -> None:
+    def __init__(
+        self, machine: Machine, connections: _Connections, penalties: Penalties, threads: ThreadPoolExecutor
+    ) -> None:
         self._machine = machine
         self._connections = connections
+        self._threads = threads
         self._penalties = penalties
         self._address = ""
         self._tried = self._logged_in = False
-        self._connection: asyncssh.SSHServerConnection | None = None
+        self._connection: Connection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Keep the connection, so that it can be cut; whom a penalty bars is dropped without a word."""
+        conn.__class__ = Connection  # asyncssh makes it itself and asks nobody of which class
+        assert isinstance(conn, Connection)
         self._address = conn.get_extra_info("peername")[0]
         if self._penalties.refuses(self._address):
             conn.abort()
@@ -69,6 +73,17 @@ class _NodeServer(asyncssh.SSHServer):
             for channel in self._connections.pop(self._connection, set()):
                 channel.hang_up()  # here and now: a node that thaws next must not begin what nobody waits for
             asyncio.get_running_loop().run_in_executor(None, _tell, self._machine)
+
+    def session_requested(self) -> tuple[asyncssh.SSHServerChannel[bytes], Session]:
+        """Whoever is logged in may run commands."""
+        assert self._connection is not None
+        return Session(self._connection, self._threads, self._begin).opened()
+
+    def _begin(self, session: Session) -> Channel:
+        channel = Channel(self._machine, session.read)
+        if self._connection is not None:
+            self._connections.get(self._connection, set()).add(channel)
+        return channel
 
     def begin_auth(self, username: str) -> bool:
         """Everybody has to log in."""
@@ -189,10 +204,9 @@ class LabServer:
             server_host_keys=[self._host_keys[name]],
             encoding=None,
             reuse_address=True,
-            server_factory=functools.partial(_NodeServer, machine, self._connections[name], self.penalties[name]),
-            process_factory=functools.partial(self._handle, machine),
-            allow_scp=False,
-            sftp_factory=None,
+            server_factory=functools.partial(
+                _NodeServer, machine, self._connections[name], self.penalties[name], self._threads
+            ),
             line_editor=False,
             compression_algs=None,
             login_timeout=30,
@@ -236,38 +250,6 @@ class LabServer:
         await self._loop.run_in_executor(None, self._threads.shutdown)
         for node in self.cluster.nodes.values():
             node.pmxcfs.database.close()
-
-    # -- exec requests -----------------------------------------------------------------------
-
-    async def _handle(self, machine: Machine, process: Process) -> None:
-        if process.command is None:
-            process.stderr.write(b"The lab's nodes take commands, not shells.\n")
-            process.exit(1)
-            return
-        channel = Channel(machine, lambda done: self._read(process, done))
-        self._connections[machine.node.name].get(process.channel.get_connection(), set()).add(channel)
-        try:
-            stdout, stderr, status = await self._loop.run_in_executor(self._threads, channel.execute, process.command)
-        except Killed:
-            process.close()
-            return
-        with contextlib.suppress(OSError, asyncssh.Error):
-            process.stdout.write(stdout.encode(errors="surrogateescape"))
-            process.stderr.write(stderr.encode(errors="surrogateescape"))
-            process.stdout.write_eof()  # as OpenSSH does; without it a client cannot tell an end from a lost line
-            process.exit(status)
-
-    def _read(self, process: Process, done: Callable[[bytes], None]) -> None:
-        """Read a client's standard input to its end; called from a channel's thread."""
-
-        async def read() -> None:
-            try:
-                data = await process.stdin.read()
-            except (OSError, asyncssh.Error):
-                data = b""
-            done(data)
-
-        asyncio.run_coroutine_threadsafe(read(), self._loop)
 
     # -- what a verb of the control socket may do ------------------------------------------------
 

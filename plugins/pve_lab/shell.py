@@ -153,7 +153,8 @@ class Channel:
             self.node.files.remembered = None
         try:
             if shell is None:
-                said, broken = batch.run(probes or [], self._timed), None
+                with machine.turn:  # given up only where a probe waits: taking it for each cost more than the probes
+                    said, broken = batch.run(probes or [], self._timed), None
             else:
                 found = shell.execute(command)
                 said, broken = (
@@ -173,6 +174,7 @@ class Channel:
                 self.node.files.remembered = None
                 machine.channels.discard(self)
                 self._shells.clear()
+                machine.written()
                 machine.turn.notify_all()
         if broken is None:
             return said.stdout, stderr, said.exit_status
@@ -275,7 +277,8 @@ class Channel:
                 machine.refresh()
             machine.record(words, result.exit_status, mutating, self.number, self.via)
             self._suffer(faults, "after")
-            machine.turn.notify_all()
+            if not self._batch:
+                machine.turn.notify_all()
             if self._killed:
                 raise Killed
             return result

@@ -84,7 +84,9 @@ def _now(lab: Lab, _request: Json) -> float:
 
 
 def _log(lab: Lab, request: Json) -> list[Json]:
-    text = lab.machines[request["node"]].log.read_text(encoding="utf-8")
+    machine = lab.machines[request["node"]]
+    machine.written()
+    text = machine.log.read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 
