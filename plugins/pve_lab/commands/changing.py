@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import posixpath
 import tarfile
+from collections.abc import Iterator
+from typing import Literal
 
 from pve_lab.commands.base import Call, Result, Table, options
-from pve_lab.model.files import NodeFiles
+from pve_lab.model.files import NodeFiles, Remembered
 
 
 def _remove_tree(files: NodeFiles, path: str) -> None:
@@ -244,7 +247,8 @@ def tar(call: Call) -> Result:
         return _unpack(call, given, archive, base, names)
     buffer = io.BytesIO()
     errors = ""
-    with tarfile.open(fileobj=buffer, mode="w:gz" if "z" in given else "w") as out:
+    kind: Literal["w:gz", "w"] = "w:gz" if "z" in given else "w"
+    with _remembering(files), tarfile.open(fileobj=buffer, mode=kind, format=tarfile.GNU_FORMAT) as out:
         for name in names:
             path = posixpath.join(base, name)
             if not files.lexists(path):
@@ -263,6 +267,16 @@ def tar(call: Call) -> Result:
             text = f"gzip: stdout: {error.strerror}\ntar: {archive}: Cannot write: Broken pipe\n"
         return Result("", f"{text}tar: Error is not recoverable: exiting now\n", 2, 0.05)
     return Result("", errors, status, 0.1)
+
+
+@contextlib.contextmanager
+def _remembering(files: NodeFiles) -> Iterator[None]:
+    """While nothing is changed: what one path leads to is asked once."""
+    before, files.remembered = files.remembered, files.remembered or Remembered()
+    try:
+        yield
+    finally:
+        files.remembered = before
 
 
 def _members(files: NodeFiles, path: str, name: str) -> list[tuple[str, tarfile.TarInfo]]:

@@ -21,9 +21,9 @@ Json = dict[str, Any]
 def _interfaces(node: Node) -> list[Interface]:
     found = list(node.interfaces)
     index = max(i.index for i in found) + 1
-    bridges = {c.vmid: c.bridge for c in node.guests.configs()}
     for vmid, process in sorted(node.guests.running.items()):
         tap = process.comm == "kvm"
+        config = node.guests.config(vmid)
         mac = f"d6:56:bd:ba:{vmid // 256:02x}:{vmid % 256:02x}"
         found.append(
             Interface(
@@ -31,7 +31,7 @@ def _interfaces(node: Node) -> list[Interface]:
                 f"tap{vmid}i0" if tap else f"veth{vmid}i0",
                 mac,
                 kind="tun" if tap else "veth",
-                master=bridges.get(vmid, "vmbr0"),
+                master=config.bridge if config is not None else "vmbr0",
             )
         )
         index += 1

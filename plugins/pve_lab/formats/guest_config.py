@@ -43,7 +43,7 @@ class GuestConfig:
         amount = re.match(r"(?:current=)?(\d+)", self.values.get("memory", ""))
         return int(amount[1]) if amount is not None else 512
 
-    @property
+    @cached_property
     def bridge(self) -> str:
         """The bridge that its first card is a port of."""
         match = re.search(r"(?:^|,)bridge=([^,]+)", self.values.get("net0", ""))

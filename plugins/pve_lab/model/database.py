@@ -8,9 +8,12 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
+
+T = TypeVar("T")
 
 FILE, DIRECTORY = 8, 4
 _GUEST = re.compile(r"nodes/([^/]+)/(qemu-server|lxc)/([1-9][0-9]*)\.conf")
@@ -48,6 +51,8 @@ class Database:
         self.rows: dict[int, Row] = {}
         self.paths: dict[str, int] = {}
         self.generation = 0
+        self._made: tuple[int, dict[str, object]] = -1, {}
+        """What was made of all rows, and of which generation."""
         self._connection: sqlite3.Connection | None = None
 
     @property
@@ -118,8 +123,31 @@ class Database:
         """A file as text, empty when there is none."""
         return (self.data(path) or b"").decode(errors="replace")
 
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` makes of all rows: once for each generation."""
+        if self._made[0] != self.generation:
+            self._made = self.generation, {}
+        made = self._made[1]
+        if name not in made:
+            made[name] = make()
+        return cast(T, made[name])
+
+    def names(self, path: str) -> list[str]:
+        """What stands in a directory; '' is the root."""
+        return self.once("names", self._names).get(path, [])
+
+    def _names(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self.paths:
+            parent, _, name = path.rpartition("/")
+            found.setdefault(parent, []).append(name)
+        return found
+
     def guests(self) -> list[tuple[int, str, str, int]]:
         """All guests' configs: vmid, owner, qemu or lxc, version of the config."""
+        return self.once("guests", self._guests)
+
+    def _guests(self) -> list[tuple[int, str, str, int]]:
         found = []
         for path, inode in self.paths.items():
             match = _GUEST.fullmatch(path)

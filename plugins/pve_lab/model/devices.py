@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 import re
@@ -20,6 +21,11 @@ _ALWAYS = {"/dev/core": "/proc/kcore", "/dev/fd": "/proc/self/fd", "/dev/stdin":
 _DISK = re.compile(r"(?:ide|sata|scsi|virtio|efidisk|mp)\d+|rootfs")
 _OWN_DRIVER = ("rbd", "zfs", "glusterfs")
 """Kinds of storage that QEMU reaches without a device of the node."""
+
+
+@functools.cache
+def _relative(link: str, to: str) -> str:
+    return posixpath.relpath(to, posixpath.dirname(link))
 
 
 class Devices:
@@ -63,7 +69,7 @@ class Devices:
         for storage in self._storages.all():
             for name in self._storages.images.get(storage.ident, ()):
                 devices += self._of_plugin(storage, name)
-        return {**found, **{link: posixpath.relpath(to, posixpath.dirname(link)) for link, to in devices}}
+        return {**found, **{link: _relative(link, to) for link, to in devices}}
 
     def _of_plugin(self, storage: Storage, name: str) -> Iterator[tuple[str, str]]:
         if storage.kind == "iscsi":

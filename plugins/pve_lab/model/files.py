@@ -160,7 +160,7 @@ class NodeFiles:
             if part == "..":
                 current = posixpath.dirname(current)
                 continue
-            step = posixpath.join(current, part)
+            step = f"{current}/{part}" if current != "/" else f"/{part}"
             if pending or follow:
                 try:
                     stat = self._raw_lstat(step)

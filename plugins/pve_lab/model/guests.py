@@ -31,26 +31,31 @@ class Guests:
         self.devices = Devices(storages)
         self._configs: tuple[int, list[GuestConfig]] = -1, []
         """Those of the database, and which generation of it."""
+        self._by_vmid: dict[int, GuestConfig] = {}
 
     # -- configs -----------------------------------------------------------------------------
 
     def config(self, vmid: int) -> GuestConfig | None:
         """The config of a guest of any node, as this node's database has it."""
-        return next((c for c in self.configs() if c.vmid == vmid), None)
+        self.configs()
+        return self._by_vmid.get(vmid)
 
     def configs(self) -> Sequence[GuestConfig]:
         """All guests of the database, by vmid; made once for each of its generations."""
         database = self.pmxcfs.database
         if self._configs[0] != database.generation:
             self._configs = database.generation, self._made_configs()
+            self._by_vmid = {c.vmid: c for c in reversed(self._configs[1])}
         return self._configs[1]
 
     def _made_configs(self) -> list[GuestConfig]:
-        database = self.pmxcfs.database
+        """What was read of a config is kept while its text is the same."""
+        database, before = self.pmxcfs.database, self._by_vmid
         found = []
         for vmid, owner, kind, _version in self.pmxcfs.guests():
             directory = "qemu-server" if kind == "qemu" else "lxc"
-            found.append(GuestConfig(vmid, kind, owner, database.text(f"nodes/{owner}/{directory}/{vmid}.conf")))
+            one = GuestConfig(vmid, kind, owner, database.text(f"nodes/{owner}/{directory}/{vmid}.conf"))
+            found.append(before[vmid] if before.get(vmid) == one else one)
         return found
 
     def own(self, kind: str | None = None) -> list[GuestConfig]:

@@ -92,6 +92,8 @@ class Node(Host):
         self.scheduler = Scheduler(self, self.units, self.pmxcfs, self.guests, self.tasks)
         self.commits = Commits(self, self.units, self.pmxcfs, self)
         self.startall: Task | None = None
+        self.said: dict[tuple[str, ...], tuple[object, str]] = {}
+        """Question to the database → in which state it was, and what it said."""
         self.network_reloads = 0
         """How often `ifreload -a` ran since the lab began."""
 

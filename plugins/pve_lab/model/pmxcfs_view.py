@@ -135,8 +135,7 @@ class PmxcfsView:
 
     def names(self, path: str) -> list[str]:
         """The names in a directory of /etc/pve."""
-        prefix = f"{path}/" if path else ""
-        found = {p[len(prefix) :] for p in self.database.paths if p.startswith(prefix) and "/" not in p[len(prefix) :]}
+        found = set(self.database.names(path))
         if not path:
             found.update(self.links, (".members", ".vmlist", ".version", ".clusterlog"))
         return sorted(found)
@@ -167,7 +166,7 @@ class PmxcfsView:
 
     def vmlist_text(self) -> str:
         """.vmlist (recorded on PVE 8.3); its order is a hash table's, not sorted."""
-        return texts.vmlist(self.guests())
+        return self.database.once("vmlist", lambda: texts.vmlist(self.guests()))
 
     # -- the same view for the shell's own redirections, globs and tests -----------------------
 
