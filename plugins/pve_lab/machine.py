@@ -11,12 +11,14 @@ from typing import Protocol
 
 from pve_lab.faults import FaultPlan
 from pve_lab.model.node import Node
+from pve_lab.reach import Reach
 
 
 class Running(Protocol):
     """A command line that runs on a node; `blocked`: it hangs, and only a reset ends it."""
 
     blocked: bool
+    reach: Reach
 
     def kill(self) -> None:
         """Let it end at once; its turn must be held."""
@@ -55,8 +57,8 @@ class Machine:
         self.opened = 0
         self.units: dict[str, Running] = {}
         self.frozen = False
-        self._shown = -1, -1
-        """Of which state of /etc/pve the interpreter's copy is."""
+        self._shown = -1, -1, Reach.NOTHING
+        """Of which state of /etc/pve the interpreter's copy is, and of how much of it."""
 
     def replace(self, node: Node) -> None:
         """Put another model in place of the node; everything that ran is gone, the log is empty."""
@@ -104,14 +106,15 @@ class Machine:
             log.write(f"{self.node.name}: {what}\n")
 
     def refresh(self) -> None:
-        """Bring the interpreter's copy of /etc/pve up to date."""
+        """Bring the interpreter's copy of /etc/pve up to date: as much of it as what runs can see."""
         pmxcfs = self.node.pmxcfs
         state = pmxcfs.database.generation, pmxcfs.members_version
+        reach = max((running.reach for running in self.channels), default=Reach.NOTHING)
         if not pmxcfs.mounted:
-            self._shown = -1, -1
-        elif state != self._shown:
-            self._shown = state
-            pmxcfs.refresh()
+            self._shown = -1, -1, Reach.NOTHING
+        elif reach and ((*state, reach) != self._shown) and not (state == self._shown[:2] and reach < self._shown[2]):
+            self._shown = *state, reach
+            pmxcfs.refresh(with_guests=reach is Reach.ALL)
 
     def refresh_proc(self) -> None:
         """Write the files of /proc that change by themselves."""

@@ -23,6 +23,7 @@ from pve_lab.machine import Machine
 from pve_lab.model.errors import Hung
 from pve_lab.model.files import CONFIG_MOUNT, Remembered
 from pve_lab.model.units import Unit
+from pve_lab.reach import Reach, may_redirect, reach_of, text_of
 from pve_lab.signals import kill_and_wait, terminate
 
 BATCH_SECONDS = 0.02
@@ -32,8 +33,6 @@ NOT_INSTALLED = ("curl",)
 _NOT_FOUND = re.compile(r"^(bash: (?:line \d+: )?)(\S+): command not found(?:\. Did you mean.*)?$", re.M)
 _NO_BINARY = re.compile(r"^bash: (?:line \d+: )?(/(?:usr/)?s?bin/\S+): No such file or directory$", re.M)
 _PARSE_ERROR = re.compile(r"parse error at line (\d+).*?: (.*)", re.S)
-_MAY_REDIRECT = re.compile(r">\s*[\"']?/etc/pve|\bcd /etc/pve|\.sh\b|\bsed -i\b")
-"""Command lines that may write into /etc/pve by themselves: after each of their commands it is looked at."""
 
 Reader = Callable[[Callable[[bytes], None]], None]
 """Reads standard input to its end and hands it to the callback, from any thread."""
@@ -58,6 +57,7 @@ class Channel:
         self.number = machine.opened
         self.via = via
         self.blocked = False
+        self.reach = Reach.NOTHING
         self._batch = False
         self._may_redirect = self._redirects = False
         self._killed = False
@@ -142,8 +142,10 @@ class Channel:
         machine = self.machine
         probes = batch.probes_of(command)
         self._batch = probes is not None
-        self._may_redirect = probes is None and _MAY_REDIRECT.search(command) is not None
         with machine.turn:
+            if probes is None:
+                text = text_of(command, self._script)
+                self._may_redirect, self.reach = may_redirect(text), reach_of(text)
             machine.channels.add(self)
             self._wait_while_frozen()
             faults = self.machine.site.faults.at_read(self.node.name, self.node.clock.now) if self._batch else []
@@ -180,6 +182,12 @@ class Channel:
             return said.stdout, stderr, said.exit_status
         text = f"bash: -c: line {broken[1]}: {broken[2]}\nbash: -c: line {broken[1]}: `{command}'\n"
         return found.stdout, text, 2
+
+    def _script(self, path: str) -> str:
+        try:
+            return self.node.files.text(path)
+        except (OSError, Hung):
+            return ""
 
     def _timed(self, seconds: str, argv: list[str]) -> Result:
         """Run one probe of a batch."""
@@ -227,6 +235,8 @@ class Channel:
         return answer
 
     def _shell(self) -> Interpreter:
+        if self._batch:
+            self.reach = Reach.ALL
         self.machine.refresh()
         shell = Interpreter(self.node, self._serve)
         self._redirects = self._redirects or (self._may_redirect and not shell.config_is_read_only)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from bounded import BOUND
 from lab_bench import Bench, MakeBench
+from pve_lab.commands import sqlite
+from pve_lab.model.database import Database
 from pve_lab.model.devices import Devices
 from pve_lab.model.guests import Guests
 from pve_lab.model.pmxcfs_view import PmxcfsView
 
-WHOLE = ((Devices, "_made_links"), (Guests, "_made_configs"), (PmxcfsView, "wanted"))
+WHOLE = (
+    (Devices, "_made_links"),
+    (Guests, "_made_configs"),
+    (PmxcfsView, "wanted"),
+    (Database, "_guests"),
+    (Database, "_names"),
+)
 """What goes through all volumes, all guests, all files of /etc/pve."""
 
 
@@ -26,9 +35,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def _counted(method: object, name: str, found: Counter[str]) -> object:
-    def call(self: object, *given: object) -> object:
+    def call(self: object, *given: object, **named: object) -> object:
         found[name] += 1
-        return method(self, *given)  # type: ignore[operator]
+        return method(self, *given, **named)  # type: ignore[operator]
 
     return call
 
@@ -53,7 +62,57 @@ def test_a_batch_makes_each_thing_once_a_node(make_bench: MakeBench, made: Count
     made.clear()
     for name, asked in probes.items():
         bench.batch(name, asked)
-    assert made == {"_made_links": nodes, "_made_configs": nodes}
+    assert made == {"_made_links": nodes, "_made_configs": nodes, "_guests": nodes}
+
+
+def test_the_folders_of_a_database_are_gone_through_once_for_each_of_its_states(
+    make_bench: MakeBench, made: Counter[str]
+) -> None:
+    bench = make_bench("quorate", 3)
+    made.clear()
+    for _ in range(3):
+        assert bench.run("pve1", "tar -C / -czf /root/etc-pve.tar.gz etc/pve").exit_status == 0
+    assert made["_names"] == 1
+    bench.run("pve1", "touch /etc/pve/one")
+    bench.run("pve1", "ls /etc/pve; ls /etc/pve/nodes")
+    assert made["_names"] == 2
+
+
+def test_the_database_is_asked_once_for_each_of_its_states(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, asked = make_bench("quorate", 2), Counter[str]()
+    monkeypatch.setattr(sqlite, "_open", _counted_call(sqlite._open, asked))
+    question = "sqlite3 -readonly /var/lib/pve-cluster/config.db \"SELECT count(*) FROM tree WHERE name='one'\""
+    assert [bench.run("pve1", question).stdout for _ in range(3)] == ["0\n"] * 3
+    assert asked.total() == 1
+    bench.run("pve1", "touch /etc/pve/one")
+    assert bench.run("pve1", question).stdout == "1\n"
+    bench.run("pve1", "sqlite3 /var/lib/pve-cluster/config.db \"DELETE FROM tree WHERE name='one'\"")
+    assert bench.run("pve1", question).stdout == "0\n", "written past pmxcfs, too"
+
+
+def _counted_call(method: Callable[..., object], asked: Counter[str]) -> Callable[..., object]:
+    def call(*given: object) -> object:
+        asked[""] += 1
+        return method(*given)
+
+    return call
+
+
+def test_a_shell_that_looks_at_no_guests_config_has_none_copied(make_bench: MakeBench) -> None:
+    """A window makes thirty changes to /etc/pve: with the guests each was a copy of all of them."""
+    bench = make_bench("quorate", 2)
+    config = bench.node("pve1").files.config
+    bench.run("pve1", "hostname")
+    assert not config.exists("/corosync.conf"), "nothing looked"
+    assert bench.run("pve1", "[ -e /etc/pve/corosync.conf ] && echo there").stdout == "there\n"
+    own = next(c for c in bench.node("pve1").guests.own())
+    assert config.exists("/nodes/pve1/lrm_status") and not config.exists(f"/{own.path}")
+    assert bench.run("pve1", f"[ -e /etc/pve/{own.path} ] && echo there").stdout == "there\n"
+    assert bench.run("pve1", "cd /etc/pve/nodes/pve1 && for f in */*.conf; do echo $f; done").stdout.count(".conf") > 1
+    bench.run("pve1", "install -m 0700 /dev/stdin /root/x.sh", f"[ -e /etc/pve/{own.path} ] && echo there\n".encode())
+    assert bench.run("pve1", "bash /root/x.sh").stdout == "there\n", "the scripts that a line names are read, too"
 
 
 def test_the_copy_for_bash_is_made_where_bash_runs_and_something_changed(

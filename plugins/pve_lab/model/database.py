@@ -6,6 +6,7 @@ Schema and row layout as recorded on PVE 8.3; every change raises the version by
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -41,6 +42,12 @@ class Row:
     type: int
     name: str
     data: bytes | None
+
+
+@functools.cache
+def is_guest(path: str) -> bool:
+    """Whether it is the path of a guest's config."""
+    return _GUEST.fullmatch(path) is not None
 
 
 class Database:
@@ -150,7 +157,7 @@ class Database:
     def _guests(self) -> list[tuple[int, str, str, int]]:
         found = []
         for path, inode in self.paths.items():
-            match = _GUEST.fullmatch(path)
+            match = _GUEST.fullmatch(path) if is_guest(path) else None
             if match:
                 kind = "qemu" if match[2] == "qemu-server" else "lxc"
                 found.append((int(match[3]), match[1], kind, self.rows[inode].version))

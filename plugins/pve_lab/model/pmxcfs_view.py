@@ -11,7 +11,7 @@ from bashkit import FileSystem
 
 from pve_lab.formats import corosync_conf, texts
 from pve_lab.model.corosync import Corosync
-from pve_lab.model.database import DIRECTORY, Database
+from pve_lab.model.database import DIRECTORY, Database, is_guest
 from pve_lab.model.errors import no_such_file
 from pve_lab.model.files import Stat
 from pve_lab.model.host import Host
@@ -175,7 +175,6 @@ class PmxcfsView:
         self._hidden = {path: config.read_file(path) for path in stamps_of(config)}
         clear(self.host.files.config)
         self.synced = {}
-        self.refresh()
 
     def _unmount(self) -> None:
         clear(self.host.files.config)
@@ -183,24 +182,25 @@ class PmxcfsView:
             self.host.files.put(f"/etc/pve{path}", data)
         self.synced = {}
 
-    def wanted(self) -> dict[str, bytes | str | None]:
-        """Everything /etc/pve shows now: bytes of files, None for directories, targets of links."""
+    def wanted(self, *, with_guests: bool = True) -> dict[str, bytes | str | None]:
+        """Everything /etc/pve shows now: bytes of files, None for directories, targets of links. Without guests:
+        all but their configs and the list of them."""
         tree: dict[str, bytes | str | None] = {}
-        for path in sorted(self.database.paths):
+        for path in sorted(p for p in self.database.paths if with_guests or not is_guest(p)):
             row = self.database.rows[self.database.paths[path]]
             tree[f"/{path}"] = None if row.type == DIRECTORY else row.data or b""
-        for name in (".members", ".vmlist", ".version"):
+        for name in (".members", *([".vmlist"] if with_guests else []), ".version"):
             tree[f"/{name}"] = (self.special(name) or "").encode()
         for name, target in self.links.items():
             tree[f"/{name}"] = target
         return tree
 
-    def refresh(self) -> None:
+    def refresh(self, *, with_guests: bool = True) -> None:
         """Bring the shell's copy of /etc/pve up to date."""
         if not self.mounted:
             return
         target = self.host.files.config
-        wanted = self.wanted()
+        wanted = self.wanted(with_guests=with_guests)
         for path in sorted(self.synced.keys() - wanted.keys(), reverse=True):
             target.remove(path, recursive=True)
         for path, content in wanted.items():
