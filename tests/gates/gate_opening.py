@@ -9,13 +9,17 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from _pytest.config.findpaths import parse_override_ini
 from gate_states import Kind, State
 from lab_wire import LabConnection
 from msgspec import structs
@@ -267,7 +271,6 @@ class Opening:
         self._forget()
 
     def _forget(self) -> None:
-        # A configuration that was read hooks itself into the import system, and would keep lab and run for good.
         self.config._ensure_unconfigure()
         for key in (OPENED, EXECUTION):
             if key in self.config.stash:
@@ -288,7 +291,23 @@ def _comes_after(gate: Gate, fixture: str) -> bool:
 
 def command_line(place: Path, options: Iterable[str]) -> pytest.Config:
     """A command line as pytest reads it, of a project that holds nothing."""
-    return pytest.Config.fromdictargs({}, [f"--rootdir={place}", f"--confcutdir={place}", *options, str(place)])
+    args = [f"--rootdir={place}", *options, str(place)]
+    found = copy(_with_plugins())
+    found.option, found.stash, found._cleanup_stack = copy(found.option), pytest.Stash(), ExitStack()
+    found._parser.parse(args, namespace=found.option)
+    found.args, found._rootpath = [str(place)], place
+    found._inicfg, found._inicache = parse_override_ini(found.option.override_ini), {}
+    found.invocation_params = pytest.Config.InvocationParams(args=args, plugins=None, dir=Path.cwd())
+    return found
+
+
+@cache
+def _with_plugins() -> pytest.Config:
+    """pytest with all its plugins: to load them takes fifty times as long as to read a command line."""
+    with TemporaryDirectory() as place:
+        found = pytest.Config.fromdictargs({}, [f"--rootdir={place}", f"--confcutdir={place}", place])
+    found._ensure_unconfigure()  # it hooked itself into the import system
+    return found
 
 
 def opening(state: State, kind: Kind, directory: Path) -> Opening:
