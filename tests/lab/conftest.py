@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from lab_bench import Bench, MakeBench
 from lab_process import Lab, running_lab
+from lab_verdict import Started, started
 from pve_lab.inventory import Inventory
 
 
@@ -27,6 +30,23 @@ def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
     for bench in benches:
         bench.close()
     assert "".join(bench.unsimulated() for bench in benches) == ""
+
+
+@pytest.fixture(scope="session")
+def as_started() -> Callable[[str], Started]:
+    """What a starting state says and comes to, read once for all tests that only look: nobody may change it."""
+
+    @cache
+    def found(scenario: str) -> Started:
+        with TemporaryDirectory() as directory:
+            bench = Bench(Path(directory), scenario)
+            try:
+                return started(bench)
+            finally:
+                bench.close()
+                assert bench.unsimulated() == ""
+
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lab_bench import Bench
 from lab_facts import DAY, ask, facts_of
 from pve_runbook.cluster.rounds import Question, history_round
@@ -27,10 +29,10 @@ def pasts(bench: Bench, everyone: list[NodeFacts]) -> dict[str, Findings | Unkno
     return {name: judge(past, stalls) for name, past in told.items()}
 
 
-def judged_case(bench: Bench) -> tuple[Case, Diagnosis]:
-    """What the powered nodes say, and the verdict on it."""
+def judged_case(bench: Bench, read: list[NodeFacts] | None = None) -> tuple[Case, Diagnosis]:
+    """What the powered nodes say, and the verdict on it; ``read``: the facts of all, where they were read."""
     off = {name: "not reached" for name, node in bench.cluster.nodes.items() if not node.powered}
-    everyone = [facts for facts in facts_of(bench) if facts.node not in off]
+    everyone = [facts for facts in read or facts_of(bench) if facts.node not in off]
     told = pasts(bench, everyone)
     return Case(everyone, told, situation(everyone, off)), diagnose(everyone, told, off)
 
@@ -50,3 +52,26 @@ def quorate_by_own_votes(bench: Bench) -> bool:
             if 2 * sum(every[i] for i in runtime.members) > sum(every.values()) + runtime.conf.device_votes:
                 return True
     return False
+
+
+@dataclass(frozen=True)
+class Started:
+    """A starting state as it was found."""
+
+    everyone: list[NodeFacts]
+    """The facts of every node."""
+    case: Case
+    found: Diagnosis
+    is_quorate: bool
+    """Whether a majority is, by the model."""
+
+
+def started(bench: Bench) -> Started:
+    """What its nodes say, and the verdict on that."""
+    everyone = facts_of(bench)
+    copies = [NodeFacts(facts.node, dict(facts.readings), asked=facts.asked) for facts in everyone]
+    return Started(
+        everyone,
+        *judged_case(bench, copies),
+        quorate_by_own_votes(bench),
+    )

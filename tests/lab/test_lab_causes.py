@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 from lab_bench import Bench, MakeBench
 from lab_facts import facts_of
-from lab_verdict import judged, judged_case, quorate_by_own_votes
+from lab_verdict import Started, judged
 from msgspec.structs import replace
 from pve_lab.expected import EXPECTED, VERDICTS
 from pve_lab.formats import nftables
@@ -36,8 +37,8 @@ OF_THE_NETWORK = {str(c) for c in Cause}
 
 
 @pytest.mark.parametrize("scenario", EXPECTED)
-def test_what_is_wrong_is_found_and_nothing_else(scenario: str, make_bench: MakeBench) -> None:
-    everyone = facts_of(make_bench(scenario))
+def test_what_is_wrong_is_found_and_nothing_else(scenario: str, as_started: Callable[[str], Started]) -> None:
+    everyone = as_started(scenario).everyone
     expected = EXPECTED[scenario]
     assert {str(c) for c, what in found(everyone).items() if what} == (
         (expected.causes & OF_THE_NETWORK) | expected.warnings
@@ -247,8 +248,8 @@ def test_seven_votes_are_expected_of_three_that_see_each_other(make_bench: MakeB
 
 
 @pytest.mark.parametrize("scenario", [name for name in EXPECTED if name != "half-dismantled"])
-def test_what_keeps_a_member_out_is_found_and_nothing_else(scenario: str, make_bench: MakeBench) -> None:
-    outsiders = membership.outsiders(facts_of(make_bench(scenario)))
+def test_what_keeps_a_member_out_is_found_and_nothing_else(scenario: str, as_started: Callable[[str], Started]) -> None:
+    outsiders = membership.outsiders(as_started(scenario).everyone)
     assert {str(o.fault) for o in outsiders} == EXPECTED[scenario].causes - OF_THE_NETWORK
 
 
@@ -266,12 +267,11 @@ def test_what_keeps_a_member_out_says_where_and_what(make_bench: MakeBench) -> N
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_verdict_is_the_right_one_and_a_quorate_majority_is_seen_by_votes_alone(
-    scenario: str, make_bench: MakeBench
+    scenario: str, as_started: Callable[[str], Started]
 ) -> None:
-    bench = make_bench(scenario)
-    case, found = judged_case(bench)
-    assert found.verdict == VERDICTS.get(scenario, "dismantle"), str(found)
-    majority = known(partial(majority_of_reached, case.everyone))
-    assert (majority is not None) == quorate_by_own_votes(bench)
-    if majority is not None and not case.flaps_now:
-        assert found.verdict not in MEANT_FOR
+    start = as_started(scenario)
+    assert start.found.verdict == VERDICTS.get(scenario, "dismantle"), str(start.found)
+    majority = known(partial(majority_of_reached, start.case.everyone))
+    assert (majority is not None) == start.is_quorate
+    if majority is not None and not start.case.flaps_now:
+        assert start.found.verdict not in MEANT_FOR
