@@ -8,13 +8,13 @@ import os
 import pty
 import select
 import subprocess
-import sys
 import termios
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bounded import no_longer_than, pieces
+import warm
+from bounded import Process, no_longer_than, pieces
 
 PROJECT = Path(__file__).parents[1]
 PROMPT = "anything else to stop:"
@@ -29,22 +29,9 @@ def at_a_terminal(
     lab: Any, tmp_path: Path, answers: list[Answer], *options: str, suite: str = "runbook/", prompt: str = PROMPT
 ) -> tuple[int, str]:
     """Run it in a pseudo-terminal and give ``answers``, one at each question; (exit status, screen)."""
-    return typed_in(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            suite,
-            *lab.options,
-            *options,
-            f"--records={tmp_path}/records",
-            "-p",
-            "no:cacheprovider",
-        ],
-        tmp_path / "records",
-        answers,
-        prompt=prompt,
-    )
+    records = tmp_path / "records"
+    argv = (suite, *lab.options, *options, f"--records={records}", "-p", "no:cacheprovider")
+    return _answered(lambda terminal: warm.at_terminal(terminal, *argv, cwd=PROJECT), records, answers, prompt)
 
 
 def typed_in(
@@ -57,17 +44,25 @@ def typed_in(
     env: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """A command in a pseudo-terminal that keeps its records there; (exit status, screen)."""
+
+    def begin(terminal: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+        )
+
+    return _answered(begin, records, answers, prompt)
+
+
+def _answered(begin: Callable[[int], Process], records: Path, answers: list[Answer], prompt: str) -> tuple[int, str]:
     controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=env,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
-    )
+    process = begin(terminal)
     os.close(terminal)
     screen, waiting = "", [*answers]
     typed = b""

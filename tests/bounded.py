@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import subprocess
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -51,8 +50,18 @@ def first_line(stream: IO[Any], seconds: float = BOUND) -> str:
     return up_to(stream, "", seconds)
 
 
+class Process(Protocol):
+    """What is begun: a subprocess.Popen, or a run of tests/warm.py."""
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float, /) -> int: ...
+
+    def kill(self) -> None: ...
+
+
 @contextmanager
-def no_longer_than(process: subprocess.Popen[Any]) -> Iterator[None]:
+def no_longer_than(process: Process) -> Iterator[None]:
     """Whatever happens within, ``process`` does not outlive it."""
     try:
         yield

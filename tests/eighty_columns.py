@@ -1,4 +1,4 @@
-"""A command on a terminal of 80 columns and 24 lines: a real pseudo-terminal, and a terminal's own rules."""
+"""pytest on a terminal of 80 columns and 24 lines: a real pseudo-terminal, and a terminal's own rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import struct
-import subprocess
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyte
+import warm
 from bounded import no_longer_than, pieces
 
 COLUMNS, LINES = 80, 24
@@ -34,32 +34,36 @@ class Shown:
 
 
 def on_a_terminal(
-    argv: Sequence[str], cwd: Path, environment: Mapping[str, str], answer: Callable[[list[str]], str | None]
+    *argv: str, cwd: Path, environment: Mapping[str, str], answer: Callable[[list[str]], str | None] | None = None
 ) -> Shown:
-    """Run ``argv``. ``answer``: what is typed when the screen shows these lines up to the cursor, None for nothing."""
+    """Run pytest. ``answer``: what is typed when the screen shows these lines up to the cursor, None for nothing."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-    process = subprocess.Popen(
-        argv,
-        cwd=cwd,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
-        env={**os.environ, "TERM": "xterm", **environment},
-    )
+    process = warm.at_terminal(terminal, *argv, cwd=cwd, more={"TERM": "xterm", **environment})
     os.close(terminal)
-    screen = pyte.HistoryScreen(COLUMNS, LINES, history=100_000, ratio=1.0)
+    screen = _Scrolled(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
     sent = b""
     with os.fdopen(controller, "rb+", buffering=0) as keyboard, no_longer_than(process):
         for data in pieces(controller):
             stream.feed(data)
             sent += data
-            typed = answer([line.rstrip() for line in screen.display[: screen.cursor.y + 1]])
+            typed = answer([line.rstrip() for line in screen.display[: screen.cursor.y + 1]]) if answer else None
             if typed is not None:
                 keyboard.write(typed.encode())
         status = process.wait(30)
-    shown = [*screen.history.top, *(screen.buffer[row] for row in range(LINES))]
+    shown = [*screen.top, *(screen.buffer[row] for row in range(LINES))]
     return Shown(status, shown, sent.decode())
+
+
+class _Scrolled(pyte.Screen):
+    """A screen that keeps what went over its top; pyte's own with a history takes twice as long for each letter."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self.top: list[Mapping[int, Any]] = []
+        super().__init__(columns, lines)
+
+    def index(self) -> None:
+        if self.margins is None and self.cursor.y == self.lines - 1:
+            self.top.append(self.buffer[0])
+        super().index()

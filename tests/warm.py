@@ -32,29 +32,61 @@ BOUND = 60
 class Run:
     """One run, as a subprocess.Popen: its pid, and its end."""
 
-    def __init__(self, server: _Server, pid: int, said: int, go: int, errors: IO[bytes] | None) -> None:
+    def __init__(
+        self, server: _Server, pid: int, go: int, said: int | None = None, errors: IO[bytes] | None = None
+    ) -> None:
+        """``said``: where its output comes from; None where it is at a terminal."""
         self.pid = pid
+        self.stdout = None if said is None else os.fdopen(said, "rb", buffering=0)
         self._server = server
-        self._said = said
-        self._go = go
+        self._go: int | None = go
         self._errors = errors
         self.returncode: int | None = None
+
+    def go(self) -> None:
+        """Let it begin."""
+        if self._go is not None:
+            os.close(self._go)
+            self._go = None
 
     def communicate(self, timeout: float) -> tuple[str, str]:
         """Let it run to its end: all that it said, standard error by itself where that was asked for.
 
         Raises TimeoutError, and then it does not outlive the wait.
         """
-        os.close(self._go)
+        assert self.stdout is not None
+        self.go()
         try:
-            said = b"".join(pieces(self._said, timeout))
+            said = b"".join(pieces(self.stdout.fileno(), timeout))
         except TimeoutError:
-            os.kill(self.pid, signal.SIGKILL)
+            self.kill()
             raise
         finally:
-            os.close(self._said)
-        self.returncode = self._server.status_of(self.pid, BOUND)
+            self.stdout.close()
+        self.wait(BOUND)
         return _text(said), _text(_whole(self._errors))
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+        try:
+            return self.wait(0)
+        except TimeoutError:
+            return None
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status. Raises TimeoutError."""
+        if self.returncode is None:
+            self.returncode = self._server.status_of(self.pid, timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it, if the run has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it, if it runs."""
+        self.send_signal(signal.SIGKILL)
 
 
 def _text(said: bytes) -> str:
@@ -83,15 +115,26 @@ class _Server:
     def begin(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], errors: IO[bytes] | None) -> Run:
         """Make a run that waits for its start."""
         said, write = os.pipe()
-        wait, go = os.pipe()
-        request = json.dumps({"argv": argv, "cwd": str(cwd), "env": env}).encode() + b"\n"
-        sent = socket.send_fds(self._line, [request], [write, write if errors is None else errors.fileno(), wait])
-        self._line.sendall(request[sent:])
+        pid, go = self._forked(argv, cwd, env, write, write if errors is None else errors.fileno())
         os.close(write)
+        return Run(self, pid, go, said, errors)
+
+    def begin_at(self, terminal: int, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Run:
+        """Make a run that waits for its start, in a session of its own at a terminal."""
+        return Run(self, *self._forked(argv, cwd, env, terminal, terminal, at_terminal=True))
+
+    def _forked(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], *to: int, at_terminal: bool = False
+    ) -> tuple[int, int]:
+        wait, go = os.pipe()
+        asked = {"argv": argv, "cwd": str(cwd), "env": env, "at_terminal": at_terminal}
+        request = json.dumps(asked).encode() + b"\n"
+        sent = socket.send_fds(self._line, [request], [*to, wait])
+        self._line.sendall(request[sent:])
         os.close(wait)
         while "pid" not in (answer := self._answer(BOUND)):
             self._ended[answer["ended"]] = answer["status"]
-        return Run(self, answer["pid"], said, go, errors)
+        return answer["pid"], go
 
     def status_of(self, pid: int, seconds: float) -> int:
         """The exit status of a run that has ended or is about to."""
@@ -126,5 +169,16 @@ def _server(flags: tuple[str, ...], _read_at_start: frozenset[tuple[str, str]]) 
 def begin(*argv: str, cwd: Path, flags: tuple[str, ...] = (), with_errors: bool = True) -> Run:
     """`python FLAGS -m pytest ARGV`, as from a user's shell; ``with_errors``: what it says is one stream."""
     env = as_typed()
-    server = _server(flags, frozenset(item for item in env.items() if item[0].startswith("PYTHON")))
-    return server.begin(argv, cwd, env, None if with_errors else tempfile.TemporaryFile())
+    return _for(env, flags).begin(argv, cwd, env, None if with_errors else tempfile.TemporaryFile())
+
+
+def at_terminal(terminal: int, *argv: str, cwd: Path, more: Mapping[str, str] = {}) -> Run:
+    """`python -m pytest ARGV`, begun at a terminal; ``more``: what its environment has beside a user's own."""
+    env = {**as_typed(), **more}
+    run = _for(env, ()).begin_at(terminal, argv, cwd, env)
+    run.go()
+    return run
+
+
+def _for(env: Mapping[str, str], flags: tuple[str, ...]) -> _Server:
+    return _server(flags, frozenset(item for item in env.items() if item[0].startswith("PYTHON")))

@@ -8,6 +8,7 @@ input closes.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -16,8 +17,10 @@ import select
 import signal
 import socket
 import sys
+import termios
 from pathlib import Path
 
+import installed
 import pytest
 
 PROJECT = Path(__file__).parents[1]
@@ -26,6 +29,7 @@ CONTENT = tuple(str(PROJECT / name) for name in ("conftest.py", "runbook/", "che
 
 def load() -> None:
     """Import what a run imports; the project's own modules of tests are for the run to import."""
+    installed.remember()
     path = list(sys.path)
     kept, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -46,8 +50,13 @@ def become(request: dict[str, object], output: int, errors: int, go: int) -> Non
     """Be the run, in a process of its own. Raises SystemExit."""
     os.dup2(output, 1)
     os.dup2(errors, 2)
-    os.dup2(null := os.open(os.devnull, os.O_RDONLY), 0)
-    for descriptor in (output, errors, null):
+    os.dup2(output if request["at_terminal"] else (null := os.open(os.devnull, os.O_RDONLY)), 0)
+    if request["at_terminal"]:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal
+    else:
+        os.close(null)
+    for descriptor in (output, errors):
         os.close(descriptor)
     os.read(go, 1)
     os.close(go)

@@ -84,7 +84,7 @@ def without_what_changes(lines: list[str]) -> list[str]:
 def test_the_pictures_of_the_terminal_are_of_today(name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="pve-") as folder:
         subprocess.run([Path(sys.executable).with_name("pve-runbook"), "init", folder], check=True, timeout=60)
-        shown = on_a_terminal([sys.executable, "-m", "pytest", *PICTURES[name]], Path(folder), {}, lambda shown: None)
+        shown = on_a_terminal(*PICTURES[name], cwd=Path(folder), environment={})
     kept = DOCS / f"{name}.svg"
     drawn = picture(styled(shown), f"pytest {' '.join(PICTURES[name])}", name)
     assert written_in(drawn) == [line for line in shown.lines if line]

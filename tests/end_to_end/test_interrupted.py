@@ -5,48 +5,38 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from bounded import up_to
-from environment import as_typed
 
 PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def started(tmp_path: Path) -> Iterator[Callable[..., warm.Run]]:
     """Start the runbook and leave it running."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[warm.Run] = []
 
-    def start(lab: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pytest", "runbook/", *lab.options, "--approve=all", "-p", "no:cacheprovider"]
-        process = subprocess.Popen(
-            [*command, f"--records={tmp_path}/records"],
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=as_typed(),
-        )
+    def start(lab: Any) -> warm.Run:
+        command = ("runbook/", *lab.options, "--approve=all", "-p", "no:cacheprovider", f"--records={tmp_path}/records")
+        process = warm.begin(*command, cwd=PROJECT)
         running.append(process)
+        process.go()
         return process
 
     yield start
     for process in running:
-        if process.poll() is None:
-            process.kill()
-            process.wait(30)
+        process.kill()
+        process.wait(30)
         if process.stdout is not None:
             process.stdout.close()
 
 
-def until(process: subprocess.Popen[str], words: str) -> None:
+def until(process: warm.Run, words: str) -> None:
     """Read the run's output up to a line with ``words``."""
     assert process.stdout is not None
     up_to(process.stdout, words)

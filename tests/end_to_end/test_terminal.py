@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,14 +29,14 @@ def whole_run(
     records: Path,
     *arguments: str,
     suite: str = "runbook/",
-    answer: Callable[[list[str]], str | None] = lambda shown: None,
+    answer: Callable[[list[str]], str | None] | None = None,
 ) -> tuple[int, list[str], str]:
     """Run a suite; (exit status, every line that stood on the screen in the end, what was sent to it).
 
     ``answer``: what is typed when the screen shows these lines, None for nothing.
     """
-    argv = [sys.executable, "-m", "pytest", suite, *lab.options, f"--records={records}", *arguments]
-    shown = on_a_terminal(argv, PROJECT, {"NO_COLOR": "1"}, answer)
+    argv = (suite, *lab.options, f"--records={records}", *arguments)
+    shown = on_a_terminal(*argv, cwd=PROJECT, environment={"NO_COLOR": "1"}, answer=answer)
     return shown.status, shown.lines, shown.sent
 
 
