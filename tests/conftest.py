@@ -1,12 +1,16 @@
 """The project's own tests."""
 
 import contextlib
+import gc
 import os
 import shutil
 from pathlib import Path
 
+import installed
 import pytest
 from sampling import EVERYTHING
+
+installed.remember()
 
 # The tests start hundreds of interpreters: without this each of them compiles all that it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -52,3 +56,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items if config.pluginmanager.hasplugin("timeout") else ():
         is_long = any(item.get_closest_marker(marker) for marker in LONG)
         item.add_marker(pytest.mark.timeout(SECONDS_OF_LONG if is_long else SECONDS, method="signal"))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: Python looks for no garbage in it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, *gc.get_threshold()[1:])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: one more than there are processors, as some tests wait: for a node, a timeout, a process."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not hasattr(os, "sched_getaffinity"):
+        return None  # pytest-xdist's own answer
+    return len(os.sched_getaffinity(0)) + 1
