@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
@@ -176,7 +177,12 @@ class _Table:
 
 def _needs(path: Path) -> dict[str, set[str]]:
     """Function → the names of its arguments."""
-    tree = ast.parse(path.read_bytes())
+    return _arguments(path.read_bytes())
+
+
+@cache
+def _arguments(source: bytes) -> dict[str, set[str]]:
+    tree = ast.parse(source)
     return {f.name: {a.arg for a in f.args.args} for f in tree.body if isinstance(f, ast.FunctionDef)}
 
 
