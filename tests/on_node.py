@@ -55,7 +55,7 @@ class OnNode:
         arguments = MEMBERS if name == "window" else self._backups()
         text = script(name, RUN, attempt, arguments)
         self.type(f"install -d -m 0700 {WORK}; install -m 0700 /dev/stdin {WORK}/{name}.sh", text.encode())
-        for fault in (*faults, *(Fault("power_cycle", argv=argv, skip=400) for argv in ENDLESS)):
+        for fault in (*faults, *(Fault("power_cycle", argv=argv, skip=800) for argv in ENDLESS)):
             argv, command = (tuple(self._own(word) for word in fault.argv)), self._own(fault.command)
             self.bench.site.faults.arm(replace(fault, argv=argv, command=command))
         fired = len(self.bench.site.faults.fired)

@@ -53,7 +53,7 @@ def hand(command: str, *argv: str, when: str = "after") -> Fault:
     return Fault("run", argv=argv, command=command, when=when)
 
 
-def always(*argv: str, times: int = 76) -> list[Fault]:
+def always(*argv: str, times: int = 151) -> list[Fault]:
     """A command that fails every time: as often as a script asks it before it gives up."""
     return [failing(*argv, skip=number) for number in range(times)]
 
@@ -66,9 +66,8 @@ def steps(text: str) -> tuple[list[str], list[str]]:
 
 STOPPED_AND_COPIED = """
 + systemctl stop pve-cluster.service
-+ systemctl mask --runtime pve-cluster.service
 + systemctl stop corosync.service
-+ systemctl mask --runtime corosync.service
++ systemctl mask --runtime pve-cluster.service corosync.service
 + cp -a /etc/corosync W.corosync
 + cp -p /var/lib/pve-cluster/config.db W.db.new
   sync
@@ -102,7 +101,7 @@ WINDOW = f"""
   sync
 + systemctl unmask --runtime pve-cluster.service
 + systemctl start pve-cluster.service
-+ systemctl unmask --runtime corosync.service
++ systemctl unmask --runtime --no-reload corosync.service
 + systemctl disable corosync.service
 {ENDED.strip()}
 """
@@ -165,8 +164,8 @@ def test_a_qdevice_goes_with_corosync(tmp_path: Path) -> None:
     assert on.run("window") == "done"
     both = "corosync-qdevice.service corosync.service"
     assert [c for c in on.commands if c.startswith("systemctl") and "corosync" in c][2:] == [
-        *(f"systemctl stop {both}", f"systemctl mask --runtime {both}"),
-        *(f"systemctl unmask --runtime {both}", f"systemctl disable {both}"),
+        *(f"systemctl stop {both}", f"systemctl mask --runtime pve-cluster.service {both}"),
+        *(f"systemctl unmask --runtime --no-reload {both}", f"systemctl disable {both}"),
     ]
     bench.close()
     assert bench.unsimulated() == ""
@@ -193,9 +192,8 @@ STAT = ("stat", "-c", "%a", "/etc/pve/local")
 COMMON: dict[str, list[Fault]] = {
     "a watchdog client is active: HA could reset this node": [hand("touch /run/watchdog-mux.active", "hostname")],
     "systemctl stop pve-cluster.service": [failing(*STOP)],
-    "systemctl mask --runtime pve-cluster.service": [failing("systemctl", "mask", "--runtime", "pve-cluster.service")],
     "systemctl stop corosync.service": [failing("systemctl", "stop", "corosync.service")],
-    "systemctl mask --runtime corosync.service": [failing("systemctl", "mask", "--runtime", "corosync.service")],
+    "systemctl mask --runtime pve-cluster.service corosync.service": [failing("systemctl", "mask", "--runtime")],
     "pmxcfs does not end": [silent(*STOP), silent(*PKILL), silent("umount")],
     f"the database was not closed cleanly: {DB}-wal is there": [hand(f"touch {DB}-wal", *STOP)],
     "cp -a /etc/corosync W.corosync": [failing("cp", "-a", "/etc/corosync")],
@@ -381,7 +379,9 @@ def test_a_way_back_within_a_window_that_fails_too_is_left_to_a_person(on: OnNod
 FORWARD = {
     "systemctl start pve-cluster.service, five times": always(*START, times=5),
     "/etc/pve is not writable after the start of pve-cluster": [silent(*START)],
-    "systemctl unmask --runtime corosync.service": [failing("systemctl", "unmask", "--runtime", "corosync.service")],
+    "systemctl unmask --runtime --no-reload corosync.service": [
+        failing("systemctl", "unmask", "--runtime", "--no-reload")
+    ],
     "systemctl disable corosync.service": [failing("systemctl", "disable", "corosync.service")],
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bashkit import FileSystem
 
 from pve_lab.commands import (
@@ -66,11 +68,21 @@ INTERPRETER = (
 """Commands that the interpreter brings."""
 
 
+AWAITED = 'n=0; until [ -e "$1" ] || [ "$n" -ge 10 ]; do n=$((n + 1)); sleep 0.1; done; cat "$1"'
+"""A second's wait for a file."""
+
+
 def _shell(call: Call) -> Result:
-    """sh -c 'command -v "$1"' sh NAME."""
-    if call.argv[:-1] != ["-c", 'command -v "$1"', "sh"]:
+    """sh -c 'command -v "$1"' sh NAME, and sh -c AWAITED sh FILE."""
+    head, name = call.argv[:-1], call.argv[-1]
+    if head == ["-c", AWAITED, "sh"]:
+        left = 10
+        while left and not call.node.files.lexists(name):
+            left -= 1
+            call.session.sleep(0.1)
+        return reading.cat(replace(call, name="cat", argv=[name]))
+    if head != ["-c", 'command -v "$1"', "sh"]:
         raise NotImplementedError
-    name = call.argv[-1]
     return Result(f"/usr/bin/{name}\n") if name in ("command", *COMMANDS, *INTERPRETER) else Result(exit_status=127)
 
 

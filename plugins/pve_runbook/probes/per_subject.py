@@ -168,9 +168,13 @@ OWN_FOLDER = _family(
     host.parse_ls,
     "what this work has put aside on the node",
 )
+# Waits for it on the node, for a second at most: what ends is seen within a tenth of it, by one request a second.
 WINDOW_STATUS = _family(
     "window_status",
-    ("cat", "{}.status"),
+    (
+        *("sh", "-c", 'n=0; until [ -e "$1" ] || [ "$n" -ge 10 ]; do n=$((n + 1)); sleep 0.1; done; cat "$1"'),
+        *("sh", "{}.status"),
+    ),
     OWN,
     own_files.parse_window_status,
     "how the window ended, in its own words",

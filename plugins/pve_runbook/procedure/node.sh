@@ -4,6 +4,8 @@
 # arguments: FOLDER NAME ...   (the work's folder on this node; what this attempt calls its own files in there)
 set -u
 export LC_ALL=C LANG=C TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin
+# corosync's unit counts, not its script of SysV: systemctl would sync that with Perl, and have systemd reload for it.
+export SYSTEMCTL_SKIP_SYSV=1
 B=$1 W=$1/$2
 shift 2
 DB=/var/lib/pve-cluster/config.db
@@ -35,8 +37,8 @@ pmxcfs_gone() {
   local n=0
   while pgrep -x pmxcfs >/dev/null || findmnt -n /etc/pve >/dev/null; do
     n=$((n + 1))
-    [ "$n" -gt 75 ] && return 1
-    sleep 0.2
+    [ "$n" -gt 150 ] && return 1
+    sleep 0.1
   done
 }
 
@@ -45,8 +47,8 @@ pmxcfs_writable() {
   local n=0
   while [ "$(findmnt -n /etc/pve | wc -l)" -ne 1 ] || [ "$(stat -c %a /etc/pve/local 2>/dev/null)" != 755 ]; do
     n=$((n + 1))
-    [ "$n" -gt 75 ] && return 1
-    sleep 0.2
+    [ "$n" -gt 150 ] && return 1
+    sleep 0.1
   done
 }
 
@@ -87,11 +89,10 @@ stop_and_copy() {
   STAGE=stopping
   # Nothing may use the database while it is copied; guests run on without /etc/pve.
   must systemctl stop pve-cluster.service
-  # Half of Proxmox's units want it, and so would start it in here; a power cut drops this mask.
-  must systemctl mask --runtime pve-cluster.service
-  # This node says no more to the others, and nothing that starts pulls corosync in.
+  # This node says no more to the others.
   must systemctl stop "${UNITS[@]}"
-  must systemctl mask --runtime "${UNITS[@]}"
+  # Half of Proxmox's units want them, and so would start them in here; a power cut drops these masks.
+  must systemctl mask --runtime pve-cluster.service "${UNITS[@]}"
   # A pmxcfs that was started by hand is not the unit's own.
   if pgrep -x pmxcfs >/dev/null; then run pkill -TERM -x pmxcfs; fi
   # A pmxcfs that was killed leaves its mount behind.

@@ -8,8 +8,8 @@ pmxcfs_mounted() {
   local n=0
   while [ "$(findmnt -n /etc/pve | wc -l)" -ne 1 ]; do
     n=$((n + 1))
-    [ "$n" -gt 75 ] && return 1
-    sleep 0.2
+    [ "$n" -gt 150 ] && return 1
+    sleep 0.1
   done
 }
 

@@ -99,11 +99,11 @@ _OF_RESTORE = {
 
 
 def _wait(node: Node, files_of_it: str, watch: Callable[[], None]) -> WindowStatus:
-    """Poll for the script's own word. Raises UnknownFact when it does not come within the bound."""
+    """Ask for the script's own word, which the node waits a second for before it says that there is none. Raises
+    UnknownFact when it does not come within the bound."""
     for _ in range(BOUND):
         status = node.ask_about(per_subject.WINDOW_STATUS, files_of_it)
+        watch()  # after the script's last command too: the next node waits for nothing else
         if status is not None:
             return status
-        watch()
-        node.poll(1)
     raise UnknownFact(node.name, "how the window ended", f"it did not end within {BOUND} s")

@@ -49,6 +49,7 @@ STAGE=standalone
 start_pve_cluster
 pmxcfs_writable || fail "/etc/pve is not writable after the start of pve-cluster"
 # A standalone node needs no corosync: it stays off after every boot.
-must systemctl unmask --runtime "${UNITS[@]}"
+must systemctl unmask --runtime --no-reload "${UNITS[@]}"
+# systemd reads its units anew after this one.
 must systemctl disable "${UNITS[@]}"
 finish "done"
