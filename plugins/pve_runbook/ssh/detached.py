@@ -58,12 +58,13 @@ elif [ "$again" = no ]; then
   exit 1
 fi
 [ -z "$sum" ] || rm -f "$in"
-n=0
+n=-20 pause=0.02
 while [ ! -e "$d/status" ]; do
   [ -e "$d/refused" ] && { cat "$d/refused"; exit 1; }
   n=$((n + 1))
   [ "$n" -gt "$tenths" ] && exit 2
-  sleep 0.1
+  [ "$n" -gt 0 ] && pause=0.1
+  sleep "$pause"
 done
 printf 'out %s\\nerr %s\\nstatus %s\\n' "$(base64 -w0 <"$d/out")" "$(base64 -w0 <"$d/err")" "$(cat "$d/status")"
 """
