@@ -31,7 +31,7 @@ from pve_runbook.procedure.questions import Questions
 from pve_runbook.procedure.startall import held
 from pve_runbook.procedure.startall.words import DOWN, nobody_starts
 from pve_runbook.procedure.survival import Survival
-from pve_runbook.procedure.window_preconditions import window_obstacle
+from pve_runbook.procedure.window_preconditions import LOOKED_AT, window_obstacle
 
 DISARM_SECONDS = 120
 """For so long HA is waited for on each node; its daemons look every ten seconds."""
@@ -89,7 +89,7 @@ def locked(perform: Performer, notes: Notes, options: RunOptions, cluster: Clust
         if held is not None and held.run == broken:
             notes.note("lock", f"broken by --break-lock={broken}: held by {held.by} since {held.since}", node.name)
     perform(stages.LOCKED)
-    cluster.read_few(probes.LOCK, probes.OUR_UNITS)
+    cluster.renew(probes.LOCK, probes.OUR_UNITS)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +105,7 @@ def backups(perform: Performer, opened: OpenRun, approve: Approvals, cluster: Cl
     copies = backup.Copies(work.backups, folder)
     chosen = [n for n in cluster.nodes if decisions.is_backed_up(n.name, work)]
     perform(stages.BACKUP_FOLDER)
+    cluster.renew(*backup.COMPARED)
     copies.make_sure_they_fit(cluster, chosen)
     perform(stages.BACKUPS, first=lambda node: copies.note(node) if node in chosen else None)
     cluster.each(copies.bring, chosen)
@@ -114,6 +115,7 @@ def backups(perform: Performer, opened: OpenRun, approve: Approvals, cluster: Cl
             there = earlier.folder / "backups" / node.name
             backup.take_over(node, there, folder / node.name, earlier.transfers(node.name))
     if work.back is None:
+        cluster.renew()
         perform(stages.CARD_LEFT, card=approve.card(work.run, work.attempt).encode())
     cluster.read_few(*stages.SCHEDULER_OFF.asks)  # what comes next rests on nothing else
 
@@ -125,9 +127,10 @@ def ha_released(perform: Performer, backups: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def scheduler_off(perform: Performer, backups: None) -> None:
+def scheduler_off(perform: Performer, cluster: Cluster, backups: None) -> None:
     """No backup or replication starts any more, on any node. A start that waits for quorum is cancelled too."""
     perform(stages.SCHEDULER_OFF)
+    cluster.read_few(*stages.FREEZE_ASKS)
 
 
 @pytest.fixture(scope="session")
@@ -157,6 +160,7 @@ def lrm_off(perform: Performer, members: Members, startall_held: None) -> None:
     idle = [node for node in cluster.nodes if node not in active]
     perform(stages.LRM_OFF, active, first=_ha_is_not_armed)
     perform(stages.LRM_OFF, idle, first=_ha_is_not_armed, together=True)
+    cluster.read_few(*stages.CRM_OFF.asks)
 
 
 def _ha_lets_go(cluster: Cluster) -> None:
@@ -214,6 +218,7 @@ def peers_corosync_stopped(perform: Performer, notes: Notes, members: Members) -
             notes.note(left_to_do.QDEVICE, f"{at}; it votes no more", node.name)
     perform(stages.QDEVICE_SILENT)
     perform(stages.PEERS_SILENT)
+    members.cluster.read_few(*stages.STATE_ASKS)
     for node in members.peers:
         members.cluster.wait_until(
             node, lambda f: f.corosync.is_stopped, "whether corosync stopped", asking=(probes.UNIT_STATES,)
@@ -263,6 +268,8 @@ def second_way(perform: Performer, opened: OpenRun, members: Members, notes: Not
         return known
     key = login_key.make_key(opened.folder / "access", work.run)
     perform(stages.SECOND_WAY, key=key.public)
+    quorum = probes.IS_QUORATE if members.staying else ()
+    members.cluster.renew(probes.SECOND_KEYS, *LOOKED_AT, *quorum)
     if not members.logs_in_as_root:
         return known
 
@@ -361,9 +368,10 @@ def overdue_jobs(questions: Questions) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="session")
-def second_way_closed(perform: Performer, execution: Execution) -> None:
+def second_way_closed(perform: Performer, execution: Execution, cluster: Cluster) -> None:
     """The key of the second way in is gone from the nodes, and from here."""
     perform(stages.SECOND_WAY_CLOSED)
+    cluster.renew(probes.SECOND_KEYS)
     execution.forget_key()
 
 

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from bench_run import BenchRun, runs
-from pve_runbook.actions.registry import STOP_LRM
+from pve_lab.faults import Fault
+from pve_runbook.actions.errors import ActionFailed
+from pve_runbook.actions.registry import MAKE_FOLDER, STOP_LRM
 from pve_runbook.cluster.node import Node
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.journal.events import Batch
 from pve_runbook.journal.rows import Asked
 from pve_runbook.probes.per_subject import OPEN_FILES
-from pve_runbook.probes.registry import JOBS, PVE_MOUNT, UNIT_STATES
+from pve_runbook.probes.registry import DB_DIR, JOBS, PMXCFS_PROCESS, PVE_MOUNT, TREE, UNIT_STATES
+from pve_runbook.procedure.stages import STATE_ASKS
 
 
 @pytest.fixture
@@ -171,3 +174,61 @@ def test_facts_that_are_there_are_not_asked_again_for_few(run: BenchRun) -> None
     since = now(run)
     run.cluster.read_few(UNIT_STATES)
     assert asked(run, since) == []
+
+
+def of(since: list[list[str]]) -> list[list[str]]:
+    """The requests, each without order."""
+    return [sorted(request) for request in since]
+
+
+def test_what_was_read_goes_on_to_hold_where_only_the_tools_own_places_were_changed(run: BenchRun) -> None:
+    before = [node.facts.hostname for node in run.cluster.nodes]
+    run.cluster.each(lambda node: node.act(MAKE_FOLDER.bind(run=run.cluster.work)))
+    since = now(run)
+    run.cluster.renew(UNIT_STATES)
+    assert [node.facts.hostname for node in run.cluster.nodes] == before
+    assert asked(run, since) == [["units"], ["units"]]
+
+
+def test_what_is_renewed_is_what_the_node_says_now(run: BenchRun) -> None:
+    pve1 = run.cluster.node("pve1")
+    before = pve1.facts.tree.version
+    pve1.act(MAKE_FOLDER.bind(run=run.cluster.work))
+    assert run.bench.run("pve1", "systemctl stop corosync").exit_status == 0
+    run.cluster.renew(UNIT_STATES, PMXCFS_PROCESS, DB_DIR, TREE)
+    assert not corosync_runs(pve1)
+    assert pve1.facts.tree.version >= before
+
+
+@pytest.mark.parametrize("own_last", [False, True], ids=["a-unit-at-last", "an-own-folder-at-last"])
+def test_nothing_goes_on_to_hold_once_anything_else_was_changed(run: BenchRun, own_last: bool) -> None:
+    pve1, pve2 = run.cluster.nodes
+    assert corosync_runs(pve2)
+    folder, lrm = MAKE_FOLDER.bind(run=run.cluster.work), STOP_LRM.bind()
+    for action in (lrm, folder) if own_last else (folder, lrm):
+        run.cluster.each(lambda node, action=action: node.act(action), [pve1])  # type: ignore[misc]
+    assert run.bench.run("pve2", "systemctl stop corosync").exit_status == 0
+    run.cluster.renew(JOBS)
+    assert not corosync_runs(pve2)
+    assert not pve1.facts.units["pve-ha-lrm.service"].is_active
+
+
+def test_nothing_goes_on_to_hold_after_an_own_action_that_failed_on_another_node(run: BenchRun) -> None:
+    pve1, pve2 = run.cluster.nodes
+    assert corosync_runs(pve2)
+    run.bench.site.faults.arm(Fault("fail", argv=("install", "-d")))
+    with pytest.raises(ActionFailed):
+        run.cluster.each(lambda node: node.act(MAKE_FOLDER.bind(run=run.cluster.work)), [pve1])
+    assert run.bench.run("pve2", "systemctl stop corosync").exit_status == 0
+    run.cluster.renew(JOBS)
+    assert not corosync_runs(pve2)
+
+
+def test_the_database_is_read_with_the_few_that_tell_the_state(run: BenchRun) -> None:
+    pve1 = run.cluster.node("pve1")
+    before = pve1.facts.state
+    pve1.act(STOP_LRM.bind())
+    since = now(run)
+    run.cluster.read_few(*STATE_ASKS)
+    assert [node.facts.state for node in run.cluster.nodes] == [before, before]
+    assert of(asked(run, since))[2:] == [["tree"], ["tree"]] and len(asked(run, since)) == 4

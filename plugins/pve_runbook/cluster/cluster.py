@@ -94,10 +94,10 @@ class Cluster:
                 return node
         raise KeyError(name)
 
-    def forget(self) -> None:
-        """End the validity of every fact of every node."""
+    def forget(self, *, own: bool = False) -> None:
+        """End the validity of every fact of every node; ``own``: only the tool's own places were changed."""
         for node in self.nodes:
-            node.forget()
+            node.forget(own=own)
 
     def read(self, *groups: Group) -> None:
         """Read ``groups`` together on every node that does not know them yet, side by side."""
@@ -110,6 +110,12 @@ class Cluster:
         """
         self.brakes.check()
         list(self._executor.map(lambda n: n.read_few(few), self.nodes))
+
+    def renew(self, *few: Probe[object]) -> None:
+        """After actions on the tool's own places alone: ask ``few``, side by side, and go on with all that was read
+        before them."""
+        self.brakes.check()
+        list(self._executor.map(lambda n: n.renew(few), self.nodes))
 
     def glimpse(self, seconds: int) -> dict[str, Glimpse]:
         """What every node says of the membership now, by name; takes ``seconds``. No fact ends with it."""
@@ -146,12 +152,12 @@ class Cluster:
             finally:
                 self._side_by_side.on = False
 
-        ended = [n.times_ended for n in self.nodes]
+        ended, changed = ([n.times_ended for n in self.nodes], [n.times_changed for n in self.nodes])
         with self.brakes.held():
             futures = [self._executor.submit(alone, n) for n in (self.nodes if nodes is None else nodes)]
             errors = [f.exception() for f in futures]
         if any(errors) or ended != [n.times_ended for n in self.nodes]:
-            self.forget()
+            self.forget(own=not any(errors) and changed == [n.times_changed for n in self.nodes])
         for error in errors:
             if error is not None:
                 raise error

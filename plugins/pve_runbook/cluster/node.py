@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,8 @@ from typing import TypeVar, cast
 
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.errors import ActionFailed, NotAllowed, OutcomeUnknown
-from pve_runbook.cluster import gate_command, rounds
+from pve_runbook.actions.own_places import OWN_PLACES
+from pve_runbook.cluster import action_events, gate_command, rounds
 from pve_runbook.cluster.gate_command import REFUSED
 from pve_runbook.cluster.line import Line
 from pve_runbook.cluster.rounds import Question, asked_once, first_round, follow_up, of_family, of_probe, pause
@@ -54,7 +54,11 @@ class Node:
         self._few: Sequence[Probe[object]] = ()
         self.times_ended = 0
         """How often an action or a wait ended its facts."""
+        self.times_changed = 0
+        """How often it was more than an action on the tool's own places, which tells nothing of what else was read."""
         self._groups: set[Group] = set()
+        self._whole: tuple[NodeFacts, frozenset[Group]] | None = None
+        """The last reading of everything, while nothing but the tool's own places was changed since."""
         self._kept: dict[str, object] = {}
         """What it is not asked again: a storage that did not answer in its time would cost the run the same wait."""
 
@@ -102,11 +106,16 @@ class Node:
         finally:
             self._few = ()
             if self._facts is not None and self._facts.is_partial and self._facts is not before:
-                self.forget()
+                self.forget(own=True)
 
-    def forget(self) -> None:
-        """End the validity of what is known of this node."""
+    def forget(self, *, own: bool = False) -> None:
+        """End the validity of what is known of this node; ``own``: what :meth:`renew` asks for is enough to go on."""
         self.times_ended += 1
+        self.times_changed += not own
+        if not own:
+            self._whole = None
+        elif self._facts is not None and not self._facts.is_partial:
+            self._whole = self._facts, frozenset(self._groups)
         self._facts = None
         self._groups.clear()
 
@@ -146,10 +155,26 @@ class Node:
         self._facts = facts
 
     def read_few(self, few: Sequence[Probe[object]]) -> None:
-        """Where facts have ended ask ``few`` alone, one round trip; for any other fact the node is read whole."""
+        """Where facts have ended ask ``few`` alone, one round trip, and one more for the database; for any other fact
+        the node is read whole."""
         if self._facts is None:
             self._facts = NodeFacts(self.name, dict(self._kept), load=self._load, is_partial=True)
-            self._facts.readings.update(self._ask_settled([of_probe(p) for p in few]))
+            self._facts.readings.update(self._ask_settled([of_probe(p) for p in few if p is not probes.TREE]))
+            if probes.TREE in few and (tree := rounds.tree_probe(self._facts)) is not None:
+                self._facts.readings.update(self._ask([of_probe(tree)]))
+
+    def renew(self, few: Sequence[Probe[object]]) -> None:
+        """Ask ``few`` anew, and go on with what else was read, where only the tool's own places were changed since."""
+        if self._whole is None:
+            self.read_few(few)
+        elif self._facts is None or self._facts.is_partial:
+            before, groups = self._whole
+            anew = {p.name for p in few}
+            kept = {key: value for key, value in before.readings.items() if key not in anew}
+            self._facts = NodeFacts(self.name, kept, asked=before.asked, load=self._load)
+            kept.update(self._ask_settled([of_probe(p) for p in few if p is not probes.TREE]))
+            kept.update(self._ask(follow_up(self._facts, groups)))
+            self._groups = set(groups)
 
     def poll(self, seconds: int) -> None:
         """Wait on the node itself: a round trip that ends after ``seconds``, then what was known is forgotten."""
@@ -281,19 +306,9 @@ class Node:
         journal = self._run.journal
         if not journal.is_attached:
             raise NotAllowed(f"{self.name}: no journal on disk yet; nothing is changed before there is one")
-        number = journal.write(
-            events.ActionIntent(
-                node=self.name,
-                action=action.name,
-                argv=action.argv,
-                why=action.why,
-                undo=action.undo,
-                detached=action.detached,
-                stdin_sha256=hashlib.sha256(stdin).hexdigest() if stdin is not None else None,
-            ),
-            sync=True,
-        )
-        self._forget_all()
+        number = journal.write(action_events.intent(self.name, action, stdin), sync=True)
+        own = action.name in OWN_PLACES
+        self._forget_all(own=own)
         started = time.monotonic()
         try:
             output = self._send(action, f"{self._run.attempt}-{number}", stdin)
@@ -304,7 +319,7 @@ class Node:
             self._record_action(number, None, Output("", str(error), 0), started, "failed", "it was not started")
             raise ActionFailed(self.name, action, Output("", str(error), 255)) from None
         finally:
-            self._forget_all()
+            self._forget_all(own=own)
         done = output.exit_status == 0
         self._record_action(number, output.exit_status, output, started, "done" if done else "failed", None)
         if not done:
@@ -331,11 +346,8 @@ class Node:
         text = ENVIRONMENT + command
         return self.line.carry(lambda losses: execute(self.connection, text, timeout=seconds), repeats=repeats)
 
-    def _forget_all(self) -> None:
-        if self._run.is_side_by_side:
-            self.forget()
-        else:
-            self._run.forget()
+    def _forget_all(self, *, own: bool) -> None:
+        (self if self._run.is_side_by_side else self._run).forget(own=own)
 
     def _record_action(
         self,
@@ -346,19 +358,9 @@ class Node:
         outcome: events.ActionOutcome,
         error: str | None,
     ) -> None:
-        self._run.journal.write(
-            events.Action(
-                action_id=action_id,
-                node=self.name,
-                exit_status=status,
-                stdout=output.stdout,
-                stderr=output.stderr,
-                seconds=round(time.monotonic() - started, 3),
-                outcome=outcome,
-                error=error,
-            ),
-            sync=True,
-        )
+        seconds = round(time.monotonic() - started, 3)
+        told = action_events.outcome(self.name, action_id, status, output, seconds, outcome, error)
+        self._run.journal.write(told, sync=True)
 
     def fetch(self, path: str, *, timeout: float = 300) -> bytes:
         """Bring one file of the tool's own folder to the control host.

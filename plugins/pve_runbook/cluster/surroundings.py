@@ -38,5 +38,5 @@ class Surroundings(Protocol):
     def read(self, *groups: Group) -> None:
         """Read groups of probes on every node."""
 
-    def forget(self) -> None:
-        """End the validity of every fact of every node."""
+    def forget(self, *, own: bool = False) -> None:
+        """End the validity of every fact of every node; ``own``: only the tool's own places were changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
@@ -66,7 +67,9 @@ def candidate(facts: NodeFacts, latencies: Iterable[float]) -> Candidate:
 
 def candidates(nodes: Sequence[Node]) -> list[Candidate]:
     """The evidence for every node that is still in the cluster (for all, once none is). Raises UnknownFact."""
-    samples = {node.name: [node.round_trip() for _ in range(LATENCY_SAMPLES)] for node in nodes}
+    with ThreadPoolExecutor(max_workers=max(1, len(nodes))) as others:
+        measured = others.map(lambda node: [node.round_trip() for _ in range(LATENCY_SAMPLES)], nodes)
+        samples = {node.name: found for node, found in zip(nodes, measured, strict=True)}
     members = [n for n in nodes if n.facts.has_corosync_conf_in_database] or nodes
     return [candidate(n.facts, samples[n.name]) for n in members]
 

@@ -20,7 +20,7 @@ from pve_runbook.cluster.node import Node
 from pve_runbook.parsers.systemd import Unit
 from pve_runbook.probes import per_subject
 from pve_runbook.probes import registry as probes
-from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB
+from pve_runbook.probes.probe import BACKUP_ROOT, CONFIG_DB, Probe
 from pve_runbook.procedure.backup_check import (
     COROSYNC_FILES,
     database_problem,
@@ -41,6 +41,11 @@ _AT_A_TIME = threading.BoundedSemaphore(4)
 """So many nodes' backups are in memory at once: each holds every guest of the cluster, several times over while it is
 pulled and opened."""
 _DATABASE = (CONFIG_DB, f"{CONFIG_DB}-wal")
+COMPARED: tuple[Probe[object], ...] = (
+    *(probes.PMXCFS_PROCESS, probes.DB_DIR, probes.TREE),
+    *(probes.UNIT_STATES, probes.PVE_MOUNT),
+)
+"""What tells what the backups are compared with; the first two, how the database may be read."""
 _SYSTEM = ("/etc/corosync", "/var/lib/corosync", "/etc/network", "/root/.ssh")
 
 

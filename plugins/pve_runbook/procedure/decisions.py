@@ -65,6 +65,7 @@ def scheduler_off(o: Forecast, work: Work) -> Iterator[Decision]:
         return
     units = o.units
     scheduler, timer = units["pvescheduler.service"], units["pvesr.timer"]
+    parked = list(park_cron(o, work))  # no stop of a unit puts a file there
     if scheduler.exists:
         if o.waits(scheduler.name) or not scheduler.is_stopped:
             yield Act(actions.STOP_SCHEDULER.bind())
@@ -72,7 +73,7 @@ def scheduler_off(o: Forecast, work: Work) -> Iterator[Decision]:
             yield Act(actions.MASK_SCHEDULER.bind())
     if timer.exists and not timer.is_stopped:
         yield Act(actions.STOP_OLD_SCHEDULER.bind())
-    yield from park_cron(o, work)
+    yield from parked
 
 
 def park_cron(o: Forecast, work: Work) -> Iterator[Decision]:
@@ -127,9 +128,10 @@ def peers_silent(o: Forecast, work: Work) -> Iterator[Decision]:
     if o.state is NodeState.STANDALONE:
         yield Idle("the node is standalone, it has no corosync to stop")
         return
-    if not o.corosync.is_stopped:
+    corosync = o.corosync
+    if not corosync.is_stopped:
         yield Act(actions.STOP_COROSYNC.bind())
-    if not o.corosync.is_masked:
+    if not corosync.is_masked:
         yield Act(actions.MASK_COROSYNC.bind())
 
 

@@ -64,7 +64,7 @@ def _put(lines: Iterable[str]) -> tuple[Action, bytes]:
 
 def is_installed(node: Node) -> bool:
     """Whether a key of this tool is on the node, this work's or any that a killed run left. Raises UnknownFact."""
-    return any(_is_ours(line) for line in node.ask(probes.SECOND_KEYS))
+    return any(_is_ours(line) for line in node.facts.get(probes.SECOND_KEYS))
 
 
 def _others(lines: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from pve_runbook.actions.disarm import DISARM_HA
 from pve_runbook.actions.leave import DELNODE, EXPECT_REST, HA_REMOVE
 from pve_runbook.actions.window_cut import UNMASK_PVE_CLUSTER
 from pve_runbook.probes import registry as probes
+from pve_runbook.probes import start_jobs
 from pve_runbook.probes.probe import Probe
 from pve_runbook.procedure import decisions
 from pve_runbook.procedure.forecast import Forecast
@@ -95,6 +96,8 @@ SCHEDULER_OFF = Stage(
 HA_RELEASED = Stage("ha_released", decisions.ha_released, sends=(HA_REMOVE,), on_staying=True)
 COMMITS_OFF = Stage("commits_off", decisions.commits_off, sends=commits.ACTIONS, asks=(probes.UNIT_STATES, probes.JOBS))
 STARTALL_HELD = Stage("startall_held", decisions.startall_held, sends=(startall.HOLD,))
+FREEZE_ASKS = tuple(dict.fromkeys((*SCHEDULER_OFF.asks, start_jobs.HELD, probes.WATCHDOG, *probes.IS_QUORATE)))
+"""What the gates and the stages between the scheduler and HA's end rest on."""
 HA_DISARMED = Stage("ha_disarmed", decisions.ha_disarmed, sends=(DISARM_HA,), part_of="lrm_off")
 LRM_OFF = Stage(
     "lrm_off",
@@ -122,6 +125,11 @@ PEERS_SILENT = Stage(
     sends=(actions.STOP_COROSYNC, actions.MASK_COROSYNC),
     asks=(probes.UNIT_STATES,),
 )
+STATE_ASKS: tuple[Probe[object], ...] = (
+    *(probes.UNIT_STATES, probes.PVE_MOUNT, *probes.IS_QUORATE, probes.MEMBERS, probes.PMXCFS_PROCESS),
+    *(probes.COROSYNC_PROCESS, probes.COROSYNC_DIRS, probes.DB_DIR, probes.TREE),
+)
+"""What tells in which of the known states a node is."""
 PMXCFS_BACK = Stage("pmxcfs_back", decisions.pmxcfs_back, sends=(UNMASK_PVE_CLUSTER, actions.START_PVE_CLUSTER))
 QUORUM_FORCED = Stage("quorum_forced", decisions.quorum_forced, sends=(actions.EXPECT_OWN_VOTES,))
 REST_QUORATE = Stage(

@@ -9,8 +9,17 @@ from pve_runbook.diagnosis.leaving import not_quorate
 from pve_runbook.diagnosis.refusals import AGAIN, doubled_start
 from pve_runbook.diagnosis.refusals_cluster import startall_not_held, starts_wait
 from pve_runbook.facts.node_state import NodeState
+from pve_runbook.probes import registry as probes
+from pve_runbook.probes import start_jobs
+from pve_runbook.probes.probe import Probe
 from pve_runbook.refusal.ids import RefusalId
 from pve_runbook.refusal.text import refusal
+
+LOOKED_AT: tuple[Probe[object], ...] = (
+    *(probes.UNIT_STATES, probes.JOBS, probes.CRON, probes.WATCHDOG, probes.TASK_PROCESSES, start_jobs.HELD),
+    *(probes.NETWORK_FILES, probes.NETWORK_DROP_INS, probes.ADDRESSES, probes.COROSYNC_PROCESS, probes.PVE_MODE),
+)
+"""What tells whether something came back that was switched off, or began, or was changed by another hand."""
 
 
 def window_obstacle(

@@ -23,7 +23,7 @@ def wait_for_its_beginning(cluster: Cluster, nodes: Sequence[Node]) -> None:
     for node in nodes:
         cluster.wait_until(
             node,
-            lambda f: f.startall_worker or not f.startall_waits,
+            lambda f: not f.startall_waits or f.startall_worker,
             "whether the start of all guests, which is queued, has begun to wait",
             seconds=QUEUED,
         )
