@@ -105,8 +105,8 @@ def backups(perform: Performer, opened: OpenRun, approve: Approvals, cluster: Cl
     copies = backup.Copies(work.backups, folder)
     chosen = [n for n in cluster.nodes if decisions.is_backed_up(n.name, work)]
     perform(stages.BACKUP_FOLDER)
-    cluster.renew(*backup.COMPARED)
     copies.make_sure_they_fit(cluster, chosen)
+    cluster.renew(*backup.COMPARED)
     perform(stages.BACKUPS, first=lambda node: copies.note(node) if node in chosen else None)
     cluster.each(copies.bring, chosen)
     if work.keeps_backups:
