@@ -68,6 +68,7 @@ STOPPED_AND_COPIED = """
 + systemctl stop pve-cluster.service
 + systemctl stop corosync.service
 + systemctl mask --runtime pve-cluster.service corosync.service
++ systemctl stop pve-cluster.service corosync.service
 + cp -a /etc/corosync W.corosync
 + cp -p /var/lib/pve-cluster/config.db W.db.new
   sync
@@ -165,6 +166,7 @@ def test_a_qdevice_goes_with_corosync(tmp_path: Path) -> None:
     both = "corosync-qdevice.service corosync.service"
     assert [c for c in on.commands if c.startswith("systemctl") and "corosync" in c][2:] == [
         *(f"systemctl stop {both}", f"systemctl mask --runtime pve-cluster.service {both}"),
+        f"systemctl stop pve-cluster.service {both}",
         *(f"systemctl unmask --runtime --no-reload {both}", f"systemctl disable {both}"),
     ]
     bench.close()
@@ -194,7 +196,8 @@ COMMON: dict[str, list[Fault]] = {
     "systemctl stop pve-cluster.service": [failing(*STOP)],
     "systemctl stop corosync.service": [failing("systemctl", "stop", "corosync.service")],
     "systemctl mask --runtime pve-cluster.service corosync.service": [failing("systemctl", "mask", "--runtime")],
-    "pmxcfs does not end": [silent(*STOP), silent(*PKILL), silent("umount")],
+    "systemctl stop pve-cluster.service corosync.service": [failing(*STOP, skip=1)],
+    "pmxcfs does not end": [silent(*STOP), silent(*STOP, skip=1), silent(*PKILL), silent("umount")],
     f"the database was not closed cleanly: {DB}-wal is there": [hand(f"touch {DB}-wal", *STOP)],
     "cp -a /etc/corosync W.corosync": [failing("cp", "-a", "/etc/corosync")],
     f"cp -p {DB} W.db.new": [failing(*COPY)],

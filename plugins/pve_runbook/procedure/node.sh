@@ -93,6 +93,8 @@ stop_and_copy() {
   must systemctl stop "${UNITS[@]}"
   # Half of Proxmox's units want them, and so would start them in here; a power cut drops these masks.
   must systemctl mask --runtime pve-cluster.service "${UNITS[@]}"
+  # One of those units may have started them between the stop and the mask.
+  must systemctl stop pve-cluster.service "${UNITS[@]}"
   # A pmxcfs that was started by hand is not the unit's own.
   if pgrep -x pmxcfs >/dev/null; then run pkill -TERM -x pmxcfs; fi
   # A pmxcfs that was killed leaves its mount behind.
