@@ -17,7 +17,7 @@ STRIDE = 30
 WINDOW = [
     ("systemctl", "stop", "pve-cluster.service"),
     ("systemctl", "stop", "corosync.service"),
-    ("systemctl", "mask", "--runtime", "corosync.service"),
+    ("systemctl", "mask", "--runtime", "pve-cluster.service"),
     ("cp", "-a", "/etc/corosync"),
     ("cp", "-p", "/var/lib/pve-cluster/config.db"),
     ("pmxcfs", "-l"),
@@ -25,7 +25,7 @@ WINDOW = [
     ("rm", "-f", "/etc/corosync/corosync.conf"),
     ("rm", "-rf", "/etc/corosync/qdevice"),
     ("systemctl", "start", "pve-cluster.service"),
-    ("systemctl", "unmask", "--runtime", "corosync.service"),
+    ("systemctl", "unmask", "--runtime", "--no-reload"),
     ("systemctl", "disable", "corosync.service"),
 ]
 """The window's changes in their order; the authority's window is the only place where it gets them."""

@@ -151,7 +151,10 @@ def test_the_network_is_not_reloaded_at_any_moment_of_a_run(stage: Any) -> None:
 # -- pve-cluster masked in the window -----------------------------------------------------------
 
 
-MASKED = {"unmounted": "systemctl mask --runtime pve-cluster.service", "local mode": COMMANDS["local mode"]}
+MASKED = {
+    "unmounted": "systemctl mask --runtime pve-cluster.service corosync.service",
+    "local mode": COMMANDS["local mode"],
+}
 
 
 def file_state(container: Container) -> str:
