@@ -31,7 +31,11 @@ def at_a_terminal(
     """Run it in a pseudo-terminal and give ``answers``, one at each question; (exit status, screen)."""
     records = tmp_path / "records"
     argv = (suite, *lab.options, *options, f"--records={records}", "-p", "no:cacheprovider")
-    return _answered(lambda terminal: warm.at_terminal(terminal, *argv, cwd=PROJECT), records, answers, prompt)
+
+    def begin(terminal: int) -> warm.Run:
+        return warm.at_terminal(terminal, *argv, cwd=PROJECT, flags=warm.STRICT)
+
+    return _answered(begin, records, answers, prompt)
 
 
 def typed_in(

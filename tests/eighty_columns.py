@@ -39,7 +39,7 @@ def on_a_terminal(
     """Run pytest. ``answer``: what is typed when the screen shows these lines up to the cursor, None for nothing."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-    process = warm.at_terminal(terminal, *argv, cwd=cwd, more={"TERM": "xterm", **environment})
+    process = warm.at_terminal(terminal, *argv, cwd=cwd, flags=warm.STRICT, more={"TERM": "xterm", **environment})
     os.close(terminal)
     screen = _Scrolled(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)

@@ -25,6 +25,8 @@ from bounded import pieces
 from environment import as_typed
 
 SERVER = Path(__file__).with_name("warm_server.py")
+STRICT = ("-W", "error")
+"""Flags for runs that warn of nothing."""
 BOUND = 60
 """Seconds until it has loaded all it needs, on a busy machine."""
 
@@ -172,10 +174,10 @@ def begin(*argv: str, cwd: Path, flags: tuple[str, ...] = (), with_errors: bool 
     return _for(env, flags).begin(argv, cwd, env, None if with_errors else tempfile.TemporaryFile())
 
 
-def at_terminal(terminal: int, *argv: str, cwd: Path, more: Mapping[str, str] = {}) -> Run:
-    """`python -m pytest ARGV`, begun at a terminal; ``more``: what its environment has beside a user's own."""
+def at_terminal(terminal: int, *argv: str, cwd: Path, flags: tuple[str, ...] = (), more: Mapping[str, str] = {}) -> Run:
+    """`python FLAGS -m pytest ARGV`, begun at a terminal; ``more``: what its environment has beside a user's own."""
     env = {**as_typed(), **more}
-    run = _for(env, ()).begin_at(terminal, argv, cwd, env)
+    run = _for(env, flags).begin_at(terminal, argv, cwd, env)
     run.go()
     return run
 

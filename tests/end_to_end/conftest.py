@@ -186,7 +186,7 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
         process = warm.begin(
             *(*arguments, f"--records={records}", "-p", "no:cacheprovider"),
             cwd=project,
-            flags=("-W", "error"),
+            flags=warm.STRICT,
             with_errors=False,
         )
         said, errors = process.communicate(BOUND)

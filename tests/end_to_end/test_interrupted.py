@@ -23,7 +23,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., warm.Run]]:
 
     def start(lab: Any) -> warm.Run:
         command = ("runbook/", *lab.options, "--approve=all", "-p", "no:cacheprovider", f"--records={tmp_path}/records")
-        process = warm.begin(*command, cwd=PROJECT)
+        process = warm.begin(*command, cwd=PROJECT, flags=warm.STRICT)
         running.append(process)
         process.go()
         return process
