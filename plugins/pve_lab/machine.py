@@ -57,6 +57,8 @@ class Machine:
         self.opened = 0
         self.units: dict[str, Running] = {}
         self.frozen = False
+        self._proc: dict[str, str] = {}
+        """What the files of /proc that change by themselves said last."""
         self._shown = -1, -1, Reach.NOTHING
         """Of which state of /etc/pve the interpreter's copy is, and of how much of it."""
 
@@ -119,7 +121,13 @@ class Machine:
     def refresh_proc(self) -> None:
         """Write the files of /proc that change by themselves."""
         files, uptime = self.node.files, self.node.processes.uptime
-        files.put("/proc/uptime", f"{uptime:.2f} {uptime * 7:.2f}\n")
-        files.put("/proc/loadavg", "0.42 0.35 0.30 1/512 4242\n")
         mounts = self.node.storages.all_mounts()
-        files.put("/proc/mounts", "".join(f"{m.source} {m.target} {m.fstype} {m.options} 0 0\n" for m in mounts))
+        wanted = {
+            "/proc/uptime": f"{uptime:.2f} {uptime * 7:.2f}\n",
+            "/proc/loadavg": "0.42 0.35 0.30 1/512 4242\n",
+            "/proc/mounts": "".join(f"{m.source} {m.target} {m.fstype} {m.options} 0 0\n" for m in mounts),
+        }
+        for path, text in wanted.items():
+            if self._proc.get(path) != text:
+                files.put(path, text)
+        self._proc = wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class CorosyncConf:
         return next((m for m in self.members if m.name == name), None)
 
 
+@functools.lru_cache(256)
 def parse(text: str) -> CorosyncConf:
     """Read a corosync.conf; what is missing is empty or 0."""
     cluster_name, version, device_votes, expected, token, transport = "", 0, 0, 0, 3000, "knet"
