@@ -6,14 +6,19 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+import paramiko
 import pytest
 from bounded import BOUND
 from lab_bench import Bench, MakeBench
+from lab_process import Lab
 from pve_lab.commands import sqlite
 from pve_lab.model.database import Database
 from pve_lab.model.devices import Devices
 from pve_lab.model.guests import Guests
 from pve_lab.model.pmxcfs_view import PmxcfsView
+from pve_runbook.ssh.connection import Connection, ConnectOptions
+from pve_runbook.ssh.exec import execute
+from pve_runbook.ssh.hosts import parse_hosts
 
 WHOLE = (
     (Devices, "_made_links"),
@@ -128,6 +133,25 @@ def test_the_copy_for_bash_is_made_where_bash_runs_and_something_changed(
     assert made["wanted"] == 1, "on the node where it was written; the others have no bash"
     assert bench.run("pve2", "for f in /etc/pve/on*; do echo $f; done").stdout == "/etc/pve/one\n"
     assert made["wanted"] == 2
+
+
+def test_an_exec_request_is_answered_with_six_packets(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncssh by itself sends twelve: one to be ignored before each."""
+    options = ConnectOptions(ssh_config=str(lab.ssh_config))
+    with Connection(parse_hosts("pve1")[0], options) as connection:
+        packets, kinds = connection.transport.packetizer, list[int]()
+        read = packets.read_message
+
+        def counted() -> tuple[int, paramiko.Message]:
+            kind, message = read()
+            kinds.append(kind)
+            return kind, message
+
+        monkeypatch.setattr(packets, "read_message", counted)
+        for _ in range(3):  # when the first one comes a read is under way that is not counted
+            assert execute(connection, "hostname", timeout=BOUND).stdout == b"pve1\n"
+        *_, begin, end = (i for i, kind in enumerate(kinds) if kind == 91)
+        assert sorted(kinds[begin:end]) == [91, 94, 96, 97, 98, 99]
 
 
 def test_who_waits_on_a_node_is_woken_by_what_goes_on_there(make_bench: MakeBench) -> None:
