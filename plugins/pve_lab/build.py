@@ -202,7 +202,7 @@ def build(
 ) -> Cluster:
     """A healthy, quorate cluster of `number` nodes; scenarios shape it from there."""
     cluster = Cluster([f"pve{i + 1}" for i in range(number)], directory, epoch, version)
-    created = int(epoch) - 86400 * 200
+    created = int(epoch) // 86400 * 86400 - 86400 * 200  # by the day: a reset gives the same files again
     for index, node in enumerate(cluster.nodes.values()):
         wiring.wire(node, index)
     files = _configuration(cluster, inventory, wiring, public_key, created)
