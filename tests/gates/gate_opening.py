@@ -254,7 +254,9 @@ class Opening:
         nodes = self.cluster.nodes
         hosts = state.hosts or {n: n for n, node in nodes.items() if kind == "checks" or node.powered}
         options, mode = (*state.options, f"--records={self.records}", *self.extra), _mode(kind)
-        return _opened(self.cluster, self.site, mode, hosts, directory, options, state, extra=self.extra)
+        found = _opened(self.cluster, self.site, mode, hosts, directory, options, state, extra=self.extra)
+        found.begun = self.begun
+        return found
 
     def end(self) -> None:
         """End the run."""

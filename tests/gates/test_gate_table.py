@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from gate_opening import PERSON, Opening, gates, opening
-from gate_states import STATES
+from gate_states import STATES, Kind
 from gate_table import Column, Table, column, outcome_of, outcomes, parse, render, write
 from msgspec.structs import replace
 from pve_runbook.procedure.authority import Candidate
@@ -45,25 +45,36 @@ def written() -> Table:
 def judged(state: str, directory: Path) -> Column:
     """What every gate says in a state, each of it as it is at its beginning."""
     found: dict[str, dict[str, tuple[str, str]]] = {}
+    run: Opening | None = None
     made = 0
     for kind in STATES[state].kinds:
-        run: Opening | None = None
+        is_begun = False
         for gate in gates():
             if gate.kind != kind or PERSON in gate.asks_for or gate.id in NOT_ASKED:
                 continue
-            if run is None or run.has_moved:
-                if run is not None:
-                    run.close()
+            if run is None or run.has_moved or not is_begun:
                 made += 1
-                run = opening(STATES[state], kind, directory / str(made))
+                run = _next(run, state, kind, directory / str(made))
+                is_begun = True
             said = found[gate.id] = {}
             for node, about in run.subjects(gate):
                 if (outcome := outcome_of(partial(run.judge, gate, about))) is not None:
                     said[node] = outcome
-        if run is not None:
-            run.close()
-            assert not run.unsimulated
+    if run is not None:
+        run.close()
+        assert not run.unsimulated
     return column(found)
+
+
+def _next(run: Opening | None, state: str, kind: Kind, directory: Path) -> Opening:
+    """A run over the state's lab at its first moment: the lab of the run before, where that left it as it was."""
+    is_struck = bool(STATES[state].struck) or STATES[state].strikes is not None
+    if run is not None and not run.has_moved and not is_struck:
+        return run.again(kind, directory, STATES[state])
+    if run is not None:
+        run.close()
+        assert not run.unsimulated
+    return opening(STATES[state], kind, directory)
 
 
 @pytest.mark.parametrize(
