@@ -11,7 +11,6 @@ from typing import TypeVar, cast
 
 from pve_runbook.actions.action import Action
 from pve_runbook.actions.errors import ActionFailed, NotAllowed, OutcomeUnknown
-from pve_runbook.actions.own_places import OWN_PLACES
 from pve_runbook.cluster import action_events, gate_command, rounds
 from pve_runbook.cluster.gate_command import REFUSED
 from pve_runbook.cluster.line import Line
@@ -307,6 +306,8 @@ class Node:
         if not journal.is_attached:
             raise NotAllowed(f"{self.name}: no journal on disk yet; nothing is changed before there is one")
         number = journal.write(action_events.intent(self.name, action, stdin), sync=True)
+        from pve_runbook.actions.own_places import OWN_PLACES  # not for checks/, which send no action
+
         own = action.name in OWN_PLACES
         self._forget_all(own=own)
         started = time.monotonic()

@@ -22,14 +22,14 @@ from pve_runbook.journal import events
 from pve_runbook.journal.journal import JournalLost
 from pve_runbook.options.option_types import only_lists
 from pve_runbook.options.options import RunOptions
-from pve_runbook.plugin import closing, early_connections, gc_tuning, log_capture
+from pve_runbook.plugin import closing, early_connections, gc_tuning
 from pve_runbook.plugin.fixtures import *  # noqa: F403  (fixtures are found by name in a plugin)
 from pve_runbook.plugin.open_run import OPENED, OpenRun, open_run
 from pve_runbook.plugin.reach import reach_all
 from pve_runbook.plugin.rerun_command import whole
 from pve_runbook.plugin.run import RUN, Run
 from pve_runbook.plugin.run_result import Result, result_of, without_record
-from pve_runbook.plugin.steps import fixture_guard, which_part
+from pve_runbook.plugin.steps import fixture_guard, log_capture, which_part
 from pve_runbook.plugin.steps import order as step_order
 from pve_runbook.plugin.steps import step as steps
 from pve_runbook.plugin.steps.outcome import WARNED, is_warning
