@@ -72,7 +72,8 @@ def test_a_rollback_that_was_killed_is_ended_by_the_next_one(stage: Any, when: s
 FAILING = [
     ("systemctl", "stop", "pve-cluster.service"),
     ("systemctl", "stop", "corosync.service"),
-    ("systemctl", "mask", "--runtime", "corosync.service"),
+    ("systemctl", "mask", "--runtime", "pve-cluster.service", "corosync.service"),
+    ("systemctl", "stop", "pve-cluster.service", "corosync.service"),
     ("cp", "-a", "/etc/corosync"),
     ("cp", "-p", "/var/lib/pve-cluster/config.db"),
     ("rm", "-f", "/var/lib/pve-cluster/config.db-wal"),
