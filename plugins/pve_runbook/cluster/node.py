@@ -158,9 +158,13 @@ class Node:
         the node is read whole."""
         if self._facts is None:
             self._facts = NodeFacts(self.name, dict(self._kept), load=self._load, is_partial=True)
-            self._facts.readings.update(self._ask_settled([of_probe(p) for p in few if p is not probes.TREE]))
+            self._facts.readings.update(self._settled(few))
             if probes.TREE in few and (tree := rounds.tree_probe(self._facts)) is not None:
                 self._facts.readings.update(self._ask([of_probe(tree)]))
+
+    def _settled(self, few: Iterable[Probe[object]]) -> dict[str, object]:
+        """What is said to ``few`` but the database: it tells how that one may be read."""
+        return self._ask_settled([of_probe(p) for p in few if p is not probes.TREE])
 
     def renew(self, few: Sequence[Probe[object]]) -> None:
         """Ask ``few`` anew, and go on with what else was read, where only the tool's own places were changed since."""
@@ -171,7 +175,7 @@ class Node:
             anew = {p.name for p in few}
             kept = {key: value for key, value in before.readings.items() if key not in anew}
             self._facts = NodeFacts(self.name, kept, asked=before.asked, load=self._load)
-            kept.update(self._ask_settled([of_probe(p) for p in few if p is not probes.TREE]))
+            kept.update(self._settled(few))
             kept.update(self._ask(follow_up(self._facts, groups)))
             self._groups = set(groups)
 
