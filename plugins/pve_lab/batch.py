@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pve_lab.commands.base import Result
 
 _PART = re.compile(r"""'([^']*)'|"([^"\\$`]*)"|([^\s'"\\]+)""")
-_QUOTED = re.compile(rf"(?:{_PART.pattern})+")
-"""A word as shlex.quote writes it."""
+_WORD = re.compile(r"""\s*(?:'([^']*)'(?=\s|$)|([^\s'"\\]+)(?=\s|$)|((?:'[^']*'|"[^"\\$`]*"|[^\s'"\\]+)+)|(\S))""")
+"""A word as shlex.quote writes it: quoted as a whole, not at all, in pieces; last what is none."""
 
 Timed = Callable[[str, list[str]], Result]
 """Runs an argv, for at most so many seconds."""
@@ -32,9 +32,12 @@ def probes_of(command: str) -> list[list[str]] | None:
 
 def _words(command: str) -> list[str]:
     """As shlex.split has it, which goes letter by letter: the runner alone has thousands of them."""
-    if _QUOTED.sub("", command).strip():
-        return shlex.split(command)
-    return ["".join(a or b or c for a, b, c in _PART.findall(word[0])) for word in _QUOTED.finditer(command)]
+    words = list[str]()
+    for whole, bare, pieces, other in _WORD.findall(command):
+        if other:
+            return shlex.split(command)
+        words.append("".join(a or b or c for a, b, c in _PART.findall(pieces)) if pieces else whole or bare)
+    return words
 
 
 def run(probes: list[list[str]], timed: Timed) -> Result:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import ClassVar
 
 from bashkit import Bash, BuiltinContext, BuiltinResult, ExecResult, ExecutionProfile
 
@@ -34,10 +35,11 @@ class _Asked:
     argv: list[str]
     stdin: str | None
     cwd: str
-    answer: Future[BuiltinResult] = field(default_factory=Future)
+    answer: SimpleQueue[BuiltinResult | Exception] = field(default_factory=SimpleQueue)
 
 
-_Queue = SimpleQueue[_Asked | None]
+_Queue = SimpleQueue[_Asked | ExecResult | BaseException]
+"""What the interpreter's thread says: a command to be carried out, in the end what came of it all."""
 
 
 class Interpreter:
@@ -49,56 +51,98 @@ class Interpreter:
 
     def __init__(self, node: Node, serve: Serve) -> None:
         self._serve = serve
-        self._asked: _Queue = SimpleQueue()
-        self._bash = Bash(
+        self._shell = _Shell.of(node.hostname)
+        self.config_is_read_only = node.pmxcfs.mounted and not _may_write(node)
+        bash = self._shell.bash
+        bash.mount("/", node.files.root)
+        bash.mount(CONFIG_MOUNT, node.files.config, read_only=self.config_is_read_only)
+        bash.mount(DATABASE_MOUNT, node.files.database)
+        for directory in BINARY_DIRECTORIES:
+            bash.mount(directory, _BINARIES, read_only=True)
+
+    def cancel(self) -> None:
+        """Let it end; from any thread."""
+        self._shell.was_cancelled = True
+        self._shell.bash.cancel()
+
+    def execute(self, command: str) -> ExecResult:
+        """Run a command line to its end."""
+        self._shell.runs = True
+        self._shell.commands.put(command)
+        while isinstance(said := self._shell.said.get(), _Asked):
+            try:
+                said.answer.put(self._serve(said.name, said.argv, said.stdin, said.cwd))
+            except Exception as problem:  # the interpreter says it, as that of a builtin
+                said.answer.put(problem)
+        self._shell.runs = False
+        if isinstance(said, BaseException):
+            raise said
+        return said
+
+    def close(self) -> None:
+        """It runs nothing more: another may have its bash."""
+        self._shell.give_back()
+
+
+class _Shell:
+    """A bash with the simulated commands. To make one takes longer than most of what it is asked to run, so it is used
+    again: reset, it has neither files nor variables of what ran before.
+    """
+
+    _idle: ClassVar[defaultdict[str, list[_Shell]]] = defaultdict(list)
+    """By host name."""
+
+    def __init__(self, hostname: str) -> None:
+        self.commands: SimpleQueue[str] = SimpleQueue()
+        self.said: _Queue = SimpleQueue()
+        self.runs = self.was_cancelled = False
+        self._hostname = hostname
+        self.bash = Bash(
             username="root",
-            hostname=node.hostname,
+            hostname=hostname,
             cwd="/root",
             env=_ENVIRONMENT,
             timeout_seconds=86400.0,
             max_commands=_LIMIT,
             max_loop_iterations=_LIMIT,
             profile=ExecutionProfile.Interactive,  # the others cut an output off, at 1 MiB by default
-            custom_builtins={name: _builtin(self._asked, name) for name in COMMANDS},
+            custom_builtins={name: _builtin(self.said, name) for name in COMMANDS},
         )
-        self._bash.mount("/", node.files.root)
-        self.config_is_read_only = node.pmxcfs.mounted and not _may_write(node)
-        self._bash.mount(CONFIG_MOUNT, node.files.config, read_only=self.config_is_read_only)
-        self._bash.mount(DATABASE_MOUNT, node.files.database)
-        for directory in BINARY_DIRECTORIES:
-            self._bash.mount(directory, _BINARIES, read_only=True)
+        threading.Thread(target=self._run, daemon=True).start()
 
-    def cancel(self) -> None:
-        """Let it end; from any thread."""
-        self._bash.cancel()
-
-    def execute(self, command: str) -> ExecResult:
-        """Run a command line to its end."""
-        found: Future[ExecResult] = Future()
-        threading.Thread(target=self._run, args=(command, found), daemon=True).start()
-        while (asked := self._asked.get()) is not None:
-            try:
-                asked.answer.set_result(self._serve(asked.name, asked.argv, asked.stdin, asked.cwd))
-            except Exception as problem:  # the interpreter says it, as that of a builtin
-                asked.answer.set_exception(problem)
-        return found.result()
-
-    def _run(self, command: str, found: Future[ExecResult]) -> None:
+    @classmethod
+    def of(cls, hostname: str) -> _Shell:
+        """One that nobody uses."""
         try:
-            found.set_result(self._bash.execute_sync(command))
-        except BaseException as problem:
-            found.set_exception(problem)
-        finally:
-            self._asked.put(None)
+            return cls._idle[hostname].pop()
+        except IndexError:
+            return cls(hostname)
+
+    def _run(self) -> None:
+        while True:
+            command = self.commands.get()
+            try:
+                self.said.put(self.bash.execute_sync(command))
+            except BaseException as problem:
+                self.said.put(problem)
+
+    def give_back(self) -> None:
+        """Keep it for another, if it is as it was made."""
+        if not (self.runs or self.was_cancelled):
+            self.bash.reset()
+            self._idle[self._hostname].append(self)
 
 
-def _builtin(queue: _Queue, name: str) -> Callable[[BuiltinContext], BuiltinResult]:
+def _builtin(said: _Queue, name: str) -> Callable[[BuiltinContext], BuiltinResult]:
     """It holds the queue alone: bash holds it, and no collector sees through bash."""
 
     def run(context: BuiltinContext) -> BuiltinResult:
         asked = _Asked(name, context.argv, context.stdin, context.cwd)
-        queue.put(asked)
-        return asked.answer.result()
+        said.put(asked)
+        answer = asked.answer.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     return run
 

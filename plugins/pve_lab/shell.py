@@ -175,7 +175,8 @@ class Channel:
             with machine.turn:
                 self.node.files.remembered = None
                 machine.channels.discard(self)
-                self._shells.clear()
+                while self._shells:
+                    self._shells.pop().close()
                 machine.written()
                 machine.turn.notify_all()
         if broken is None:

@@ -67,7 +67,12 @@ def test_a_batch_makes_each_thing_once_a_node(make_bench: MakeBench, made: Count
     made.clear()
     for name, asked in probes.items():
         bench.batch(name, asked)
-    assert made == {"_made_links": nodes, "_made_configs": nodes, "_guests": nodes}
+    assert made == {"_made_configs": nodes, "_guests": nodes}, "and nothing was changed in /dev"
+    bench.node("pve1").storages.add_volume("local-lvm:vm-999-disk-0")
+    made.clear()
+    for name, asked in probes.items():
+        bench.batch(name, asked)
+    assert made == {"_made_links": 1}
 
 
 def test_the_folders_of_a_database_are_gone_through_once_for_each_of_its_states(

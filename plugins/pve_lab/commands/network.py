@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import ipaddress
 import json
 import re
@@ -110,6 +111,7 @@ def _addresses(node: Node) -> list[Json]:
     return rows
 
 
+@functools.cache
 def _link_local(mac: str) -> str:
     """The address that the kernel makes of a card's number (RFC 4291, appendix A)."""
     octets = bytes.fromhex(mac.replace(":", ""))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import fnmatch
+import functools
 import hashlib
 import re
 import time
+from collections.abc import Iterator
 
 from pve_lab.commands.base import Call, Result, Table, options, quote
 from pve_lab.model.files import CONFIG_MOUNT, Stat
@@ -108,7 +110,7 @@ def _directory(node: Node, path: str, given: dict[str, str]) -> str:
         names = [n for n in names if not n.startswith(".")]
     if "l" not in given:
         return "".join(f"{n}\n" for n in names)
-    stats = [(n, node.files.lstat(f"{path}/{n}")) for n in names]
+    stats = [(n, found) for n, found in node.files.entries(path) if n in names]
     width = max((len(str(s.size)) for _, s in stats), default=1)
     total = sum(-(-s.size // 4096) * 4 for _, s in stats)
     return f"total {total}\n" + "".join(_long(node, f"{path}/{n}", n, s, width) for n, s in stats)
@@ -178,59 +180,69 @@ def find(call: Call) -> Result:
     for start in starts or ["."]:
         links = _links_below(call.node, start)
         if links is not None:
-            text += _links_found(start, links, tests)
+            wanted = tests.get("type", "l"), tests.get("lname", "*"), tests.get("printf", "%p\\n")
+            text += _links_found(start, links, *wanted)
             continue
         try:
-            call.node.files.lstat(call.path(start))
+            status = call.node.files.lstat(call.path(start))
         except OSError as error:
             errors += f"find: '{start}': {error.strerror}\n"
             continue
-        for path, depth in _walk(call.node, call.path(start), 0, int(tests.get("maxdepth", "99"))):
-            text += _found(call.node, start, path, depth, tests, call.path(start))
+        for path, depth, found in _walk(call.node, call.path(start), status, 0, int(tests.get("maxdepth", "99"))):
+            text += _found(start, path, depth, found, tests, call.path(start))
     if summed and text:
-        found, _ = _contents(call, text.splitlines())
-        text = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in found)
+        contents, _ = _contents(call, text.splitlines())
+        text = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents)
     return Result(text, errors, 1 if errors else 0, 0.02)
 
 
-def _links_below(node: Node, start: str) -> list[tuple[str, str]] | None:
+def _links_below(node: Node, start: str) -> tuple[tuple[str, str], ...] | None:
     """(path, target) of what the model knows below /dev and /proc/PID/fd; None for any other place, and where the
     process is none."""
     if start == "/dev":
-        return sorted(node.guests.devices.links().items())
+        return node.guests.devices.sorted_links()
     match = re.fullmatch(r"/proc/(\d+)/fd", start)
     process = node.processes.table.get(int(match[1])) if match else None
     if process is None:
         return None
     targets = node.guests.devices.open_files(process.vmid) if process.vmid is not None else ["/dev/null"]
-    return [(f"{start}/{number}", target) for number, target in enumerate([*targets, "socket:[41233]"])]
+    return tuple((f"{start}/{number}", target) for number, target in enumerate([*targets, "socket:[41233]"]))
 
 
-def _links_found(start: str, links: list[tuple[str, str]], tests: dict[str, str]) -> str:
-    text = ""
+_DIRECTIVE = re.compile(r"(%[yPphl]|\\[nt])")
+"""Of find's -printf, those that a link is asked for."""
+
+
+@functools.lru_cache(1024)
+def _links_found(start: str, links: tuple[tuple[str, str], ...], kind: str, lname: str, printf: str) -> str:
+    """What find says of links; it is asked the same of hundreds again and again."""
+    form = _DIRECTIVE.split(printf)
+    text: list[str] = []
     for path, target in links:
-        if tests.get("type", "l") != "l" or not fnmatch.fnmatchcase(target, tests.get("lname", "*")):
+        if kind != "l" or not fnmatch.fnmatchcase(target, lname):
             continue
-        form = tests.get("printf", "%p\\n")
-        for directive, value in (
-            *(("%y", "l"), ("%P", path.removeprefix(f"{start}/")), ("%p", path), ("%h", path.rpartition("/")[0])),
-            *(("\\n", "\n"), ("\\t", "\t"), ("%l", target)),
-        ):
-            form = form.replace(directive, value)
-        text += form
-    return text
+        values = {
+            "%y": "l",
+            "%P": path.removeprefix(f"{start}/"),
+            "%p": path,
+            "%h": path.rpartition("/")[0],
+            "%l": target,
+            "\\n": "\n",
+            "\\t": "\t",
+        }
+        text += [values.get(piece, piece) for piece in form]
+    return "".join(text)
 
 
-def _walk(node: Node, path: str, depth: int, limit: int) -> list[tuple[str, int]]:
-    found = [(path, depth)]
-    if depth < limit and node.files.lstat(path).kind == "directory":
-        for name in node.files.names(path):
-            found.extend(_walk(node, f"{path.rstrip('/')}/{name}", depth + 1, limit))
-    return found
+def _walk(node: Node, path: str, status: Stat, depth: int, limit: int) -> Iterator[tuple[str, int, Stat]]:
+    """A path, how far below the start it is, and what lstat says of it; then all below it."""
+    yield path, depth, status
+    if depth < limit and status.kind == "directory":
+        for name, below in node.files.entries(path):
+            yield from _walk(node, f"{path.rstrip('/')}/{name}", below, depth + 1, limit)
 
 
-def _found(node: Node, start: str, path: str, depth: int, tests: dict[str, str], base: str) -> str:
-    status = node.files.lstat(path)
+def _found(start: str, path: str, depth: int, status: Stat, tests: dict[str, str], base: str) -> str:
     letter = {"file": "f"}.get(status.kind, _LETTER[status.kind])
     name = path.rpartition("/")[2]
     if depth < int(tests.get("mindepth", "0")) or tests.get("type", letter) != letter:
@@ -262,13 +274,12 @@ def du(call: Call) -> Result:
     text, errors = "", ""
     for name in names:
         try:
-            files.lstat(call.path(name))
+            status = files.lstat(call.path(name))
         except OSError as error:
             errors += f"du: cannot access '{name}': {error.strerror}\n"
             continue
         size = 0
-        for path, _ in _walk(call.node, call.path(name), 0, 99):
-            found = files.lstat(path)
+        for path, _, found in _walk(call.node, call.path(name), status, 0, 99):
             in_pmxcfs = path == CONFIG_MOUNT or path.startswith(CONFIG_MOUNT + "/")
             size += found.size if found.kind != "directory" else 0 if in_pmxcfs else 4096
         text += f"{size}\t{name}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import math
 import re
 import time
 
@@ -294,14 +295,14 @@ def journalctl(call: Call) -> Result:
         elif item in ("-p", "--priority"):
             priority = _priority(rest.pop(0))
     matcher = re.compile(pattern.replace("(?<", "(?P<"))  # PCRE's named groups
+    earliest, latest = _moment(call.node, since), _moment(call.node, until) if until else math.inf
     found = [
         e
         for e in call.node.journal.entries
-        if (not units or e.unit in units or (kernel_too and e.identifier == "kernel"))
+        if earliest <= e.time <= latest
+        and (not units or e.unit in units or (kernel_too and e.identifier == "kernel"))
         and e.priority <= priority
         and (not kernel or e.identifier == "kernel")
-        and e.time >= _moment(call.node, since)
-        and (not until or e.time <= _moment(call.node, until))
         and (not pattern or matcher.search(e.message))
     ]
     found = found[-lines:] if lines else found

@@ -7,7 +7,8 @@ import json
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from pve_lab.formats.guest_config import GuestConfig
 from pve_lab.formats.storage_cfg import Storage
@@ -28,6 +29,17 @@ def _relative(link: str, to: str) -> str:
     return posixpath.relpath(to, posixpath.dirname(link))
 
 
+class _Links(NamedTuple):
+    """The links in /dev, and what they were made of."""
+
+    made_of: tuple[object, ...]
+    storages: Sequence[Storage]
+    targets: Mapping[str, str]
+    in_order: tuple[tuple[str, str], ...]
+    opened: dict[str, str]
+    """Volume → the device that whoever opens it has, "" where there is none; those in /dev alone."""
+
+
 class Devices:
     """What one node has in /dev, and which of it is in use; `held`: VMID → (key, volume) that its process opened."""
 
@@ -35,6 +47,7 @@ class Devices:
         self._storages = storages
         self._numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self.held: dict[int, list[tuple[str, str]]] = {}
+        self._known: _Links | None = None
 
     def open_all(self, config: GuestConfig, held: Collection[str] | None = None) -> None:
         """A guest starts: its process opens every disk that is there, or those of `held`."""
@@ -47,14 +60,24 @@ class Devices:
         taken = self._numbers[kind]
         return taken.setdefault(name, _FIRST[kind] + len(taken) * _STEP.get(kind, 1))
 
-    def links(self) -> dict[str, str]:
-        """Path of a link in /dev → where it leads, as readlink says it; made once a batch of probes."""
-        known = self._storages.host.files.remembered
-        if known is None:
-            return self._made_links()
-        if known.links is None:
-            known.links = self._made_links()
-        return known.links
+    def links(self) -> Mapping[str, str]:
+        """Path of a link in /dev → where it leads, as readlink says it."""
+        return self._made().targets
+
+    def sorted_links(self) -> tuple[tuple[str, str], ...]:
+        """The same, by their paths."""
+        return self._made().in_order
+
+    def _made(self) -> _Links:
+        """One object while it stays as it is: it is asked for with every guest."""
+        storages, everything = self._storages, self._storages.all()
+        images = tuple((name, tuple(images)) for name, images in storages.images.items())
+        held = tuple(pair for pairs in self.held.values() for pair in pairs) if images else ()
+        made_of = tuple(storages.logical_volumes), tuple(storages.datasets), images, held
+        if self._known is None or self._known.made_of != made_of or self._known.storages is not everything:
+            targets = self._made_links()
+            self._known = _Links(made_of, everything, targets, tuple(sorted(targets.items())), {})
+        return self._known
 
     def _made_links(self) -> dict[str, str]:
         found = dict(_ALWAYS)
@@ -90,16 +113,21 @@ class Devices:
     def open_files(self, vmid: int) -> list[str]:
         """Where the descriptors of a VM's process lead to, those that are paths."""
         found = ["/dev/null", "/dev/kvm", "/dev/net/tun"]
+        opened = self._made().opened
         for _, volume in self.held.get(vmid, ()):
-            path = self._storages.path_of(volume)
-            storage = self._storages.find(volume.partition(":")[0])
-            if path is None or storage is None or self.address(storage, volume):
-                continue
-            if path.startswith("/dev/"):
+            device = opened.get(volume)
+            if device is None:
+                path = self._storages.path_of(volume)
+                storage = self._storages.find(volume.partition(":")[0])
+                if path is None or storage is None or self.address(storage, volume):
+                    continue
+                if not path.startswith("/dev/"):
+                    found.append(path if self._storages.is_there(path) else f"{path} (deleted)")
+                    continue
                 target = self.links().get(path)
-                found += [posixpath.normpath(posixpath.join(posixpath.dirname(path), target))] if target else []
-            else:
-                found.append(path if self._storages.is_there(path) else f"{path} (deleted)")
+                device = posixpath.normpath(posixpath.join(posixpath.dirname(path), target)) if target else ""
+                opened[volume] = device
+            found += [device] if device else []
         return found
 
     def mounts(self, vmid: int) -> list[str]:

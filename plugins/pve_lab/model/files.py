@@ -30,11 +30,9 @@ class Stat:
 
 @dataclass
 class Remembered:
-    """What holds while nothing but probes ran on the node: answers of lstat, and what is made of the whole model."""
+    """What holds while nothing but probes ran on the node: answers of lstat."""
 
     stats: dict[str, Stat] = field(default_factory=dict)
-    links: dict[str, str] | None = None
-    """Those in /dev."""
 
 
 class ConfigView(Protocol):
@@ -91,6 +89,8 @@ class NodeFiles:
         self.remembered: Remembered | None = None
         """While nothing but probes runs: every question crosses into the file system's own thread."""
         self.read_only: Callable[[str], bool] = lambda _path: False
+        self._directories: set[str] = set()
+        """Paths of the root file system that were found to be directories, and have not been removed since."""
         self.sockets: set[str] = set()
         self.modes: dict[str, int] = {}
         self.root.mkdir(CONFIG_MOUNT, recursive=True)
@@ -161,6 +161,9 @@ class NodeFiles:
                 current = posixpath.dirname(current)
                 continue
             step = f"{current}/{part}" if current != "/" else f"/{part}"
+            if step in self._directories and not self.hung:
+                current = step
+                continue
             if pending or follow:
                 try:
                     stat = self._raw_lstat(step)
@@ -176,7 +179,10 @@ class NodeFiles:
                         current = "/"
                     pending = [p for p in stat.target.split("/") if p] + pending
                     continue
-                if pending and stat.kind != "directory":
+                if stat.kind == "directory":
+                    if self._where(step)[0] is self.root:
+                        self._directories.add(step)
+                elif pending:
                     raise os_error(errno.ENOTDIR, path)
             current = step
         return current
@@ -231,9 +237,20 @@ class NodeFiles:
 
     def names(self, path: str) -> list[str]:
         """The names in a directory, sorted; raises FileNotFoundError or NotADirectoryError."""
+        return self._names_in(self._directory(path))
+
+    def entries(self, path: str) -> list[tuple[str, Stat]]:
+        """The names in a directory with what lstat says of each; raises as `names` does."""
+        real = self._directory(path)
+        return [(name, self._raw_lstat(f"{real.rstrip('/')}/{name}")) for name in self._names_in(real)]
+
+    def _directory(self, path: str) -> str:
         real = self.resolve(path)
         if self._raw_lstat(real).kind != "directory":
             raise os_error(errno.ENOTDIR, path)
+        return real
+
+    def _names_in(self, real: str) -> list[str]:
         inside = self._in_view(real)
         if inside is not None and self.view is not None:
             return self.view.names(inside)
@@ -298,6 +315,7 @@ class NodeFiles:
             return
         file_system, inner = self._where(real)
         file_system.remove(inner, recursive=stat.kind == "directory")
+        self._directories.discard(real)
         self.sockets.discard(real)
         self.modes.pop(real, None)
 
@@ -393,4 +411,5 @@ class NodeFiles:
         except RuntimeError:
             return
         file_system.remove(inner, recursive=True)
+        self._directories.clear()
         self.sockets = {s for s in self.sockets if s != path and not s.startswith(path + "/")}
