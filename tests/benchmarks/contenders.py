@@ -22,8 +22,9 @@ TEN = 10
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = "export LC_ALL=C LANG=C TERM=dumb; "
-OF_THE_TESTS = ("hypothesispytest", "xdist", "timeout")
-"""Plugins of pytest that the tests need, and who uses the tool does not have: loading them takes a tenth of checks/."""
+OF_THE_TESTS = ("hypothesispytest", "xdist", "xdist.looponfail", "timeout", "typeguard")
+"""Plugins of pytest that the tests and other contenders need, and who uses the tool does not have: loading them takes a
+fifth of checks/."""
 
 
 @dataclass(frozen=True)
