@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-import shutil
+import tempfile
 from pathlib import Path
 
 from pve_lab.formats.corosync_conf import render
@@ -91,6 +92,15 @@ def _configuration(
             directory = "qemu-server" if plan.kind == "qemu" else "lxc"
             files[f"nodes/{node.name}/{directory}/{vmid}.conf"] = config_text(vmid, plan, created)
     return {path: text.encode() for path, text in files.items()}
+
+
+@functools.lru_cache(32)
+def _database(files: tuple[tuple[str, bytes], ...], names: tuple[str, ...], mtime: int) -> bytes:
+    """A config.db with these files of /etc/pve and the directories that pmxcfs makes; most labs begin with the same."""
+    with tempfile.TemporaryDirectory(prefix="pve-lab-") as directory:
+        path = Path(directory, "config.db")
+        make_database(path, dict(files), list(names), mtime)
+        return path.read_bytes()
 
 
 def make_database(file: Path, files: dict[str, bytes], names: list[str], mtime: int) -> None:
@@ -206,19 +216,17 @@ def build(
     for index, node in enumerate(cluster.nodes.values()):
         wiring.wire(node, index)
     files = _configuration(cluster, inventory, wiring, public_key, created)
-    template = directory / "config.db"
-    make_database(template, files, list(cluster.nodes), int(epoch) - 3600)
+    template = _database(tuple(files.items()), tuple(cluster.nodes), int(epoch) - 3600)
     for node in cluster.nodes.values():
         system_files(node, public_key)
         node.files.put("/etc/hosts", wiring.hosts(node))
         node.files.put("/etc/network/interfaces", wiring.interfaces(node))
         _mounts(node)
-        shutil.copyfile(template, node.files.database_directory / "config.db")
+        (node.files.database_directory / "config.db").write_bytes(template)
         node.files.put("/etc/corosync/corosync.conf", files["corosync.conf"])
         node.files.read_only = node.storages.read_only
         node.files.space = node.storages.space
         node.processes.spawn("systemd", ("/sbin/init",), pid=1, age=5245)
-    template.unlink()
     for node in cluster.nodes.values():
         for unit in node.units.table.values():
             if unit.name not in ("pvesr.service", "pve-guests.service"):

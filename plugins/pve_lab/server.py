@@ -18,7 +18,7 @@ from pve_runbook.facts_file.model import Portrait
 from pve_lab.build import build
 from pve_lab.machine import Machine, Site
 from pve_lab.model.cluster import Cluster
-from pve_lab.model.errors import Hung
+from pve_lab.model.file_answers import Hung
 from pve_lab.penalties import Penalties
 from pve_lab.scenarios import SCENARIOS
 from pve_lab.shell import Channel

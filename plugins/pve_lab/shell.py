@@ -20,7 +20,7 @@ from pve_lab.commands.registry import COMMANDS, WITHOUT_SHELL
 from pve_lab.faults import Fault
 from pve_lab.interpreter import Interpreter
 from pve_lab.machine import Machine
-from pve_lab.model.errors import Hung
+from pve_lab.model.file_answers import Hung
 from pve_lab.model.files import CONFIG_MOUNT, Remembered
 from pve_lab.model.units import Unit
 from pve_lab.reach import Reach, may_redirect, reach_of, text_of

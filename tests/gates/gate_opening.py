@@ -63,17 +63,17 @@ class Gate:
     module: ModuleType
     function: Callable[..., None]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """As pytest names it."""
         return f"{self.folder}/{Path(str(self.module.__file__)).name}::{self.function.__name__}"
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """Which kind of run it is asked in."""
         return "rollback" if "_phase8_" in self.id else self.folder
 
-    @property
+    @cached_property
     def markers(self) -> set[str]:
         """Whom it is about: its own markers, and its module's."""
         own, of_module = getattr(self.function, "pytestmark", []), getattr(self.module, "pytestmark", None)

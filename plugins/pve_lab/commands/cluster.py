@@ -10,7 +10,7 @@ from pve_lab.commands.delnode import delnode
 from pve_lab.formats.corosync_conf import Member, unread_by_proxmox
 from pve_lab.formats.texts import FENCING_STANDBY, NO_CLUSTER, NO_CMAP, REFUSED, cluster_information, stamp
 from pve_lab.model.corosync import Runtime
-from pve_lab.model.errors import Hung
+from pve_lab.model.file_answers import Hung
 from pve_lab.model.ha import DEAD_AFTER
 from pve_lab.model.node import Node
 

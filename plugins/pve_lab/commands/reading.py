@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 
 from pve_lab.commands.base import Call, Result, Table, options, quote
-from pve_lab.model.files import CONFIG_MOUNT, Stat
+from pve_lab.model.file_answers import Stat
+from pve_lab.model.files import CONFIG_MOUNT
 from pve_lab.model.node import Node
 from pve_lab.model.storage import Mount
 

@@ -10,7 +10,7 @@ from pve_lab.commands.base import Call, Result, Table, options
 from pve_lab.commands.cluster import refused
 from pve_lab.formats.storage_cfg import Storage
 from pve_lab.formats.texts import StorageRow, pvesm_status
-from pve_lab.model.errors import Hung
+from pve_lab.model.file_answers import Hung
 from pve_lab.model.node import Node
 
 _SIZES = {"lvmthin": (354275328, 44815828), "zfspool": (940572672, 312475648), "rbd": (1056964608, 210763776)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pve_lab.commands.base import Call, Result, Table
-from pve_lab.model.errors import Hung
+from pve_lab.model.file_answers import Hung
 
 
 def hostname(call: Call) -> Result:

@@ -7,25 +7,13 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from bashkit import FileSystem
 
-from pve_lab.model.errors import Hung, no_such_file, os_error
+from pve_lab.model.file_answers import ConfigView, Hung, Stat, no_such_file, os_error
 
 CONFIG_MOUNT = "/etc/pve"
 DATABASE_MOUNT = "/var/lib/pve-cluster"
-
-
-@dataclass(frozen=True)
-class Stat:
-    """What lstat says: `kind` is file, directory, symlink or socket."""
-
-    kind: str
-    size: int
-    mode: int
-    mtime: float
-    target: str = ""
 
 
 @dataclass
@@ -33,41 +21,6 @@ class Remembered:
     """What holds while nothing but probes ran on the node: answers of lstat."""
 
     stats: dict[str, Stat] = field(default_factory=dict)
-
-
-class ConfigView(Protocol):
-    """/etc/pve while pmxcfs has it mounted; paths are relative to the mount, '' is its root."""
-
-    @property
-    def mounted(self) -> bool:
-        """Whether the file system is mounted."""
-
-    def lstat(self, path: str) -> Stat:
-        """Raise FileNotFoundError when there is no such entry."""
-
-    def read(self, path: str) -> bytes:
-        """The bytes of a file."""
-
-    def names(self, path: str) -> list[str]:
-        """The names in a directory."""
-
-    def write(self, path: str, data: bytes) -> None:
-        """Create or replace a file; raise PermissionError without quorum."""
-
-    def mkdir(self, path: str) -> None:
-        """Create a directory."""
-
-    def remove(self, path: str) -> None:
-        """Remove a file or an empty directory."""
-
-    def rename(self, old: str, new: str) -> None:
-        """Rename within the file system."""
-
-    def touch(self, path: str) -> None:
-        """Set the time of a file, or create it."""
-
-    def may_write(self, path: str) -> None:
-        """Raise PermissionError or EBUSY when a write would be refused."""
 
 
 class NodeFiles:
@@ -82,6 +35,7 @@ class NodeFiles:
         self.database = FileSystem.real(str(database_directory), writable=True)
         self.database_directory = database_directory
         self.view: ConfigView | None = None
+        """/etc/pve while pmxcfs has it mounted; paths there are relative to the mount, "" is its root."""
         self.hung: set[str] = set()
         self.dead_mounts = 0
         """File systems still mounted on /etc/pve whose server is gone."""
@@ -91,6 +45,8 @@ class NodeFiles:
         self.read_only: Callable[[str], bool] = lambda _path: False
         self._directories: set[str] = set()
         """Paths of the root file system that were found to be directories, and have not been removed since."""
+        self._parents: set[str] = set()
+        """The same, or links to such: files can be put there."""
         self.sockets: set[str] = set()
         self.modes: dict[str, int] = {}
         self.root.mkdir(CONFIG_MOUNT, recursive=True)
@@ -315,7 +271,8 @@ class NodeFiles:
             return
         file_system, inner = self._where(real)
         file_system.remove(inner, recursive=stat.kind == "directory")
-        self._directories.discard(real)
+        for known in (self._directories, self._parents):
+            known.discard(real)
         self.sockets.discard(real)
         self.modes.pop(real, None)
 
@@ -390,9 +347,12 @@ class NodeFiles:
     def put(self, path: str, data: bytes | str, mode: int = 0o644) -> None:
         """Write a file of the root file system, with its directories."""
         file_system, inner = self._where(path)
-        parent = posixpath.dirname(inner)
-        if not file_system.exists(parent):
-            file_system.mkdir(parent, recursive=True)
+        parent = inner.rpartition("/")[0] or "/"
+        if file_system is not self.root or parent not in self._parents:
+            if not file_system.exists(parent):
+                file_system.mkdir(parent, recursive=True)
+            if file_system is self.root:
+                self._parents.add(parent)
         file_system.write_file(inner, data.encode() if isinstance(data, str) else data)
         if mode != 0o644:
             file_system.chmod(inner, mode)
@@ -411,5 +371,6 @@ class NodeFiles:
         except RuntimeError:
             return
         file_system.remove(inner, recursive=True)
-        self._directories.clear()
+        for known in (self._directories, self._parents):
+            known.clear()
         self.sockets = {s for s in self.sockets if s != path and not s.startswith(path + "/")}

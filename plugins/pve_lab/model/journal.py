@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,6 @@ class Journal:
 
     def backdate(self, seconds: float) -> None:
         """Make all that was logged so far happen `seconds` earlier."""
-        self.entries = [replace(e, time=e.time - seconds) for e in self.entries]
+        self.entries = [
+            Entry(e.time - seconds, e.unit, e.identifier, e.pid, e.priority, e.message) for e in self.entries
+        ]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pve_lab.formats import corosync_conf
 from pve_lab.model.corosync import CONFIG, Corosync
-from pve_lab.model.errors import no_such_file, os_error
+from pve_lab.model.file_answers import no_such_file, os_error
 from pve_lab.model.host import Host
 from pve_lab.model.pmxcfs_view import PmxcfsView, stamps_of
 

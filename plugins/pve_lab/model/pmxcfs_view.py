@@ -12,8 +12,7 @@ from bashkit import FileSystem
 from pve_lab.formats import corosync_conf, texts
 from pve_lab.model.corosync import Corosync
 from pve_lab.model.database import DIRECTORY, Database, is_guest
-from pve_lab.model.errors import no_such_file
-from pve_lab.model.files import Stat
+from pve_lab.model.file_answers import Stat, no_such_file
 from pve_lab.model.host import Host
 
 Stamp = tuple[int, float]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pve_lab.formats.storage_cfg import Storage, parse_storage_cfg
-from pve_lab.model.errors import Hung
+from pve_lab.model.file_answers import Hung
 from pve_lab.model.host import Host
 from pve_lab.model.pmxcfs import Pmxcfs
 

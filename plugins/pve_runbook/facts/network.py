@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from pve_runbook.facts.node import NodeFacts
 from pve_runbook.parsers.corosync_conf import ConfNode, CorosyncConf
@@ -42,15 +43,17 @@ def guest_of_port(name: str) -> int | None:
     return int(match["vmid"]) if match is not None else None
 
 
+@lru_cache(4096)
 def ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """An address, to be compared whatever way it was written."""
     return ipaddress.ip_address(text)
 
 
+@lru_cache(4096)
 def is_address(text: str) -> bool:
     """Whether the text is an IP address, not a name."""
     try:
-        ipaddress.ip_address(text)
+        ip(text)
     except ValueError:
         return False
     return True
@@ -58,7 +61,7 @@ def is_address(text: str) -> bool:
 
 def is_loopback(address: str) -> bool:
     """Whether packets to the address never leave the node."""
-    return ipaddress.ip_address(address).is_loopback
+    return ip(address).is_loopback
 
 
 def ring_conf(facts: NodeFacts) -> CorosyncConf:
@@ -142,8 +145,8 @@ def addresses_of(facts: NodeFacts) -> tuple[Address, ...]:
 
 def devices_of(facts: NodeFacts, address: str) -> tuple[str, ...]:
     """The devices that have this address."""
-    wanted = ipaddress.ip_address(address)
-    return tuple(a.dev for a in addresses_of(facts) if ipaddress.ip_address(a.address) == wanted)
+    wanted = ip(address)
+    return tuple(a.dev for a in addresses_of(facts) if ip(a.address) == wanted)
 
 
 def ring_devices(facts: NodeFacts) -> dict[int, str]:

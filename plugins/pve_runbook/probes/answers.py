@@ -54,6 +54,9 @@ class Readings:
 
     def get(self, probe: Probe[T]) -> T:
         """The value of ``probe``. Raises UnknownFact when the node did not give it."""
+        value = self.readings.get(probe.name)
+        if value is not None and not isinstance(value, Missing):
+            return cast(T, value)
         if probe.name not in self.readings:
             self._complete()
             if probe.group is not Group.CORE and probe.name not in self.readings and self.load is not None:

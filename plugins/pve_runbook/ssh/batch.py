@@ -1,8 +1,8 @@
 """Many probes in one request: the runner that the node's perl executes, and the reader of its frames.
 
 The runner is the only program text that probes are sent with; their argvs are its parameters. It has no process of its
-own beside them, bounds each from its own start as timeout(1) would, and prints one frame a stream as it ends, those of a twentieth of a
-second together (each write is a packet, for sshd and for who reads it):
+own beside them, bounds each from its own start as timeout(1) would, and prints one frame a stream as it ends, those of
+a twentieth of a second together (each write is a packet, for sshd and for who reads it):
 
     <id> o <base64 of stdout>      <id> e <base64 of stderr>      <id> x <exit status>
 
