@@ -28,6 +28,8 @@ def _printable(value: Any) -> Any:
     changed = {}
     for name in value.__struct_fields__:
         before = getattr(value, name)
+        if before is None or isinstance(before, float | int) or (isinstance(before, str) and before.isascii()):
+            continue  # as nearly everything is: a call for each was a thirtieth of a run
         after = _printable(before)
         if after is not before and after != before:
             changed[name] = after
