@@ -8,12 +8,11 @@ without a moment of thought. Then checks/ on a quorate cluster, with the nodes u
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +161,8 @@ def main() -> int:
         finally:
             lab.down()
             if given.json is not None:
-                said |= {"runs": [asdict(run) for run in runs], "cards": cards}
-                said["readings"] = [asdict(one) for one in readings]
-                given.json.write_text(json.dumps(said, indent=1) + "\n")
+                said |= {"runs": runs, "cards": cards, "readings": readings}
+                given.json.write_bytes(spent.as_json(said))
     return 0
 
 

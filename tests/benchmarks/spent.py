@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import msgspec
 from pve_runbook.journal.reading import decode
 from pve_runbook.probes.probe import IN_PERL
 from pve_runbook.record.build import build
@@ -55,6 +57,11 @@ class Run:
     def rest(self) -> float:
         """Everything but the windows."""
         return self.wall - self.windows
+
+
+def as_json(said: Mapping[str, Any]) -> bytes:
+    """What was measured, to be kept."""
+    return msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n"
 
 
 def read(journal: Path) -> Record:

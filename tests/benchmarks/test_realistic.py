@@ -54,6 +54,14 @@ def events() -> list[dict[str, Any]]:
     ]
 
 
+def test_what_was_measured_can_be_kept(tmp_path: Path, events: list[dict[str, Any]]) -> None:
+    record = spent.read(journal(tmp_path, events))
+    ran = spent.Run("now", 10, 6, 1, 0.5, 0, spent.parts(record, 10), spent.Asked(2, 4, 2, 1))
+    read = json.loads(spent.as_json({"runs": [ran], "cards": [(1.5, 0.2)]}))
+    assert read["cards"] == [[1.5, 0.2]]
+    assert [part["waited"]["proxmox"] for part in read["runs"][0]["parts"]][0] == 4
+
+
 def test_a_run_is_told_apart(tmp_path: Path, events: list[dict[str, Any]]) -> None:
     found = {part.name: part for part in spent.parts(spent.read(journal(tmp_path, events)), 10)}
     assert list(found) == ["4: remove corosync", spent.OUTSIDE, spent.TOGETHER, spent.WINDOWS]
