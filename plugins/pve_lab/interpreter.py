@@ -93,7 +93,8 @@ class _Shell:
     """By host name."""
 
     def __init__(self, hostname: str) -> None:
-        self.commands: SimpleQueue[str] = SimpleQueue()
+        self.commands: SimpleQueue[str | None] = SimpleQueue()
+        """What is to be run; None for its end."""
         self.said: _Queue = SimpleQueue()
         self.runs = self.was_cancelled = False
         self._hostname = hostname
@@ -119,16 +120,17 @@ class _Shell:
             return cls(hostname)
 
     def _run(self) -> None:
-        while True:
-            command = self.commands.get()
+        while (command := self.commands.get()) is not None:
             try:
                 self.said.put(self.bash.execute_sync(command))
             except BaseException as problem:
                 self.said.put(problem)
 
     def give_back(self) -> None:
-        """Keep it for another, if it is as it was made."""
-        if not (self.runs or self.was_cancelled):
+        """Keep it for another, if it is as it was made; else let it end."""
+        if self.runs or self.was_cancelled:
+            self.commands.put(None)
+        else:
             self.bash.reset()
             self._idle[self._hostname].append(self)
 

@@ -59,7 +59,7 @@ def test_what_was_measured_can_be_kept(tmp_path: Path, events: list[dict[str, An
     ran = spent.Run("now", 10, 6, 1, 0.5, 0, spent.parts(record, 10), spent.Asked(2, 4, 2, 1))
     read = json.loads(spent.as_json({"runs": [ran], "cards": [(1.5, 0.2)]}))
     assert read["cards"] == [[1.5, 0.2]]
-    assert [part["waited"]["proxmox"] for part in read["runs"][0]["parts"]][0] == 4
+    assert next(part["waited"]["proxmox"] for part in read["runs"][0]["parts"]) == 4
 
 
 def test_a_run_is_told_apart(tmp_path: Path, events: list[dict[str, Any]]) -> None:
