@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import paramiko
 import pytest
 from bounded import BOUND
+from hypothesis import given
+from hypothesis import strategies as st
 from lab_bench import Bench, MakeBench
 from lab_process import Lab
+from pve_lab.batch import _words
 from pve_lab.commands import sqlite
+from pve_lab.interpreter import _Shell
 from pve_lab.model.database import Database
 from pve_lab.model.devices import Devices
 from pve_lab.model.guests import Guests
 from pve_lab.model.pmxcfs_view import PmxcfsView
+from pve_lab.shell import Killed
 from pve_runbook.ssh.connection import Connection, ConnectOptions
 from pve_runbook.ssh.exec import execute
 from pve_runbook.ssh.hosts import parse_hosts
@@ -184,3 +190,67 @@ def test_who_waits_on_a_node_is_woken_by_what_goes_on_there(make_bench: MakeBenc
     bench.run("pve1", "hostname")
     thread.join(BOUND)
     assert not thread.is_alive() and looked == [2]
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[_Shell]]:
+    """The shells of this test alone that nobody uses, by host name."""
+    found: dict[str, list[_Shell]] = defaultdict(list)
+    monkeypatch.setattr(_Shell, "_idle", found)
+    return found
+
+
+def test_a_bash_is_used_again_and_knows_nothing_of_what_it_ran(
+    make_bench: MakeBench, idle: dict[str, list[_Shell]]
+) -> None:
+    first = make_bench("quorate", 2)
+    left = "x=1; export y=2; f() { :; }; cd /etc; set -e; shopt -s nullglob; alias l=ls; trap 'echo' EXIT; echo > /a"
+    assert first.run("pve1", left).exit_status == 0
+    [shell] = idle["pve1"]
+    said = make_bench("quorate", 2).run("pve1", 'echo "[$x] [$y] $PWD $-"; shopt nullglob; alias; type f; ls /a')
+    assert said.stdout.split() == ["[]", "[]", "/root", "hBc", "nullglob", "off"]
+    assert "f: not found" in said.stderr and "'/a'" in said.stderr
+    assert idle["pve1"] == [shell], "in another lab, too"
+
+
+def test_a_bash_that_was_ended_is_not_used_again(make_bench: MakeBench, idle: dict[str, list[_Shell]]) -> None:
+    bench = make_bench("hung-pve", 1)
+    machine, threads = bench.machines["pve1"], set(threading.enumerate())
+
+    def types() -> None:
+        with pytest.raises(Killed):
+            bench.run("pve1", "ls /etc/pve")
+
+    threading.Thread(target=types).start()
+    with machine.turn:
+        assert machine.turn.wait_for(lambda: any(channel.blocked for channel in machine.channels), BOUND)
+    started = set(threading.enumerate()) - threads
+    assert len(started) == 2
+    machine.reset()
+    for thread in started:
+        thread.join(BOUND)
+        assert not thread.is_alive()
+    assert not idle["pve1"]
+
+
+def test_a_folder_that_was_replaced_is_no_folder(make_bench: MakeBench) -> None:
+    bench = make_bench("quorate", 1)
+    files = bench.node("pve1").files
+    made = "mkdir -p /root/a/b /root/c; touch /root/a/b/one /root/c/two; ls /root/a/b"
+    assert bench.run("pve1", made).stdout == "one\n"
+    assert bench.run("pve1", "rm -r /root/a/b; ln -s /root/c /root/a/b; ls /root/a/b/two").stdout == "/root/a/b/two\n"
+    assert bench.run("pve1", "rm -r /root/a; touch /root/a; ls /root/a/b").exit_status == 2
+    for name in ("one", "two"):
+        files.put(f"/run/a/{name}", "")
+        assert bench.run("pve1", "ls /run/a").stdout == f"{name}\n"
+        files.discard("/run/a")
+        assert bench.run("pve1", "ls /run/a").exit_status == 2
+
+
+@given(words=st.lists(st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=8), max_size=8))
+def test_words_are_those_of_a_shell(words: list[str]) -> None:
+    assert _words(shlex.join(words)) == words
+
+
+def test_words_that_are_written_otherwise_are_read_too() -> None:
+    assert _words(r"""a\ b "c d"e $'f'""") == ["a b", "c de", "$f"]
