@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import termios
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ import warm
 from bounded import no_longer_than, pieces
 
 COLUMNS, LINES = 80, 24
+CTRL_C = "\x03"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def on_a_terminal(
             typed = answer([line.rstrip() for line in screen.display[: screen.cursor.y + 1]]) if answer else None
             if typed is not None:
                 keyboard.write(typed.encode())
+            while typed == CTRL_C and not select.select([controller], [], [], 10)[0]:
+                keyboard.write(typed.encode())  # Python misses one that comes between the prompt and its wait for a key
         status = process.wait(30)
     shown = [*screen.top, *(screen.buffer[row] for row in range(LINES))]
     return Shown(status, shown, sent.decode())
