@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import pty
-import select
 import subprocess
 import termios
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import warm
-from bounded import Process, no_longer_than, pieces
+from bounded import Process, no_longer_than, pieces, until_heard
 
 PROJECT = Path(__file__).parents[1]
 PROMPT = "anything else to stop:"
@@ -78,11 +77,8 @@ def _answered(begin: Callable[[int], Process], records: Path, answers: list[Answ
                 assert waiting, f"it asks once more than was answered: {screen}"
                 typed = _keys(waiting.pop(0))
                 keyboard.write(typed)
-            for _ in range(12 if typed == CTRL_C else 0):
-                if select.select([keyboard], [], [], 10)[0]:
-                    break
-                if not _approvals(records):  # a second one would interrupt the record
-                    keyboard.write(CTRL_C)  # Python misses one that comes between the prompt and its wait for a key
+            if typed == CTRL_C:  # once it was heard, a second one would interrupt the record
+                until_heard(keyboard, CTRL_C, lambda: bool(_approvals(records)))
         return process.wait(30), " ".join(screen.split())
 
 

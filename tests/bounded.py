@@ -6,7 +6,7 @@ import asyncio
 import os
 import select
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Protocol, TypeVar
 
@@ -28,6 +28,16 @@ def pieces(fd: int, seconds: float = BOUND) -> Iterator[bytes]:
             return
         yield data
     raise TimeoutError(f"it was not closed within {seconds:g} s")
+
+
+def until_heard(keyboard: IO[bytes], key: bytes, is_answered: Callable[[], bool] = lambda: False) -> None:
+    """Until a terminal shows something type ``key`` again, unless it was answered: Python misses a Ctrl-C that comes
+    between a prompt and its wait for a key. Two minutes at most."""
+    for _ in range(12):
+        if select.select([keyboard], [], [], 10)[0]:
+            return
+        if not is_answered():
+            keyboard.write(key)
 
 
 def up_to(stream: IO[Any], words: str, seconds: float = BOUND) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import select
 import struct
 import termios
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import pyte
 import warm
-from bounded import no_longer_than, pieces
+from bounded import no_longer_than, pieces, until_heard
 
 COLUMNS, LINES = 80, 24
 CTRL_C = "\x03"
@@ -53,8 +52,8 @@ def on_a_terminal(
             typed = answer([line.rstrip() for line in screen.display[: screen.cursor.y + 1]]) if answer else None
             if typed is not None:
                 keyboard.write(typed.encode())
-            while typed == CTRL_C and not select.select([controller], [], [], 10)[0]:
-                keyboard.write(typed.encode())  # Python misses one that comes between the prompt and its wait for a key
+            if typed == CTRL_C:
+                until_heard(keyboard, typed.encode())
         status = process.wait(30)
     shown = [*screen.top, *(screen.buffer[row] for row in range(LINES))]
     return Shown(status, shown, sent.decode())

@@ -106,12 +106,10 @@ def ls(call: Call) -> Result:
 
 
 def _directory(node: Node, path: str, given: dict[str, str]) -> str:
-    names = node.files.names(path)
-    if "A" not in given and "a" not in given:
-        names = [n for n in names if not n.startswith(".")]
+    hides = "A" not in given and "a" not in given
     if "l" not in given:
-        return "".join(f"{n}\n" for n in names)
-    stats = [(n, found) for n, found in node.files.entries(path) if n in names]
+        return "".join(f"{n}\n" for n in node.files.names(path) if not (hides and n.startswith(".")))
+    stats = [(n, found) for n, found in node.files.entries(path) if not (hides and n.startswith("."))]
     width = max((len(str(s.size)) for _, s in stats), default=1)
     total = sum(-(-s.size // 4096) * 4 for _, s in stats)
     return f"total {total}\n" + "".join(_long(node, f"{path}/{n}", n, s, width) for n, s in stats)

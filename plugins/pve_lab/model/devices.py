@@ -37,7 +37,7 @@ class _Links(NamedTuple):
     targets: Mapping[str, str]
     in_order: tuple[tuple[str, str], ...]
     opened: dict[str, str]
-    """Volume → the device that whoever opens it has, "" where there is none; those in /dev alone."""
+    """Volume → what whoever opens it has open: a device, a file; "" where neither is opened."""
 
 
 class Devices:
@@ -113,22 +113,26 @@ class Devices:
     def open_files(self, vmid: int) -> list[str]:
         """Where the descriptors of a VM's process lead to, those that are paths."""
         found = ["/dev/null", "/dev/kvm", "/dev/net/tun"]
-        opened = self._made().opened
+        known = self._made().opened
         for _, volume in self.held.get(vmid, ()):
-            device = opened.get(volume)
-            if device is None:
-                path = self._storages.path_of(volume)
-                storage = self._storages.find(volume.partition(":")[0])
-                if path is None or storage is None or self.address(storage, volume):
-                    continue
-                if not path.startswith("/dev/"):
-                    found.append(path if self._storages.is_there(path) else f"{path} (deleted)")
-                    continue
-                target = self.links().get(path)
-                device = posixpath.normpath(posixpath.join(posixpath.dirname(path), target)) if target else ""
-                opened[volume] = device
-            found += [device] if device else []
+            if volume not in known:
+                known[volume] = self._opened(volume)
+            path = known[volume]
+            if path.startswith("/dev/"):
+                found.append(path)
+            elif path:
+                found.append(path if self._storages.is_there(path) else f"{path} (deleted)")
         return found
+
+    def _opened(self, volume: str) -> str:
+        path = self._storages.path_of(volume)
+        storage = self._storages.find(volume.partition(":")[0])
+        if path is None or storage is None or self.address(storage, volume):
+            return ""
+        if not path.startswith("/dev/"):
+            return path
+        target = self.links().get(path)
+        return posixpath.normpath(posixpath.join(posixpath.dirname(path), target)) if target else ""
 
     def mounts(self, vmid: int) -> list[str]:
         """The lines of a container's mountinfo."""

@@ -36,6 +36,9 @@ class Missing(Struct, frozen=True):
     not_understood: bool = False
 
 
+NOT_ASKED = Missing("it was not asked")
+
+
 @dataclass
 class Readings:
     """What the probes of one node said. ``readings`` maps a probe's name (``family:subject`` for a family)
@@ -54,19 +57,17 @@ class Readings:
 
     def get(self, probe: Probe[T]) -> T:
         """The value of ``probe``. Raises UnknownFact when the node did not give it."""
-        value = self.readings.get(probe.name)
-        if value is not None and not isinstance(value, Missing):
-            return cast(T, value)
         if probe.name not in self.readings:
             self._complete()
             if probe.group is not Group.CORE and probe.name not in self.readings and self.load is not None:
                 self.load(probe.group)
-        return cast(T, self._get(probe.name, " ".join(probe.argv)))
+        return cast(T, self._get(probe.name, lambda: " ".join(probe.argv)))
 
     def family(self, family: ProbeFamily[T], subject: str) -> T:
         """The value of ``family`` for ``subject``. Raises UnknownFact."""
         self._complete()
-        return cast(T, self._get(f"{family.name}:{subject}", " ".join(family.words).replace(SUBJECT, subject)))
+        key = f"{family.name}:{subject}"
+        return cast(T, self._get(key, lambda: " ".join(family.words).replace(SUBJECT, subject)))
 
     def about(self, family: ProbeFamily[T]) -> list[T]:
         """What is known of ``family``, whatever it was asked about."""
@@ -85,11 +86,13 @@ class Readings:
         if self.is_partial and self.load is not None:
             self.load(Group.CORE)
 
-    def _get(self, key: str, question: str) -> object:
-        value = self.readings.get(key, Missing("it was not asked"))
+    def _get(self, key: str, question: Callable[[], str]) -> object:
+        value = self.readings.get(key, NOT_ASKED)
         if isinstance(value, Missing):
-            asked = question if len(question) < 90 else key
-            raise UnknownFact(self.node, asked, value.why, not_understood=value.not_understood)
+            asked = question()
+            raise UnknownFact(
+                self.node, asked if len(asked) < 90 else key, value.why, not_understood=value.not_understood
+            )
         return value
 
 
